@@ -1,0 +1,169 @@
+//! One collection of one source: its description, and what is known of it between looks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::event::Severity;
+use super::time::Timestamp;
+
+/// What kind of rows a collection has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Things that change.
+    #[default]
+    Record,
+    /// Money rows.
+    Spend,
+    /// A level with bands.
+    Gauge,
+    /// What single things have cost so far.
+    Cost,
+}
+
+/// What makes a missing record count as deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Deletes {
+    /// Two successive complete looks miss it.
+    #[default]
+    TwoSweeps,
+    /// Its own address answers 404.
+    ConfirmGet,
+    /// Nothing does.
+    Never,
+}
+
+/// Which event a change of a watched field makes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UpdateRule {
+    /// The field; `None` is any watched field no earlier rule took.
+    pub field: Option<String>,
+    /// Only when it changes to this value.
+    pub to: Option<Value>,
+    /// Only when it changes from this value.
+    pub from: Option<Value>,
+    /// Event type; `None` learns the change silently.
+    pub event: Option<String>,
+}
+
+/// The event types of a record collection.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EventNames {
+    pub created: Option<String>,
+    pub updated: Vec<UpdateRule>,
+    pub deleted: Option<String>,
+    /// Severities that differ from `info`.
+    pub severities: BTreeMap<String, Severity>,
+}
+
+/// The bands or states of a gauge.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GaugeSpec {
+    /// Named lower bounds: at or below `low` the level is `low`. Values are micro-units.
+    pub bands: BTreeMap<String, i64>,
+    /// States that are good; anything else is bad.
+    pub good: Vec<String>,
+    pub bad: Vec<String>,
+    /// Event types: entered a bad band or state, and back.
+    pub events: BTreeMap<String, String>,
+}
+
+/// What the engine needs to know of a collection; made by its source.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CollectionSpec {
+    pub source: String,
+    pub name: String,
+    pub role: Role,
+    /// Base URL, tenant and key definition. Another fingerprint means a new quiet baseline.
+    pub fingerprint: String,
+    pub events: EventNames,
+    pub deletes: Deletes,
+    pub gauge: GaugeSpec,
+    /// A word for one record: `thread`, `member`.
+    pub noun: String,
+}
+
+impl CollectionSpec {
+    pub fn id(&self) -> CollectionId {
+        CollectionId { source: self.source.clone(), name: self.name.clone() }
+    }
+}
+
+/// `source/collection`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CollectionId {
+    pub source: String,
+    pub name: String,
+}
+
+impl std::fmt::Display for CollectionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.source, self.name)
+    }
+}
+
+/// What is known of a collection between looks.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CollectionState {
+    /// Counts the baselines: part of event ids, so that a reset never reuses one.
+    pub epoch: u32,
+    pub fingerprint: String,
+    /// When the quiet baseline was complete; `None` while it is still being read.
+    pub baseline: Option<Timestamp>,
+    /// Whatever the source wants to find again; from server values only.
+    pub cursor: Value,
+    /// Live records.
+    pub rows: u64,
+    pub last_good: Option<Timestamp>,
+    pub last_complete: Option<Timestamp>,
+    /// Watched fields that some record of this collection has carried.
+    pub known_fields: BTreeSet<String>,
+    /// Fields that vanished, since when. Told once each, until they are back.
+    pub degraded: BTreeMap<String, Timestamp>,
+    /// A right is missing: scope and since when.
+    pub frozen: Option<(String, Timestamp)>,
+    pub failures: u32,
+    pub failing_since: Option<Timestamp>,
+    pub last_error: Option<String>,
+    pub hold: Option<Hold>,
+    /// Rows the last look had to leave out.
+    pub quarantined: u64,
+}
+
+/// Removals that wait for a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hold {
+    pub id: String,
+    pub opened: Timestamp,
+    /// Complete looks in a row with such a loss.
+    pub looks: u32,
+    pub announced: bool,
+    /// Fingerprint of the set of missing keys at the last such look.
+    pub digest: u64,
+    /// Fingerprint of the set a person rejected: quiet until the set is another.
+    pub rejected: Option<u64>,
+    pub count: u64,
+    pub known: u64,
+    pub sample: Vec<String>,
+}
+
+/// What was noticed while the pages of one look went by; starts empty, ends in `SweepEnd`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LookNotes {
+    pub rows: u64,
+    pub created: u64,
+    pub changed: u64,
+    /// Watched fields seen on some row.
+    pub carried: BTreeSet<String>,
+    /// Watched fields missing on a row that once had them, with how many rows.
+    pub vanished: BTreeMap<String, u64>,
+    pub quarantined: u64,
+    /// The first few, for the log.
+    pub quarantine_samples: Vec<String>,
+    pub events: u64,
+}

@@ -1,0 +1,260 @@
+//! The whole step: what is known and one input in, one plan out. Pure.
+//!
+//! Everything that can make an event is an [`Input`]. [`needs`] says what must be known for it, [`plan`] decides, and
+//! the plan is committed in one transaction or not at all.
+
+mod command;
+mod look;
+mod spending;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::civil::Date;
+
+use super::collection::{CollectionId, CollectionSpec, LookNotes};
+use super::delivery::{self, Delivery, Report};
+use super::diff::Match;
+use super::doc::{Doc, DocKey, Docs};
+use super::event::{Draft, StoredEvent};
+use super::health::{self, SinkState};
+use super::record::{Evidence, Page, StoredRow};
+use super::retry::RetryPolicy;
+use super::routing::{self, Route};
+use super::rules::RuleSpec;
+use super::spend::{DaySpend, Ledger};
+use super::sweep::Missing;
+use super::time::{Timestamp, WeekStart};
+
+pub use command::Command;
+pub use look::add_notes;
+
+/// What does not change while the process runs.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    pub bridge: String,
+    pub week_start: WeekStart,
+    pub rules: Vec<RuleSpec>,
+    pub routes: Vec<Route>,
+    pub sinks: Vec<String>,
+    pub sources: Vec<String>,
+}
+
+/// All that can make an event.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A look at a collection begins.
+    Begin {
+        spec: Arc<CollectionSpec>,
+    },
+    /// One page of it.
+    Page {
+        spec: Arc<CollectionSpec>,
+        page: Page,
+    },
+    /// It ended, well or badly: `SweepEnd` and `Health` in one.
+    SweepEnd(SweepEnd),
+    /// Time has passed, or the rules are looked at for the first time in this process.
+    Tick {
+        sources: Vec<String>,
+    },
+    /// What became of attempts.
+    Settled(Vec<Settled>),
+    Command(Command),
+}
+
+#[derive(Debug, Clone)]
+pub struct SweepEnd {
+    pub spec: Arc<CollectionSpec>,
+    pub evidence: Evidence,
+    pub notes: LookNotes,
+    /// Where the next look may start; from server values only.
+    pub cursor: Option<serde_json::Value>,
+}
+
+/// One attempt and the sink's patience.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    pub delivery: Delivery,
+    /// The lease under which it was sent.
+    pub claim: u64,
+    pub report: Report,
+    pub started: Timestamp,
+    pub policy: RetryPolicy,
+    /// Jitter in `[0, 1)`.
+    pub unit: f64,
+}
+
+/// What must be known to plan an input.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Needs {
+    pub docs: BTreeSet<DocKey>,
+    /// Days of money: source, from, up to and including.
+    pub ledger: Vec<(String, Date, Date)>,
+    /// What the look did not show.
+    pub missing: Option<CollectionId>,
+    /// Rows a held change would remove.
+    pub held_rows: Option<CollectionId>,
+    /// Deliveries a command names.
+    pub deliveries: BTreeSet<String>,
+}
+
+/// What is known.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    pub docs: Docs,
+    /// For a page of records: one match per record, in order.
+    pub matches: Vec<Match>,
+    pub ledger: Ledger,
+    pub missing: Option<Missing>,
+    pub held_rows: Vec<StoredRow>,
+    /// More rows are held than were loaded at once.
+    pub held_more: bool,
+    pub deliveries: BTreeMap<String, Delivery>,
+}
+
+/// Everything one step changes, and what it found out on the way.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// Versions this plan was made from; another version is a conflict.
+    pub expect: BTreeMap<DocKey, u64>,
+    pub docs: BTreeMap<DocKey, Option<Doc>>,
+    /// The collection whose rows change.
+    pub collection: Option<CollectionId>,
+    /// Forget all rows of the collection first.
+    pub clear_rows: bool,
+    /// Forget all money of the source first.
+    pub clear_spend: Option<String>,
+    pub rows: Vec<StoredRow>,
+    /// Keys missed by a complete look; `None` leaves what was remembered.
+    pub missed: Option<Vec<u64>>,
+    /// The look is over: merge what the pages wrote.
+    pub merge: bool,
+    pub spend: BTreeMap<(String, Date), Arc<DaySpend>>,
+    pub events: Vec<StoredEvent>,
+    pub deliveries: Vec<Delivery>,
+    /// Deliveries as they are after an attempt, with the claim they were sent under.
+    pub settled: Vec<(u64, Delivery)>,
+    /// Deliveries changed by a command, claims or not.
+    pub changed: Vec<Delivery>,
+    /// (sink, incident) to what later deliveries need.
+    pub references: Vec<(String, String, serde_json::Value)>,
+    pub notes: LookNotes,
+    /// A command has more to do; issue it again.
+    pub more: bool,
+    /// What a command came to, for the person who gave it.
+    pub answer: Option<Result<String, String>>,
+}
+
+/// What must be known to plan `input`.
+pub fn needs(world: &World, now: Timestamp, input: &Input) -> Needs {
+    let mut needs = Needs::default();
+    match input {
+        Input::Begin { spec } => {
+            needs.docs.insert(DocKey::Collection(spec.id()));
+        }
+        Input::Page { spec, page } => look::page_needs(world, now, spec, page, &mut needs),
+        Input::SweepEnd(end) => look::end_needs(world, now, end, &mut needs),
+        Input::Tick { sources } => {
+            for source in sources {
+                spending::rule_needs(world, now, source, &mut needs);
+            }
+        }
+        Input::Settled(list) => needs.docs.extend(list.iter().map(|s| DocKey::Sink(s.delivery.sink.clone()))),
+        Input::Command(command) => command.needs(&mut needs),
+    }
+    needs
+}
+
+/// Decides everything that follows from `input`.
+pub fn plan(world: &World, now: Timestamp, known: &Known, input: Input) -> Plan {
+    let mut step = Step::new(world, now, known);
+    match input {
+        Input::Begin { spec } => look::begin(&mut step, &spec),
+        Input::Page { spec, page } => look::page(&mut step, &spec, page),
+        Input::SweepEnd(end) => look::end(&mut step, end),
+        Input::Tick { sources } => {
+            for source in &sources {
+                spending::evaluate(&mut step, source, false);
+            }
+        }
+        Input::Settled(list) => settle(&mut step, list),
+        Input::Command(command) => command.plan(&mut step),
+    }
+    step.finish()
+}
+
+/// A plan in the making.
+struct Step<'a> {
+    world: &'a World,
+    now: Timestamp,
+    known: &'a Known,
+    plan: Plan,
+}
+
+impl<'a> Step<'a> {
+    fn new(world: &'a World, now: Timestamp, known: &'a Known) -> Self {
+        let expect = known.docs.0.iter().map(|(key, (version, _))| (key.clone(), *version)).collect();
+        Self { world, now, known, plan: Plan { expect, ..Plan::default() } }
+    }
+
+    /// Writes a document unless it is as it was.
+    fn put(&mut self, key: DocKey, doc: Doc) {
+        let before = self.known.docs.0.get(&key).and_then(|(_, d)| d.as_ref());
+        if before == Some(&doc) {
+            self.plan.docs.remove(&key);
+        } else {
+            self.plan.docs.insert(key, Some(doc));
+        }
+    }
+
+    /// Makes an event of a draft and a delivery for each sink that is to hear of it. `about` is the sink it is about.
+    fn tell(&mut self, draft: Draft, about: Option<&str>) {
+        let origin = draft.source.clone();
+        let (event, why) = draft.into_event(&self.world.bridge);
+        let routed = routing::route(&self.world.routes, &self.world.sinks, &event, &origin, about);
+        let internal = routing::is_internal(&event.kind);
+        for sink in &routed.sinks {
+            self.plan.deliveries.push(Delivery::single(&self.world.bridge, sink, &event, self.now, internal));
+        }
+        self.plan.notes.events += 1;
+        self.plan.events.push(StoredEvent { event, seen: self.now, why, origin, routing: routed.notes });
+    }
+
+    fn tell_all(&mut self, drafts: impl IntoIterator<Item = Draft>) {
+        for draft in drafts {
+            self.tell(draft, None);
+        }
+    }
+
+    fn finish(self) -> Plan {
+        self.plan
+    }
+}
+
+fn settle(step: &mut Step<'_>, list: Vec<Settled>) {
+    let mut sinks: BTreeMap<String, SinkState> = BTreeMap::new();
+    for one in list {
+        let after = delivery::settle(one.delivery, &one.report, one.started, step.now, &one.policy, one.unit);
+        let name = after.sink.clone();
+        let state = sinks
+            .entry(name.clone())
+            .or_insert_with(|| step.known.docs.sink(&DocKey::Sink(name.clone())).cloned().unwrap_or_default());
+        for draft in health::sink_settled(state, &after, &one.report, step.now) {
+            step.tell(draft, Some(&name));
+        }
+        if let (Some(incident), Some(reference)) = (&after.incident, one.report.reference) {
+            step.plan.references.push((name, incident.clone(), reference));
+        }
+        step.plan.settled.push((one.claim, after));
+    }
+    for (name, state) in sinks {
+        if state != step.known.docs.sink(&DocKey::Sink(name.clone())).cloned().unwrap_or_default() {
+            step.put(DocKey::Sink(name), Doc::Sink(state));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "cycle_tests.rs"]
+mod tests;

@@ -1,0 +1,210 @@
+//! What a person can decide.
+
+use super::{Needs, Step, look};
+use crate::domain::collection::{CollectionId, CollectionSpec, CollectionState};
+use crate::domain::delivery::DeliveryState;
+use crate::domain::doc::{Doc, DocKey};
+
+/// A decision, as given by a command or the admin API.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// The held removals happen.
+    ApproveHold {
+        spec: Box<CollectionSpec>,
+        hold: String,
+    },
+    /// Quiet until the set of missing records changes.
+    RejectHold {
+        collection: CollectionId,
+        hold: String,
+    },
+    /// The missing records are forgotten silently.
+    RebaselineHold {
+        collection: CollectionId,
+        hold: String,
+    },
+    /// Send again, dead or not, with a fresh horizon.
+    RetryDelivery {
+        id: String,
+    },
+    /// Give up by hand.
+    DropDelivery {
+        id: String,
+    },
+    EnableSink {
+        sink: String,
+    },
+    DisableSink {
+        sink: String,
+    },
+    /// Forget a collection: a new quiet baseline.
+    Reset {
+        collection: CollectionId,
+        spend: bool,
+    },
+}
+
+impl Command {
+    pub(super) fn needs(&self, needs: &mut Needs) {
+        match self {
+            Self::ApproveHold { spec, .. } => {
+                needs.docs.insert(DocKey::Collection(spec.id()));
+                needs.docs.insert(DocKey::People(spec.source.clone()));
+                needs.held_rows = Some(spec.id());
+            }
+            Self::RebaselineHold { collection, .. } => {
+                needs.docs.insert(DocKey::Collection(collection.clone()));
+                needs.held_rows = Some(collection.clone());
+            }
+            Self::RejectHold { collection, .. } | Self::Reset { collection, .. } => {
+                needs.docs.insert(DocKey::Collection(collection.clone()));
+            }
+            Self::RetryDelivery { id } | Self::DropDelivery { id } => {
+                needs.deliveries.insert(id.clone());
+            }
+            Self::EnableSink { sink } | Self::DisableSink { sink } => {
+                needs.docs.insert(DocKey::Sink(sink.clone()));
+            }
+        }
+    }
+
+    pub(super) fn plan(self, step: &mut Step<'_>) {
+        let answer = match self {
+            Self::ApproveHold { spec, hold } => remove_held(step, &spec.id(), &hold, Some(&spec)),
+            Self::RebaselineHold { collection, hold } => remove_held(step, &collection, &hold, None),
+            Self::RejectHold { collection, hold } => reject(step, &collection, &hold),
+            Self::RetryDelivery { id } => retry(step, &id),
+            Self::DropDelivery { id } => drop_delivery(step, &id),
+            Self::EnableSink { sink } => enable(step, &sink),
+            Self::DisableSink { sink } => disable(step, &sink),
+            Self::Reset { collection, spend } => reset(step, &collection, spend),
+        };
+        step.plan.answer = Some(answer);
+    }
+}
+
+/// Takes held rows away: with events where the change is approved (`spec`), silently where it is rebaselined.
+fn remove_held(
+    step: &mut Step<'_>,
+    id: &CollectionId,
+    hold: &str,
+    spec: Option<&CollectionSpec>,
+) -> Result<String, String> {
+    let mut state = held_state(step, id, hold)?;
+    let rows = step.known.held_rows.clone();
+    step.plan.collection = Some(id.clone());
+    match spec {
+        Some(spec) => look::remove(step, spec, &mut state, &rows),
+        None => {
+            state.rows = state.rows.saturating_sub(rows.len() as u64);
+            step.plan.rows.extend(rows.iter().map(crate::domain::diff::tombstone));
+        }
+    }
+    step.plan.more = step.known.held_more;
+    if !step.plan.more {
+        state.hold = None;
+        step.plan.missed = Some(Vec::new());
+    }
+    step.put(DocKey::Collection(id.clone()), Doc::Collection(state));
+    let how = if spec.is_some() { "removed, and told" } else { "forgotten silently" };
+    Ok(format!("{} records of {id} {how}", rows.len()))
+}
+
+fn reject(step: &mut Step<'_>, id: &CollectionId, hold: &str) -> Result<String, String> {
+    let mut state = held_state(step, id, hold)?;
+    let Some(held) = &mut state.hold else { return Err(no_such_hold(hold)) };
+    held.rejected = Some(held.digest);
+    let count = held.count;
+    step.put(DocKey::Collection(id.clone()), Doc::Collection(state));
+    Ok(format!("{count} missing records of {id} are kept as they are; quiet until the set of missing records changes"))
+}
+
+fn held_state(step: &Step<'_>, id: &CollectionId, hold: &str) -> Result<CollectionState, String> {
+    let state = step.known.docs.collection(&DocKey::Collection(id.clone())).cloned().unwrap_or_default();
+    match &state.hold {
+        Some(held) if held.id == hold => Ok(state),
+        _ => Err(no_such_hold(hold)),
+    }
+}
+
+fn no_such_hold(hold: &str) -> String {
+    format!("no change is held under {hold}; `ampbridge hold list` shows what is")
+}
+
+fn retry(step: &mut Step<'_>, id: &str) -> Result<String, String> {
+    let mut delivery = step.known.deliveries.get(id).cloned().ok_or_else(|| no_such_delivery(id))?;
+    let was = delivery.state.as_str();
+    delivery.state = DeliveryState::Due { at: step.now };
+    delivery.attempts = 0;
+    delivery.first_attempt = None;
+    delivery.refusals = 0;
+    delivery.released = false;
+    if was == "delivered" {
+        // Sent again under the same id; recipients that have it are asked again too, for that is what was asked for.
+        delivery.recipients.clear();
+    } else {
+        delivery.recipients.retain(|_, state| *state == crate::domain::delivery::RecipientState::Accepted);
+    }
+    step.plan.changed.push(delivery);
+    Ok(format!("{id} was {was}; it is due now, under the same id"))
+}
+
+fn drop_delivery(step: &mut Step<'_>, id: &str) -> Result<String, String> {
+    let mut delivery = step.known.deliveries.get(id).cloned().ok_or_else(|| no_such_delivery(id))?;
+    if !delivery.state.is_open() {
+        return Err(format!(
+            "{id} is {} already; only a delivery that still waits can be dropped",
+            delivery.state.as_str()
+        ));
+    }
+    delivery.state = DeliveryState::Suppressed { at: step.now, reason: "dropped by command".to_owned() };
+    step.plan.changed.push(delivery);
+    Ok(format!("{id} is dropped: suppressed, kept in the list"))
+}
+
+fn no_such_delivery(id: &str) -> String {
+    format!("no delivery has the id {id}; `ampbridge deliveries list` shows them")
+}
+
+fn enable(step: &mut Step<'_>, sink: &str) -> Result<String, String> {
+    let key = DocKey::Sink(sink.to_owned());
+    let mut state = step.known.docs.sink(&key).cloned().unwrap_or_default();
+    let was = state.stopped.take();
+    state.failures = 0;
+    step.put(key, Doc::Sink(state));
+    Ok(match was {
+        Some((reason, _)) => {
+            format!("sink {sink} is on again (it was stopped: {reason}); what waits goes out in order")
+        }
+        None => format!("sink {sink} was on"),
+    })
+}
+
+fn disable(step: &mut Step<'_>, sink: &str) -> Result<String, String> {
+    let key = DocKey::Sink(sink.to_owned());
+    let mut state = step.known.docs.sink(&key).cloned().unwrap_or_default();
+    if state.stopped.is_none() {
+        state.stopped = Some(("stopped by command".to_owned(), step.now));
+    }
+    step.put(key, Doc::Sink(state));
+    Ok(format!("sink {sink} is stopped; its deliveries wait until `ampbridge sinks enable {sink}`"))
+}
+
+/// The next look is a new quiet baseline. The epoch goes on counting, so no event id is ever used twice.
+fn reset(step: &mut Step<'_>, id: &CollectionId, spend: bool) -> Result<String, String> {
+    let key = DocKey::Collection(id.clone());
+    let old = step
+        .known
+        .docs
+        .collection(&key)
+        .cloned()
+        .ok_or_else(|| format!("nothing is known of {id}; `ampbridge state show` lists the collections"))?;
+    let fresh = CollectionState { epoch: old.epoch + 1, fingerprint: old.fingerprint, ..CollectionState::default() };
+    step.plan.collection = Some(id.clone());
+    step.plan.clear_rows = true;
+    if spend {
+        step.plan.clear_spend = Some(id.source.clone());
+    }
+    step.put(key, Doc::Collection(fresh));
+    Ok(format!("{id} is forgotten ({} records); the next complete look is a quiet baseline", old.rows))
+}

@@ -1,0 +1,376 @@
+//! One look at one collection: its beginning, its pages, its end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Needs, Step, SweepEnd, World, spending};
+use crate::domain::collection::{CollectionSpec, CollectionState, LookNotes, Role};
+use crate::domain::diff::{self, Change, Match, Reading};
+use crate::domain::doc::{Doc, DocKey};
+use crate::domain::health;
+use crate::domain::record::{CostRow, Evidence, Page, Person, Record, Rows, StoredRow};
+use crate::domain::rules::{Rule, RuleSpec, change, gauge, group_name, thread_cost};
+use crate::domain::spend::SpendRow;
+use crate::domain::sweep;
+use crate::domain::time::{Timestamp, plus_days, utc_day};
+
+/// Threads whose cost is wanted at most; older ones go first.
+const WANTED: usize = 2_000;
+/// Threads whose cost is asked for at the baseline: the newest.
+const WANTED_AT_BASELINE: usize = 60;
+/// Quarantined rows shown in the log.
+const SAMPLES: usize = 5;
+
+pub(super) fn page_needs(world: &World, now: Timestamp, spec: &CollectionSpec, page: &Page, needs: &mut Needs) {
+    needs.docs.insert(DocKey::Collection(spec.id()));
+    match &page.rows {
+        Rows::Records(_) => {
+            needs.docs.insert(DocKey::People(spec.source.clone()));
+            if cost_rules(world, &spec.source).next().is_some() && spec.noun == "thread" {
+                needs.docs.insert(DocKey::Wanted(spec.source.clone()));
+            }
+        }
+        Rows::Spend(rows) => {
+            if !page.people.is_empty() {
+                needs.docs.insert(DocKey::People(spec.source.clone()));
+            }
+            let (plausible, _) = plausible_days(rows, now);
+            let days = plausible.iter().map(|r| r.day);
+            if let (Some(from), Some(to)) = (days.clone().min(), days.max()) {
+                needs.ledger.push((spec.source.clone(), from, to));
+            }
+        }
+        Rows::Gauges(_) => {
+            needs.docs.insert(DocKey::Gauge(spec.id()));
+        }
+        Rows::Costs(_) => {
+            needs.docs.insert(DocKey::People(spec.source.clone()));
+            needs.docs.insert(DocKey::Wanted(spec.source.clone()));
+            for rule in cost_rules(world, &spec.source) {
+                needs.docs.insert(DocKey::ThreadCost(rule.name.clone(), spec.source.clone()));
+            }
+        }
+    }
+}
+
+pub(super) fn end_needs(world: &World, now: Timestamp, end: &SweepEnd, needs: &mut Needs) {
+    let spec = &end.spec;
+    needs.docs.insert(DocKey::Collection(spec.id()));
+    needs.docs.insert(DocKey::SourceHealth(spec.source.clone()));
+    let removals_possible =
+        spec.role == Role::Record && end.evidence == Evidence::Complete && end.notes.quarantined == 0;
+    match spec.role {
+        Role::Record if removals_possible => {
+            needs.missing = Some(spec.id());
+            needs.docs.insert(DocKey::People(spec.source.clone()));
+        }
+        Role::Spend => spending::rule_needs(world, now, &spec.source, needs),
+        Role::Cost => {
+            for rule in cost_rules(world, &spec.source) {
+                needs.docs.insert(DocKey::ThreadCost(rule.name.clone(), spec.source.clone()));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A look begins: another epoch means everything known is forgotten, silently.
+pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
+    let key = DocKey::Collection(spec.id());
+    let old = step.known.docs.collection(&key).cloned().unwrap_or_default();
+    if old.fingerprint == spec.fingerprint {
+        return;
+    }
+    step.plan.collection = Some(spec.id());
+    if !old.fingerprint.is_empty() {
+        step.plan.clear_rows = true;
+        if spec.role == Role::Spend {
+            step.plan.clear_spend = Some(spec.source.clone());
+        }
+    }
+    let fresh =
+        CollectionState { epoch: old.epoch + 1, fingerprint: spec.fingerprint.clone(), ..CollectionState::default() };
+    step.put(key, Doc::Collection(fresh));
+}
+
+/// One page: upserts and their events; nothing is ever removed here.
+pub(super) fn page(step: &mut Step<'_>, spec: &Arc<CollectionSpec>, page: Page) {
+    let state = step.known.docs.collection(&DocKey::Collection(spec.id())).cloned().unwrap_or_default();
+    let Page { rows, quarantined, people, asked } = page;
+    let mut notes =
+        LookNotes { rows: rows.len() as u64, quarantined: quarantined.len() as u64, ..LookNotes::default() };
+    notes.quarantine_samples = quarantined.into_iter().take(SAMPLES).collect();
+    step.plan.collection = Some(spec.id());
+    learn_people(step, &spec.source, people);
+    match rows {
+        Rows::Records(records) => records_page(step, spec, &state, &records, &mut notes),
+        Rows::Spend(rows) => spend_page(step, spec, &rows, &mut notes),
+        Rows::Gauges(rows) => {
+            let key = DocKey::Gauge(spec.id());
+            let known = step.known.docs.gauge(&key).cloned().unwrap_or_default();
+            let (next, drafts) = gauge::observe(spec, &known, &rows, state.epoch, step.now);
+            step.put(key, Doc::Gauge(next));
+            step.tell_all(drafts);
+        }
+        Rows::Costs(rows) => costs_page(step, spec, &rows, &asked),
+    }
+    notes.events = step.plan.notes.events;
+    step.plan.notes = notes;
+}
+
+/// The look is over.
+pub(super) fn end(step: &mut Step<'_>, end: SweepEnd) {
+    let SweepEnd { spec, evidence, notes, cursor } = end;
+    let key = DocKey::Collection(spec.id());
+    let health_key = DocKey::SourceHealth(spec.source.clone());
+    let mut state = step.known.docs.collection(&key).cloned().unwrap_or_default();
+    let mut health = step.known.docs.source_health(&health_key).cloned().unwrap_or_default();
+    step.plan.collection = Some(spec.id());
+    step.plan.merge = true;
+    if let Evidence::Partial(failure) = &evidence {
+        let drafts = health::look_failed(&spec, &mut state, &mut health, failure, step.now);
+        step.tell_all(drafts);
+    } else {
+        let drafts = health::look_succeeded(&spec, &mut state, &mut health, step.now);
+        step.tell_all(drafts);
+        state.quarantined = notes.quarantined;
+        if let Some(cursor) = cursor {
+            state.cursor = cursor;
+        }
+        let lost = health::fields_lost(&spec, &mut state, &notes.vanished, step.now);
+        step.tell_all(lost);
+    }
+    let known_before = state.baseline.is_some();
+    if evidence == Evidence::Complete {
+        finish_complete(step, &spec, &mut state, &notes);
+    }
+    if spec.role == Role::Spend && (known_before || evidence == Evidence::Complete) {
+        spending::evaluate(step, &spec.source, matches!(evidence, Evidence::Partial(_)));
+    }
+    if spec.role == Role::Cost && !matches!(evidence, Evidence::Partial(_)) {
+        settle_first_sight_of_costs(step, &spec);
+    }
+    step.put(key, Doc::Collection(state));
+    step.put(health_key, Doc::SourceHealth(health));
+}
+
+fn finish_complete(step: &mut Step<'_>, spec: &CollectionSpec, state: &mut CollectionState, notes: &LookNotes) {
+    state.known_fields.extend(notes.carried.iter().cloned());
+    state.degraded.retain(|field, _| notes.vanished.contains_key(field) || !notes.carried.contains(field));
+    state.last_complete = Some(step.now);
+    if state.baseline.is_none() {
+        state.baseline = Some(step.now);
+    }
+    let Some(missing) = &step.known.missing else { return };
+    state.rows = missing.known;
+    let removals = sweep::decide(spec, state, missing, notes.rows, step.now);
+    step.plan.missed = Some(removals.missed);
+    remove(step, spec, state, &removals.rows);
+    step.tell_all(removals.held);
+}
+
+/// Replaces rows by tombstones and says so.
+pub(super) fn remove(step: &mut Step<'_>, spec: &CollectionSpec, state: &mut CollectionState, rows: &[StoredRow]) {
+    let people = step.known.docs.people(&DocKey::People(spec.source.clone())).cloned().unwrap_or_default();
+    let scene = change::Scene { now: step.now, spec, epoch: state.epoch, people: &people };
+    for row in rows {
+        let gone = diff::tombstone(row);
+        let draft = change::removed(scene, row, &gone);
+        step.plan.rows.push(gone);
+        step.tell_all(draft);
+        state.rows = state.rows.saturating_sub(1);
+    }
+}
+
+fn records_page(
+    step: &mut Step<'_>,
+    spec: &CollectionSpec,
+    state: &CollectionState,
+    records: &[Record],
+    notes: &mut LookNotes,
+) {
+    let quiet = state.baseline.is_none();
+    let people = merged_people(step, &spec.source);
+    let scene = change::Scene { now: step.now, spec, epoch: state.epoch, people: &people };
+    let reading = Reading { known_fields: &state.known_fields, degraded: &state.degraded };
+    // A row may stand twice in one page; the second is compared with what the first made of it.
+    let mut overlay: BTreeMap<&str, StoredRow> = BTreeMap::new();
+    let mut drafts = Vec::new();
+    let mut touched = Vec::new();
+    let nothing_known = Match::New;
+    for (index, record) in records.iter().enumerate() {
+        for field in record.fields.keys() {
+            if !notes.carried.contains(field) {
+                notes.carried.insert(field.clone());
+            }
+        }
+        let overlaid = overlay.get(record.key.as_str()).map(|row| Match::Known(Box::new(row.clone())));
+        let known = overlaid.as_ref().or_else(|| step.known.matches.get(index)).unwrap_or(&nothing_known);
+        let out = diff::diff(known, record, reading);
+        for field in out.vanished {
+            *notes.vanished.entry(field).or_default() += 1;
+        }
+        let Some(row) = out.row else { continue };
+        match out.change {
+            Change::Created => notes.created += 1,
+            _ => notes.changed += 1,
+        }
+        if !quiet {
+            drafts.extend(change::upserted(scene, &row, record, &out.change));
+        }
+        touched.push(record);
+        overlay.insert(&record.key, row);
+    }
+    let rows: Vec<StoredRow> = overlay.into_values().collect();
+    want_costs(step, spec, &touched, quiet);
+    step.plan.rows.extend(rows);
+    step.tell_all(drafts);
+}
+
+/// Notes the threads whose cost may have grown: new ones and those the server says were worked on.
+fn want_costs(step: &mut Step<'_>, spec: &CollectionSpec, touched: &[&Record], quiet: bool) {
+    let key = DocKey::Wanted(spec.source.clone());
+    if !step.plan.expect.contains_key(&key) || touched.is_empty() {
+        return;
+    }
+    let mut wanted = step.known.docs.wanted(&key).cloned().unwrap_or_default();
+    for record in touched {
+        let text = |name: &str| record.facts.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        // A sub-thread's cost is counted in its main thread's.
+        let main = record.fields.get("mainThreadID").and_then(Value::as_str).filter(|id| !id.is_empty());
+        let recency = [text("updatedAt"), text("firstSyncedAt"), text("createdAt")].into_iter().find(|t| !t.is_empty());
+        let mut facts = BTreeMap::new();
+        if main.is_none() {
+            for (name, value) in [("name", &record.name), ("who", &record.who), ("link", &record.link)] {
+                if let Some(value) = value {
+                    facts.insert(name.to_owned(), Value::String(value.clone()));
+                }
+            }
+            facts.insert("createdAt".to_owned(), Value::String(text("createdAt")));
+        }
+        let entry = wanted.entry(main.unwrap_or(&record.key).to_owned()).or_default();
+        entry.recency = recency.unwrap_or_default().max(std::mem::take(&mut entry.recency));
+        entry.facts.extend(facts);
+    }
+    let keep = if quiet { WANTED_AT_BASELINE } else { WANTED };
+    if wanted.len() > keep {
+        let mut order: Vec<(String, String)> = wanted.iter().map(|(k, w)| (w.recency.clone(), k.clone())).collect();
+        order.sort();
+        for (_, oldest) in order.iter().take(wanted.len() - keep) {
+            wanted.remove(oldest);
+        }
+    }
+    step.put(key, Doc::Wanted(wanted));
+}
+
+fn spend_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[SpendRow], notes: &mut LookNotes) {
+    let (plausible, odd) = plausible_days(rows, step.now);
+    notes.quarantined += odd.len() as u64;
+    notes.quarantine_samples.extend(odd.into_iter().take(SAMPLES));
+    let mut by_day: BTreeMap<jiff::civil::Date, Vec<SpendRow>> = BTreeMap::new();
+    for row in plausible {
+        by_day.entry(row.day).or_default().push(row.clone());
+    }
+    for (day, rows) in by_day {
+        let key = (spec.source.clone(), day);
+        let mut spend = step.known.ledger.days.get(&key).map(|d| d.as_ref().clone()).unwrap_or_default();
+        if spend.upsert(&rows, step.now) {
+            notes.changed += 1;
+            step.plan.spend.insert(key, Arc::new(spend));
+        }
+    }
+}
+
+/// Rows of days that can be: none before 2000, none more than two days ahead of the clock.
+fn plausible_days(rows: &[SpendRow], now: Timestamp) -> (Vec<&SpendRow>, Vec<String>) {
+    let (first, last) = (jiff::civil::date(2000, 1, 1), plus_days(utc_day(now), 2));
+    let (plausible, odd): (Vec<&SpendRow>, Vec<&SpendRow>) = rows.iter().partition(|r| first <= r.day && r.day <= last);
+    (plausible, odd.iter().map(|r| format!("a money row of {} is not of any day that can be", r.day)).collect())
+}
+
+fn costs_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[CostRow], asked: &[String]) {
+    let wanted_key = DocKey::Wanted(spec.source.clone());
+    let mut wanted = step.known.docs.wanted(&wanted_key).cloned().unwrap_or_default();
+    let rows: Vec<CostRow> = rows
+        .iter()
+        .map(|row| {
+            let mut row = row.clone();
+            if let Some(known) = wanted.get(&row.key) {
+                row.facts.extend(known.facts.clone());
+            }
+            row
+        })
+        .collect();
+    for key in asked {
+        wanted.remove(key);
+    }
+    step.put(wanted_key, Doc::Wanted(wanted));
+    evaluate_costs(step, spec, &rows);
+}
+
+/// A rule that saw a look without any cost has had its first sight too.
+fn settle_first_sight_of_costs(step: &mut Step<'_>, spec: &CollectionSpec) {
+    let unseen = cost_rules(step.world, &spec.source)
+        .any(|rule| step.known.docs.thread_cost(&DocKey::ThreadCost(rule.name.clone(), spec.source.clone())).is_none());
+    if unseen {
+        evaluate_costs(step, spec, &[]);
+    }
+}
+
+fn evaluate_costs(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[CostRow]) {
+    let people = step.known.docs.people(&DocKey::People(spec.source.clone())).cloned().unwrap_or_default();
+    let world = step.world;
+    for rule in cost_rules(world, &spec.source) {
+        let Rule::ThreadCost(limits) = &rule.rule else { continue };
+        let key = DocKey::ThreadCost(rule.name.clone(), group_name(std::slice::from_ref(&spec.source)));
+        let scene = thread_cost::Scene { now: step.now, rule: &rule.name, source: &spec.source, people: &people };
+        let (next, drafts) = thread_cost::evaluate(limits, step.known.docs.thread_cost(&key), rows, &scene);
+        step.put(key, Doc::ThreadCost(next));
+        step.tell_all(drafts);
+    }
+}
+
+/// Thread-cost rules that look at a source.
+pub(super) fn cost_rules<'a>(world: &'a World, source: &'a str) -> impl Iterator<Item = &'a RuleSpec> {
+    world.rules.iter().filter(move |r| matches!(r.rule, Rule::ThreadCost(_)) && r.group_of(source).is_some())
+}
+
+fn learn_people(step: &mut Step<'_>, source: &str, people: BTreeMap<String, Person>) {
+    if people.is_empty() {
+        return;
+    }
+    let key = DocKey::People(source.to_owned());
+    let mut known = step.known.docs.people(&key).cloned().unwrap_or_default();
+    for (id, person) in people {
+        let entry = known.entry(id).or_default();
+        entry.email = person.email.or_else(|| entry.email.take());
+        entry.name = person.name.or_else(|| entry.name.take());
+    }
+    step.put(key, Doc::People(known));
+}
+
+/// People as known, with what this page has just taught.
+fn merged_people(step: &Step<'_>, source: &str) -> BTreeMap<String, Person> {
+    let key = DocKey::People(source.to_owned());
+    match step.plan.docs.get(&key) {
+        Some(Some(Doc::People(people))) => people.clone(),
+        _ => step.known.docs.people(&key).cloned().unwrap_or_default(),
+    }
+}
+
+/// Notes of a look so far, and of one more page.
+pub fn add_notes(total: &mut LookNotes, page: LookNotes) {
+    total.rows += page.rows;
+    total.created += page.created;
+    total.changed += page.changed;
+    total.quarantined += page.quarantined;
+    total.events += page.events;
+    total.carried.extend(page.carried);
+    for (field, rows) in page.vanished {
+        *total.vanished.entry(field).or_default() += rows;
+    }
+    let room = SAMPLES.saturating_sub(total.quarantine_samples.len());
+    total.quarantine_samples.extend(page.quarantine_samples.into_iter().take(room));
+}

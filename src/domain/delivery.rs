@@ -1,0 +1,348 @@
+//! A delivery: one message for one sink, and what becomes of it.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use super::ids;
+use super::retry::RetryPolicy;
+use super::time::Timestamp;
+
+/// Attempts kept with a delivery; older ones are counted only.
+pub const ATTEMPTS_KEPT: usize = 10;
+/// Bytes kept of what a receiver answered.
+pub const EXCERPT_BYTES: usize = 1024;
+/// Answers that blame the message itself after which later deliveries of the subject no longer wait.
+pub const REFUSALS_UNTIL_RELEASE: u32 = 2;
+
+/// What a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryKind {
+    #[default]
+    Single,
+    Group,
+    Digest,
+    Update,
+    Reminder,
+}
+
+impl DeliveryKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Group => "group",
+            Self::Digest => "digest",
+            Self::Update => "update",
+            Self::Reminder => "reminder",
+        }
+    }
+}
+
+/// Where a delivery stands. `Leased` is not here: a lease belongs to a running process, not to the record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum DeliveryState {
+    Due { at: Timestamp },
+    Delivered { at: Timestamp },
+    Dead { at: Timestamp, reason: String },
+    Suppressed { at: Timestamp, reason: String },
+}
+
+impl DeliveryState {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Due { .. } => "due",
+            Self::Delivered { .. } => "delivered",
+            Self::Dead { .. } => "dead",
+            Self::Suppressed { .. } => "suppressed",
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Due { .. })
+    }
+}
+
+/// One try at sending.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    pub at: Timestamp,
+    pub took_ms: u64,
+    /// `accepted`, `throttled`, `transient`, `permanent`, `stop`.
+    pub outcome: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// What came back or went wrong, redacted, at most [`EXCERPT_BYTES`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+/// How one recipient of an email stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecipientState {
+    Accepted,
+    Refused(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    pub id: String,
+    /// Order of creation, given by the store.
+    #[serde(default)]
+    pub seq: u64,
+    pub kind: DeliveryKind,
+    pub sink: String,
+    pub event_ids: Vec<String>,
+    /// Type of its (first) event, for lists and filters.
+    pub event_type: String,
+    pub subject: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<String>,
+    pub created: Timestamp,
+    #[serde(flatten)]
+    pub state: DeliveryState,
+    /// Attempts that count against the sink's patience (a `429` does not).
+    pub attempts: u32,
+    /// All attempts.
+    pub tries: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_attempt: Option<Timestamp>,
+    /// Answers that blamed the message itself (4xx, not 408, 425, 429).
+    #[serde(default)]
+    pub refusals: u32,
+    /// No longer holds later deliveries of its subject back.
+    #[serde(default)]
+    pub released: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<Attempt>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub recipients: BTreeMap<String, RecipientState>,
+    /// About ampbridge's own health: its death makes no further event.
+    #[serde(default)]
+    pub internal: bool,
+}
+
+impl Delivery {
+    pub fn single(bridge: &str, sink: &str, event: &super::event::Event, now: Timestamp, internal: bool) -> Self {
+        Self {
+            id: ids::derive("dlv", &[bridge, sink, DeliveryKind::Single.as_str(), &event.id]),
+            seq: 0,
+            kind: DeliveryKind::Single,
+            sink: sink.to_owned(),
+            event_ids: vec![event.id.clone()],
+            event_type: event.kind.clone(),
+            subject: event.subject.clone(),
+            incident: event.incident().map(str::to_owned),
+            created: now,
+            state: DeliveryState::Due { at: now },
+            attempts: 0,
+            tries: 0,
+            first_attempt: None,
+            refusals: 0,
+            released: false,
+            log: Vec::new(),
+            recipients: BTreeMap::new(),
+            internal,
+        }
+    }
+
+    pub fn due_at(&self) -> Option<Timestamp> {
+        match self.state {
+            DeliveryState::Due { at } => Some(at),
+            _ => None,
+        }
+    }
+}
+
+/// What one attempt came to. The type decides retry or not; no string does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Accepted,
+    /// Asked to slow down; not held against the delivery.
+    Throttled {
+        after: Option<SignedDuration>,
+    },
+    /// Worth another try. `refusal`: the receiver blamed the message (4xx).
+    Transient {
+        after: Option<SignedDuration>,
+        refusal: bool,
+    },
+    /// Will never be taken.
+    Permanent,
+    /// The sink itself is closed (410, revoked token): the delivery waits, the sink stops.
+    Stop,
+}
+
+impl Outcome {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Throttled { .. } => "throttled",
+            Self::Transient { .. } => "transient",
+            Self::Permanent => "permanent",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+/// What a sink reports of one attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    pub outcome: Outcome,
+    pub status: Option<u16>,
+    /// Redacted, one line or an excerpt of the answer.
+    pub detail: String,
+    /// New states of recipients, merged into the delivery's.
+    pub recipients: BTreeMap<String, RecipientState>,
+    /// What later deliveries of the incident need (channel and ts, Message-ID).
+    pub reference: Option<serde_json::Value>,
+}
+
+impl Report {
+    pub fn new(outcome: Outcome, status: Option<u16>, detail: impl Into<String>) -> Self {
+        Self { outcome, status, detail: detail.into(), recipients: BTreeMap::new(), reference: None }
+    }
+}
+
+/// Moves a delivery on after an attempt. Pure; `unit` is the jitter in `[0, 1)`.
+pub fn settle(
+    mut delivery: Delivery,
+    report: &Report,
+    started: Timestamp,
+    now: Timestamp,
+    policy: &RetryPolicy,
+    unit: f64,
+) -> Delivery {
+    delivery.tries = delivery.tries.saturating_add(1);
+    let first = *delivery.first_attempt.get_or_insert(started);
+    delivery.recipients.extend(report.recipients.clone());
+    delivery.log.push(Attempt {
+        at: started,
+        took_ms: u64::try_from(now.duration_since(started).as_millis()).unwrap_or(0),
+        outcome: report.outcome.as_str().to_owned(),
+        status: report.status,
+        detail: cut(&report.detail, EXCERPT_BYTES),
+    });
+    if delivery.log.len() > ATTEMPTS_KEPT {
+        let surplus = delivery.log.len() - ATTEMPTS_KEPT;
+        delivery.log.drain(..surplus);
+    }
+    let summary = one_line(&report.detail, report.status);
+    match &report.outcome {
+        Outcome::Accepted => delivery.state = DeliveryState::Delivered { at: now },
+        Outcome::Stop => delivery.state = DeliveryState::Due { at: now },
+        Outcome::Permanent => delivery.state = DeliveryState::Dead { at: now, reason: summary },
+        Outcome::Throttled { after } => {
+            let next = policy.next_try(delivery.attempts.max(1), first, now, *after, unit);
+            delivery.state = due_or_dead(next, now, &summary);
+        }
+        Outcome::Transient { after, refusal } => {
+            delivery.attempts = delivery.attempts.saturating_add(1);
+            if *refusal {
+                delivery.refusals = delivery.refusals.saturating_add(1);
+                delivery.released |= delivery.refusals >= REFUSALS_UNTIL_RELEASE;
+            }
+            let next = policy.next_try(delivery.attempts, first, now, *after, unit);
+            delivery.state = due_or_dead(next, now, &summary);
+        }
+    }
+    if matches!(report.outcome, Outcome::Accepted | Outcome::Permanent | Outcome::Stop) {
+        delivery.attempts = delivery.attempts.saturating_add(1);
+    }
+    delivery
+}
+
+fn due_or_dead(next: Option<Timestamp>, now: Timestamp, summary: &str) -> DeliveryState {
+    match next {
+        Some(at) => DeliveryState::Due { at },
+        None => DeliveryState::Dead { at: now, reason: format!("retries used up; last answer: {summary}") },
+    }
+}
+
+fn one_line(detail: &str, status: Option<u16>) -> String {
+    let line = cut(detail.lines().next().unwrap_or(""), 200);
+    match (status, line.is_empty()) {
+        (Some(code), true) => format!("HTTP {code}"),
+        (Some(code), false) if !line.contains(&code.to_string()) => format!("HTTP {code}: {line}"),
+        (None, true) => "no detail".to_owned(),
+        _ => line,
+    }
+}
+
+/// The longest prefix of at most `bytes` bytes that ends on a character boundary.
+pub fn cut(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let mut end = bytes;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::plus;
+
+    fn delivery() -> Delivery {
+        Delivery {
+            id: "dlv_1".into(),
+            seq: 1,
+            kind: DeliveryKind::Single,
+            sink: "ops".into(),
+            event_ids: vec!["evt_1".into()],
+            event_type: "thread.created".into(),
+            subject: "T-1".into(),
+            incident: None,
+            created: Timestamp::UNIX_EPOCH,
+            state: DeliveryState::Due { at: Timestamp::UNIX_EPOCH },
+            attempts: 0,
+            tries: 0,
+            first_attempt: None,
+            refusals: 0,
+            released: false,
+            log: vec![],
+            recipients: BTreeMap::new(),
+            internal: false,
+        }
+    }
+
+    fn step(d: Delivery, outcome: Outcome, at_secs: i64) -> Delivery {
+        let now = plus(Timestamp::UNIX_EPOCH, SignedDuration::from_secs(at_secs));
+        settle(d, &Report::new(outcome, Some(500), "boom"), now, now, &RetryPolicy::default(), 0.5)
+    }
+
+    #[test]
+    fn two_refusals_let_later_ones_pass() {
+        let refusal = || Outcome::Transient { after: None, refusal: true };
+        let once = step(delivery(), refusal(), 0);
+        assert!(!once.released && once.state.is_open());
+        assert!(step(once, refusal(), 10).released);
+    }
+
+    #[test]
+    fn a_throttled_attempt_is_not_counted_but_the_horizon_holds() {
+        let d = step(delivery(), Outcome::Throttled { after: Some(SignedDuration::from_secs(30)) }, 0);
+        assert_eq!((d.attempts, d.tries), (0, 1));
+        assert_eq!(d.due_at(), Some(plus(Timestamp::UNIX_EPOCH, SignedDuration::from_secs(30))));
+        let late = step(d, Outcome::Throttled { after: Some(SignedDuration::from_secs(30)) }, 4 * 86_400);
+        assert!(matches!(late.state, DeliveryState::Dead { .. }));
+    }
+
+    #[test]
+    fn a_stop_leaves_the_delivery_waiting() {
+        assert!(step(delivery(), Outcome::Stop, 0).state.is_open());
+        assert!(matches!(step(delivery(), Outcome::Permanent, 0).state, DeliveryState::Dead { .. }));
+    }
+
+    #[test]
+    fn cuts_on_character_boundaries() {
+        assert_eq!(cut("aä", 2), "a");
+        assert_eq!(cut("aä", 3), "aä");
+    }
+}

@@ -1,0 +1,147 @@
+//! Small versioned documents: everything ampbridge remembers besides rows, money, events and deliveries.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::collection::{CollectionId, CollectionState};
+use super::health::{SinkState, SourceHealth};
+use super::record::Person;
+use super::rules::budget::BudgetState;
+use super::rules::gauge::GaugeState;
+use super::rules::spike::SpikeState;
+use super::rules::thread_cost::ThreadCostState;
+
+/// Names a document. The text form is the stored key and never changes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DocKey {
+    Collection(CollectionId),
+    Gauge(CollectionId),
+    /// Threads of a source whose cost should be asked for.
+    Wanted(String),
+    People(String),
+    SourceHealth(String),
+    Sink(String),
+    /// A rule's memory of one group of sources: (rule, group).
+    Budget(String, String),
+    Spike(String, String),
+    ThreadCost(String, String),
+}
+
+impl fmt::Display for DocKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Collection(id) => write!(f, "collection/{id}"),
+            Self::Gauge(id) => write!(f, "gauge/{id}"),
+            Self::Wanted(source) => write!(f, "wanted/{source}"),
+            Self::People(source) => write!(f, "people/{source}"),
+            Self::SourceHealth(source) => write!(f, "source/{source}"),
+            Self::Sink(sink) => write!(f, "sink/{sink}"),
+            Self::Budget(rule, group) => write!(f, "budget/{rule}/{group}"),
+            Self::Spike(rule, group) => write!(f, "spike/{rule}/{group}"),
+            Self::ThreadCost(rule, group) => write!(f, "thread_cost/{rule}/{group}"),
+        }
+    }
+}
+
+/// A text that names no document.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names no document this version knows")]
+pub struct UnknownDoc(String);
+
+impl FromStr for DocKey {
+    type Err = UnknownDoc;
+
+    fn from_str(text: &str) -> Result<Self, UnknownDoc> {
+        let fault = || UnknownDoc(text.to_owned());
+        let mut parts = text.split('/');
+        let kind = parts.next().unwrap_or("");
+        let mut part = || parts.next().map(str::to_owned).ok_or_else(fault);
+        let key = match kind {
+            "collection" => Self::Collection(CollectionId { source: part()?, name: part()? }),
+            "gauge" => Self::Gauge(CollectionId { source: part()?, name: part()? }),
+            "wanted" => Self::Wanted(part()?),
+            "people" => Self::People(part()?),
+            "source" => Self::SourceHealth(part()?),
+            "sink" => Self::Sink(part()?),
+            "budget" => Self::Budget(part()?, part()?),
+            "spike" => Self::Spike(part()?, part()?),
+            "thread_cost" => Self::ThreadCost(part()?, part()?),
+            _ => return Err(fault()),
+        };
+        if parts.next().is_some() { Err(fault()) } else { Ok(key) }
+    }
+}
+
+/// A thread whose cost is wanted, with what an event about it would tell.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Wanted {
+    /// Text that orders by recency (the server's `updatedAt`).
+    pub recency: String,
+    pub facts: BTreeMap<String, Value>,
+}
+
+/// A document. The tag is part of the stored form.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "doc", content = "value", rename_all = "snake_case")]
+pub enum Doc {
+    Collection(CollectionState),
+    Gauge(GaugeState),
+    Wanted(BTreeMap<String, Wanted>),
+    People(BTreeMap<String, Person>),
+    SourceHealth(SourceHealth),
+    Sink(SinkState),
+    Budget(BudgetState),
+    Spike(SpikeState),
+    ThreadCost(ThreadCostState),
+}
+
+/// Documents as read, each with the version a commit must find again. Version 0 is a document that is not there.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Docs(pub BTreeMap<DocKey, (u64, Option<Doc>)>);
+
+macro_rules! reader {
+    ($name:ident, $variant:ident, $type:ty) => {
+        /// The document under this key, if it is there.
+        pub fn $name(&self, key: &DocKey) -> Option<&$type> {
+            match self.0.get(key) {
+                Some((_, Some(Doc::$variant(value)))) => Some(value),
+                _ => None,
+            }
+        }
+    };
+}
+
+impl Docs {
+    reader!(collection, Collection, CollectionState);
+    reader!(gauge, Gauge, GaugeState);
+    reader!(wanted, Wanted, BTreeMap<String, Wanted>);
+    reader!(people, People, BTreeMap<String, Person>);
+    reader!(source_health, SourceHealth, SourceHealth);
+    reader!(sink, Sink, SinkState);
+    reader!(budget, Budget, BudgetState);
+    reader!(spike, Spike, SpikeState);
+    reader!(thread_cost, ThreadCost, ThreadCostState);
+
+    pub fn version(&self, key: &DocKey) -> u64 {
+        self.0.get(key).map_or(0, |(version, _)| *version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_round_trip() {
+        for text in ["collection/acme/threads", "sink/ops", "budget/daily/acme+claude", "wanted/acme"] {
+            assert_eq!(text.parse::<DocKey>().unwrap().to_string(), text);
+        }
+        for text in ["", "nope/x", "sink", "sink/a/b"] {
+            assert!(text.parse::<DocKey>().is_err(), "{text}");
+        }
+    }
+}

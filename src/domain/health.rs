@@ -1,0 +1,296 @@
+//! Whether sources can be read and sinks take what they are sent.
+//!
+//! Invariant: an episode speaks once when it opens and once when it ends, however long it lasts and however often the
+//! process restarts in between.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::collection::{CollectionSpec, CollectionState};
+use super::delivery::{Delivery, DeliveryState, Outcome, Report};
+use super::event::{Draft, Severity, data_of};
+use super::ids;
+use super::payload::{DeadData, DegradedData, SinkHealthData, SourceHealthData};
+use super::record::{Failure, FailureKind};
+use super::time::{Timestamp, elapsed, humanize};
+
+/// Failed polls, or attempts, in a row from which it is news.
+pub const FAILURES_UNTIL_NEWS: u32 = 3;
+/// The `source` part of events about ampbridge itself.
+pub const BRIDGE: &str = "bridge";
+
+/// How a source stands, over all its collections.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SourceHealth {
+    /// Collections that failed often enough to matter, since when.
+    pub failing: BTreeMap<String, Timestamp>,
+    /// Start of the episode that was told.
+    pub told_since: Option<Timestamp>,
+}
+
+/// How a sink stands.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SinkState {
+    /// Why nothing is sent, and since when: 410, a revoked token, or `sinks disable`.
+    pub stopped: Option<(String, Timestamp)>,
+    pub failures: u32,
+    pub failing_since: Option<Timestamp>,
+    pub last_error: Option<String>,
+    /// Start of the episode that was told.
+    pub told_since: Option<Timestamp>,
+}
+
+/// Books a failed look.
+pub fn look_failed(
+    spec: &CollectionSpec,
+    state: &mut CollectionState,
+    health: &mut SourceHealth,
+    failure: &Failure,
+    now: Timestamp,
+) -> Vec<Draft> {
+    state.last_error = Some(failure.message.clone());
+    if let FailureKind::Forbidden { scope } = &failure.kind {
+        return freeze(spec, state, scope, &failure.message, now).into_iter().collect();
+    }
+    state.failures = state.failures.saturating_add(1);
+    let since = *state.failing_since.get_or_insert(now);
+    let refused = failure.kind == FailureKind::Unauthorized;
+    if state.failures < FAILURES_UNTIL_NEWS && !refused {
+        return Vec::new();
+    }
+    health.failing.entry(spec.name.clone()).or_insert(since);
+    if health.told_since.is_some() {
+        return Vec::new();
+    }
+    health.told_since = Some(since);
+    vec![source_draft(spec, "source.failing", Severity::Warning, state.failures, since, &failure.message, None, now)]
+}
+
+/// Books a good look.
+pub fn look_succeeded(
+    spec: &CollectionSpec,
+    state: &mut CollectionState,
+    health: &mut SourceHealth,
+    now: Timestamp,
+) -> Vec<Draft> {
+    let failures = std::mem::take(&mut state.failures);
+    let error = state.last_error.take().unwrap_or_default();
+    state.failing_since = None;
+    state.frozen = None;
+    state.last_good = Some(now);
+    if health.failing.remove(&spec.name).is_none() || !health.failing.is_empty() {
+        return Vec::new();
+    }
+    let Some(since) = health.told_since.take() else { return Vec::new() };
+    let lasted = humanize(elapsed(since, now));
+    vec![source_draft(spec, "source.recovered", Severity::Info, failures, since, &error, Some(lasted), now)]
+}
+
+/// Fields that vanished in a look, told once each until they are back.
+pub fn fields_lost(
+    spec: &CollectionSpec,
+    state: &mut CollectionState,
+    vanished: &BTreeMap<String, u64>,
+    now: Timestamp,
+) -> Option<Draft> {
+    let fresh: Vec<String> = vanished.keys().filter(|f| !state.degraded.contains_key(*f)).cloned().collect();
+    if fresh.is_empty() {
+        return None;
+    }
+    for field in &fresh {
+        state.degraded.insert(field.clone(), now);
+    }
+    let rows = fresh.iter().filter_map(|f| vanished.get(f)).max().copied().unwrap_or(0);
+    let detail = format!(
+        "{} no longer {} with {} of {rows} {}; the last known values are kept and nothing counts as changed. A scope of the credentials may have been withdrawn.",
+        fresh.join(", "),
+        if fresh.len() == 1 { "comes" } else { "come" },
+        if rows == 1 { "the row" } else { "the rows" },
+        spec.name,
+    );
+    Some(degraded(spec, fresh, None, detail, now))
+}
+
+fn freeze(
+    spec: &CollectionSpec,
+    state: &mut CollectionState,
+    scope: &str,
+    message: &str,
+    now: Timestamp,
+) -> Option<Draft> {
+    if state.frozen.as_ref().is_some_and(|(known, _)| known == scope) {
+        return None;
+    }
+    state.frozen = Some((scope.to_owned(), now));
+    Some(degraded(spec, Vec::new(), Some(scope.to_owned()), message.to_owned(), now))
+}
+
+fn degraded(
+    spec: &CollectionSpec,
+    fields: Vec<String>,
+    scope: Option<String>,
+    detail: String,
+    now: Timestamp,
+) -> Draft {
+    let lost = if fields.is_empty() { scope.clone().unwrap_or_default() } else { fields.join(",") };
+    let data = DegradedData { source: spec.source.clone(), collection: spec.name.clone(), fields, scope, detail };
+    Draft {
+        source: spec.source.clone(),
+        kind: "source.degraded".to_owned(),
+        subject: spec.source.clone(),
+        time: now,
+        severity: Severity::Warning,
+        identity: vec![spec.source.clone(), "source.degraded".to_owned(), spec.name.clone(), lost, now.to_string()],
+        why: json!({ "collection": spec.name, "fields": data.fields, "scope": data.scope }),
+        data: data_of(&data),
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one sentence")]
+fn source_draft(
+    spec: &CollectionSpec,
+    kind: &str,
+    severity: Severity,
+    failures: u32,
+    since: Timestamp,
+    error: &str,
+    lasted: Option<String>,
+    now: Timestamp,
+) -> Draft {
+    let over = lasted.is_some();
+    let data = SourceHealthData {
+        source: spec.source.clone(),
+        collection: spec.name.clone(),
+        failures,
+        since: since.to_string(),
+        error: error.to_owned(),
+        lasted,
+        incident: ids::derive("inc", &["source", &spec.source, &since.to_string()]),
+        state: if over { "resolved" } else { "open" }.to_owned(),
+    };
+    Draft {
+        source: spec.source.clone(),
+        kind: kind.to_owned(),
+        subject: spec.source.clone(),
+        time: now,
+        severity,
+        identity: vec![spec.source.clone(), kind.to_owned(), since.to_string()],
+        why: json!({ "collection": spec.name, "failures": failures, "error": error }),
+        data: data_of(&data),
+    }
+}
+
+/// Books the outcome of an attempt on the sink. `after` is the delivery as settled.
+pub fn sink_settled(state: &mut SinkState, after: &Delivery, report: &Report, now: Timestamp) -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    let died = matches!(after.state, DeliveryState::Dead { .. });
+    match &report.outcome {
+        Outcome::Accepted => {
+            let failures = std::mem::take(&mut state.failures);
+            state.failing_since = None;
+            let error = state.last_error.take().unwrap_or_default();
+            if let Some(since) = state.told_since.take() {
+                let lasted = humanize(elapsed(since, now));
+                drafts.push(sink_draft(
+                    &after.sink,
+                    "sink.recovered",
+                    failures,
+                    since,
+                    &error,
+                    false,
+                    Some(lasted),
+                    now,
+                ));
+            }
+            return drafts;
+        }
+        Outcome::Throttled { .. } if !died => return drafts,
+        Outcome::Stop => {
+            state.stopped = Some((report.detail.lines().next().unwrap_or_default().to_owned(), now));
+        }
+        _ => {}
+    }
+    state.failures = state.failures.saturating_add(1);
+    let since = *state.failing_since.get_or_insert(now);
+    state.last_error = Some(report.detail.lines().next().unwrap_or_default().to_owned());
+    let stopped = matches!(report.outcome, Outcome::Stop);
+    let news = state.failures >= FAILURES_UNTIL_NEWS || stopped || (died && !after.internal);
+    if news && state.told_since.is_none() {
+        state.told_since = Some(since);
+        let error = state.last_error.clone().unwrap_or_default();
+        drafts.push(sink_draft(&after.sink, "sink.failing", state.failures, since, &error, stopped, None, now));
+    }
+    if died && !after.internal {
+        drafts.push(dead_draft(after, now));
+    }
+    drafts
+}
+
+fn dead_draft(delivery: &Delivery, now: Timestamp) -> Draft {
+    let reason = match &delivery.state {
+        DeliveryState::Dead { reason, .. } => reason.clone(),
+        _ => String::new(),
+    };
+    let data = DeadData {
+        delivery: delivery.id.clone(),
+        sink: delivery.sink.clone(),
+        events: delivery.event_ids.clone(),
+        event_type: delivery.event_type.clone(),
+        subject: delivery.subject.clone(),
+        reason,
+        attempts: delivery.attempts,
+    };
+    Draft {
+        source: BRIDGE.to_owned(),
+        kind: "delivery.dead".to_owned(),
+        subject: delivery.sink.clone(),
+        time: now,
+        severity: Severity::Critical,
+        identity: vec![
+            delivery.sink.clone(),
+            "delivery.dead".to_owned(),
+            delivery.id.clone(),
+            delivery.tries.to_string(),
+        ],
+        why: json!({ "delivery": delivery.id, "attempts": delivery.attempts }),
+        data: data_of(&data),
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one sentence")]
+fn sink_draft(
+    sink: &str,
+    kind: &str,
+    failures: u32,
+    since: Timestamp,
+    error: &str,
+    stopped: bool,
+    lasted: Option<String>,
+    now: Timestamp,
+) -> Draft {
+    let over = lasted.is_some();
+    let data = SinkHealthData {
+        sink: sink.to_owned(),
+        failures,
+        since: since.to_string(),
+        error: error.to_owned(),
+        stopped,
+        lasted,
+        incident: ids::derive("inc", &["sink", sink, &since.to_string()]),
+        state: if over { "resolved" } else { "open" }.to_owned(),
+    };
+    Draft {
+        source: BRIDGE.to_owned(),
+        kind: kind.to_owned(),
+        subject: sink.to_owned(),
+        time: now,
+        severity: if over { Severity::Info } else { Severity::Critical },
+        identity: vec![sink.to_owned(), kind.to_owned(), since.to_string()],
+        why: json!({ "failures": failures, "error": error }),
+        data: data_of(&data),
+    }
+}

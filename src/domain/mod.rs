@@ -1,0 +1,23 @@
+//! The pure core: what changed, what it means, who hears of it, when to try again.
+//!
+//! Invariant: nothing here is async, does IO, asks a clock, draws a random number or logs. Time, jitter and ids come
+//! in as values; decisions go out as values. `tests/tidy.rs` enforces it.
+
+pub mod collection;
+pub mod cycle;
+pub mod delivery;
+pub mod diff;
+pub mod doc;
+pub mod event;
+pub mod health;
+pub mod ids;
+pub mod money;
+pub mod payload;
+pub mod record;
+pub mod retry;
+pub mod routing;
+pub mod rules;
+pub mod signing;
+pub mod spend;
+pub mod sweep;
+pub mod time;

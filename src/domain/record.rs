@@ -1,0 +1,254 @@
+//! What a source shows: records, money rows, gauges, and how complete the look was.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use super::spend::SpendRow;
+use super::time::Timestamp;
+
+/// One row of a `record` collection as just observed.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Record {
+    pub key: String,
+    /// Watched fields: present or null. A field that is missing from this map was absent on the wire.
+    pub fields: BTreeMap<String, Value>,
+    /// What is worth telling but makes no event by itself (`createdAt`, `updatedAt`, client, …).
+    pub facts: BTreeMap<String, Value>,
+    /// What a person calls it: a title or a name.
+    pub name: Option<String>,
+    /// Id or email of the person behind it.
+    pub who: Option<String>,
+    pub link: Option<String>,
+    pub created_at: Option<Timestamp>,
+    pub updated_at: Option<Timestamp>,
+}
+
+impl Record {
+    /// 64 bits over everything observed: equal fingerprints mean nothing to compare and nothing to write.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = Xxh3::new();
+        for (tag, map) in [(1_u8, &self.fields), (2, &self.facts)] {
+            hasher.update(&[tag]);
+            for (name, value) in map {
+                hasher.update(&(name.len() as u64).to_le_bytes());
+                hasher.update(name.as_bytes());
+                hash_value(&mut hasher, value);
+            }
+        }
+        hasher.digest()
+    }
+
+    pub fn key_hash(&self) -> u64 {
+        key_hash(&self.key)
+    }
+}
+
+/// Hash by which the store finds a row. Seed-free XXH3, so it means the same after a restart.
+pub fn key_hash(key: &str) -> u64 {
+    xxh3_64(key.as_bytes())
+}
+
+fn hash_value(hasher: &mut Xxh3, value: &Value) {
+    match value {
+        Value::Null => hasher.update(&[0]),
+        Value::Bool(b) => hasher.update(&[1, u8::from(*b)]),
+        Value::Number(n) => {
+            hasher.update(&[2]);
+            if let Some(i) = n.as_i64() {
+                hasher.update(&i.to_le_bytes());
+            } else if let Some(f) = n.as_f64() {
+                hasher.update(&f.to_bits().to_le_bytes());
+            }
+        }
+        Value::String(s) => {
+            hasher.update(&[3]);
+            hasher.update(&(s.len() as u64).to_le_bytes());
+            hasher.update(s.as_bytes());
+        }
+        Value::Array(items) => {
+            hasher.update(&[4]);
+            hasher.update(&(items.len() as u64).to_le_bytes());
+            for item in items {
+                hash_value(hasher, item);
+            }
+        }
+        Value::Object(map) => {
+            hasher.update(&[5]);
+            hasher.update(&(map.len() as u64).to_le_bytes());
+            // The order of an object's members means nothing; summing the members' hashes ignores it.
+            let mut sum = 0_u64;
+            for (name, member) in map {
+                let mut inner = Xxh3::new();
+                inner.update(name.as_bytes());
+                inner.update(&[0]);
+                hash_value(&mut inner, member);
+                sum = sum.wrapping_add(inner.digest());
+            }
+            hasher.update(&sum.to_le_bytes());
+        }
+    }
+}
+
+/// A record as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct StoredRow {
+    #[serde(rename = "k")]
+    pub key: String,
+    /// Counts the changes of this key, its removals and returns included; part of event ids. Never goes back.
+    #[serde(rename = "v")]
+    pub version: u64,
+    /// Fingerprint of the last observation.
+    #[serde(rename = "p")]
+    pub print: u64,
+    /// Removed: kept as a tombstone so that a return under the same key is a different fact.
+    #[serde(rename = "g", default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
+    /// Watched fields that were absent at the last observation; their kept values stand in `fields`.
+    #[serde(rename = "o", default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lost: BTreeSet<String>,
+    #[serde(rename = "f", default)]
+    pub fields: BTreeMap<String, Value>,
+    #[serde(rename = "x", default)]
+    pub facts: BTreeMap<String, Value>,
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+}
+
+/// A level of a `gauge` collection: a number with bands, or a state with names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GaugeRow {
+    pub key: String,
+    pub name: Option<String>,
+    pub value: Value,
+    pub facts: BTreeMap<String, Value>,
+}
+
+/// What one thing has cost so far, a level that only grows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CostRow {
+    pub key: String,
+    pub cost: super::money::Micros,
+    pub estimated: bool,
+    pub facts: BTreeMap<String, Value>,
+}
+
+/// The rows of one page, by the collection's role.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rows {
+    Records(Vec<Record>),
+    Spend(Vec<SpendRow>),
+    Gauges(Vec<GaugeRow>),
+    Costs(Vec<CostRow>),
+}
+
+impl Rows {
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Records(rows) => rows.len(),
+            Self::Spend(rows) => rows.len(),
+            Self::Gauges(rows) => rows.len(),
+            Self::Costs(rows) => rows.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One bounded piece of a look.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    pub rows: Rows,
+    /// Rows that could not be used: one line each, what was wrong with which.
+    pub quarantined: Vec<String>,
+    /// Who is who, where this page tells: user id to email or name.
+    pub people: BTreeMap<String, Person>,
+    /// Keys whose cost was asked for, whatever the answer was.
+    pub asked: Vec<String>,
+}
+
+impl Page {
+    pub fn of(rows: Rows) -> Self {
+        Self { rows, quarantined: Vec::new(), people: BTreeMap::new(), asked: Vec::new() }
+    }
+}
+
+/// What is known of a person besides their id.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Person {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// How much of a collection a look has shown. Upserts come from all three; removals only from `Complete`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Evidence {
+    /// From page 1, in this process, to the explicit end, no repeated cursor. Quarantined rows (the pages count them)
+    /// bar removals but not the baseline.
+    Complete,
+    /// A bounded part (newest rows, some days, some keys), read to its end.
+    Window,
+    /// Something went wrong on the way.
+    Partial(Failure),
+}
+
+/// Why a look failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub kind: FailureKind,
+    /// What failed, on what, and what to do. No secrets, no bodies.
+    pub message: String,
+}
+
+/// Kinds of failed looks that are treated differently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Credentials were refused: told at once.
+    Unauthorized,
+    /// The named scope (or right) is missing: freezes this collection only.
+    Forbidden { scope: String },
+    /// Asked to slow down, for so many seconds.
+    Throttled { after_secs: u64 },
+    /// Everything else: network, status, body, paging.
+    Broken,
+}
+
+impl Failure {
+    pub fn broken(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Broken, message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn fingerprints_tell_absent_null_and_value_apart() {
+        let with = |v: Option<Value>| {
+            let mut r = Record { key: "k".into(), ..Record::default() };
+            if let Some(v) = v {
+                r.fields.insert("title".into(), v);
+            }
+            r.fingerprint()
+        };
+        let prints = [with(None), with(Some(Value::Null)), with(Some(json!(""))), with(Some(json!("a")))];
+        for (i, a) in prints.iter().enumerate() {
+            for b in &prints[i + 1..] {
+                assert_ne!(a, b);
+            }
+        }
+        assert_eq!(with(Some(json!({"a": 1, "b": 2}))), with(Some(json!({"b": 2, "a": 1}))));
+    }
+}

@@ -1,0 +1,122 @@
+//! When to try again.
+//!
+//! Exponential backoff with full jitter: before retry n the wait is drawn between a floor and
+//! `min(max, min × 2ⁿ⁻¹)`. Source of the scheme: AWS Architecture Blog, "Exponential Backoff And Jitter" ("full
+//! jitter"). The floor (a tenth of the ceiling) keeps a retry from following its failure at once.
+
+use jiff::SignedDuration;
+
+use super::time::{Timestamp, elapsed, plus};
+
+/// Longest `Retry-After` obeyed as given; a receiver that asks for more is asked again after this.
+pub const RETRY_AFTER_CAP: SignedDuration = SignedDuration::from_hours(24);
+
+/// How one sink retries. Validated: `0 < min <= max <= horizon`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    pub min: SignedDuration,
+    pub max: SignedDuration,
+    /// From the first attempt; then the delivery is dead.
+    pub horizon: SignedDuration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            min: SignedDuration::from_secs(5),
+            max: SignedDuration::from_hours(1),
+            horizon: SignedDuration::from_hours(72),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// Makes a policy, or says what is wrong with it.
+    pub fn new(min: SignedDuration, max: SignedDuration, horizon: SignedDuration) -> Result<Self, String> {
+        if min <= SignedDuration::ZERO {
+            return Err("`min` must be longer than 0".into());
+        }
+        if max < min {
+            return Err("`max` must not be shorter than `min`".into());
+        }
+        if horizon < SignedDuration::ZERO {
+            return Err("`for` must not be negative".into());
+        }
+        Ok(Self { min, max, horizon })
+    }
+
+    /// The longest wait before retry `n` (1 is the first retry).
+    pub fn ceiling(&self, n: u32) -> SignedDuration {
+        let doublings = n.saturating_sub(1).min(40);
+        let factor = 1_i128 << doublings;
+        let nanos = (self.min.as_nanos() * factor).min(self.max.as_nanos());
+        SignedDuration::from_nanos_i128(nanos)
+    }
+
+    /// The wait before retry `n`; `unit` is uniform in `[0, 1)`.
+    pub fn wait(&self, n: u32, unit: f64) -> SignedDuration {
+        let ceiling = self.ceiling(n).as_secs_f64();
+        let floor = ceiling / 10.0;
+        SignedDuration::try_from_secs_f64(floor + (ceiling - floor) * unit.clamp(0.0, 1.0)).unwrap_or(self.max)
+    }
+
+    /// When to try again, or `None` when the horizon is used up. The last try is made at the horizon itself.
+    pub fn next_try(
+        &self,
+        n: u32,
+        first_attempt: Timestamp,
+        now: Timestamp,
+        after: Option<SignedDuration>,
+        unit: f64,
+    ) -> Option<Timestamp> {
+        let wait = match after {
+            // What the receiver asks for is never undercut.
+            Some(after) => after.clamp(SignedDuration::ZERO, RETRY_AFTER_CAP).max(self.wait(1, 0.0)),
+            None => self.wait(n, unit),
+        };
+        let end = plus(first_attempt, self.horizon);
+        let next = plus(now, wait);
+        if next <= end {
+            Some(next)
+        } else if after.is_none() && now < end && elapsed(now, end) > self.wait(1, 0.0) {
+            Some(end)
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_last_try_is_at_the_horizon() {
+        let policy = RetryPolicy::default();
+        let start = Timestamp::UNIX_EPOCH;
+        let late = plus(start, SignedDuration::from_hours(72) - SignedDuration::from_mins(30));
+        let end = plus(start, SignedDuration::from_hours(72));
+        assert_eq!(policy.next_try(30, start, late, None, 0.99), Some(end));
+        assert_eq!(policy.next_try(31, start, end, None, 0.5), None);
+    }
+
+    proptest! {
+        #[test]
+        fn waits_are_bounded_and_their_ceiling_never_falls(n in 1_u32..200, unit in 0.0_f64..1.0) {
+            let policy = RetryPolicy::default();
+            let wait = policy.wait(n, unit);
+            prop_assert!(wait <= policy.max && wait >= SignedDuration::from_millis(500));
+            prop_assert!(policy.ceiling(n + 1) >= policy.ceiling(n));
+        }
+
+        #[test]
+        fn what_the_receiver_asks_for_is_never_undercut(secs in 0_i64..86_000, unit in 0.0_f64..1.0) {
+            let policy = RetryPolicy::default();
+            let start = Timestamp::UNIX_EPOCH;
+            let after = SignedDuration::from_secs(secs);
+            let next = policy.next_try(1, start, start, Some(after), unit).unwrap();
+            prop_assert!(elapsed(start, next) >= after);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Events of records that came, changed or went.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::who;
+use crate::domain::collection::{CollectionSpec, UpdateRule};
+use crate::domain::diff::Change;
+use crate::domain::event::{Draft, data_of};
+use crate::domain::payload::ChangeData;
+use crate::domain::record::{Person, Record, StoredRow};
+use crate::domain::time::Timestamp;
+
+/// Longest text taken over from outside into an event, in bytes. Sinks cut further to their own limits.
+const TEXT_BYTES: usize = 16 * 1024;
+
+/// What the drafts need besides the row.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    pub now: Timestamp,
+    pub spec: &'a CollectionSpec,
+    pub epoch: u32,
+    pub people: &'a BTreeMap<String, Person>,
+}
+
+/// Events of an upsert: at most one for a creation, one per matching update rule for a change.
+pub fn upserted(scene: Scene<'_>, row: &StoredRow, observed: &Record, change: &Change) -> Vec<Draft> {
+    match change {
+        Change::None => Vec::new(),
+        Change::Created => {
+            let Some(kind) = &scene.spec.events.created else { return Vec::new() };
+            let data = change_data(scene, row, None, Some(&row.fields), &[]);
+            vec![draft(scene, kind, row, &data, observed.created_at.unwrap_or(scene.now))]
+        }
+        Change::Updated { before, fields } => updates(&scene.spec.events.updated, before, &row.fields, fields)
+            .into_iter()
+            .map(|(kind, fields)| {
+                let data = change_data(scene, row, Some(before), Some(&row.fields), &fields);
+                draft(scene, &kind, row, &data, observed.updated_at.unwrap_or(scene.now))
+            })
+            .collect(),
+    }
+}
+
+/// The event of a removal; `gone` is the tombstone that replaces `row`.
+pub fn removed(scene: Scene<'_>, row: &StoredRow, gone: &StoredRow) -> Option<Draft> {
+    let kind = scene.spec.events.deleted.as_ref()?;
+    let data = change_data(scene, row, Some(&row.fields), None, &[]);
+    Some(draft(scene, kind, gone, &data, scene.now))
+}
+
+/// Groups changed fields by the event they make: the first rule that takes a field names its event.
+fn updates(
+    rules: &[UpdateRule],
+    before: &BTreeMap<String, Value>,
+    after: &BTreeMap<String, Value>,
+    fields: &[String],
+) -> Vec<(String, Vec<String>)> {
+    let mut grouped: Vec<(String, Vec<String>)> = Vec::new();
+    for field in fields {
+        let (old, new) = (before.get(field), after.get(field));
+        let taken = rules.iter().find(|rule| {
+            rule.field.as_ref().is_none_or(|f| f == field)
+                && rule.to.as_ref().is_none_or(|to| Some(to) == new)
+                && rule.from.as_ref().is_none_or(|from| Some(from) == old)
+        });
+        let Some(kind) = taken.and_then(|rule| rule.event.clone()) else { continue };
+        match grouped.iter_mut().find(|(k, _)| *k == kind) {
+            Some((_, list)) => list.push(field.clone()),
+            None => grouped.push((kind, vec![field.clone()])),
+        }
+    }
+    grouped
+}
+
+fn change_data(
+    scene: Scene<'_>,
+    row: &StoredRow,
+    before: Option<&BTreeMap<String, Value>>,
+    after: Option<&BTreeMap<String, Value>>,
+    changed: &[String],
+) -> ChangeData {
+    // Every watched field stands on both sides, null where there is none.
+    let names: std::collections::BTreeSet<&String> = before.into_iter().chain(after).flat_map(BTreeMap::keys).collect();
+    let side = |map: Option<&BTreeMap<String, Value>>| {
+        map.map(|m| names.iter().map(|n| ((*n).clone(), m.get(*n).map_or(Value::Null, bounded))).collect())
+    };
+    ChangeData {
+        key: row.key.clone(),
+        noun: scene.spec.noun.clone(),
+        name: crate::domain::delivery::cut(row.name.as_deref().unwrap_or(&row.key), TEXT_BYTES),
+        who: row.who.as_ref().map(|id| who(scene.people, id)),
+        link: row.link.clone(),
+        before: side(before),
+        after: side(after),
+        changed: changed.to_vec(),
+        facts: row.facts.iter().map(|(n, v)| (n.clone(), bounded(v))).collect(),
+    }
+}
+
+fn draft(scene: Scene<'_>, kind: &str, row: &StoredRow, data: &ChangeData, time: Timestamp) -> Draft {
+    let after = serde_json::to_string(&row.fields).unwrap_or_default();
+    Draft {
+        source: scene.spec.source.clone(),
+        kind: kind.to_owned(),
+        subject: row.key.clone(),
+        time,
+        severity: scene.spec.events.severities.get(kind).copied().unwrap_or_default(),
+        identity: vec![
+            scene.spec.source.clone(),
+            scene.spec.name.clone(),
+            row.key.clone(),
+            scene.epoch.to_string(),
+            row.version.to_string(),
+            kind.to_owned(),
+            after,
+        ],
+        why: json!({
+            "collection": scene.spec.name, "before": data.before, "after": data.after, "changed": data.changed,
+            "epoch": scene.epoch, "key_version": row.version,
+        }),
+        data: data_of(data),
+    }
+}
+
+/// Cuts over-long strings inside a value.
+fn bounded(value: &Value) -> Value {
+    match value {
+        Value::String(s) if s.len() > TEXT_BYTES => Value::String(crate::domain::delivery::cut(s, TEXT_BYTES)),
+        Value::Array(items) => Value::Array(items.iter().map(bounded).collect()),
+        Value::Object(map) => Value::Object(map.iter().map(|(k, v)| (k.clone(), bounded(v))).collect()),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(field: Option<&str>, to: Option<Value>, event: Option<&str>) -> UpdateRule {
+        UpdateRule { field: field.map(Into::into), to, from: None, event: event.map(Into::into) }
+    }
+
+    #[test]
+    fn the_first_rule_that_takes_a_field_names_the_event() {
+        let rules = [
+            rule(Some("status"), Some(json!("paused")), Some("mission.paused")),
+            rule(Some("name"), None, None),
+            rule(None, None, Some("mission.updated")),
+        ];
+        let before: BTreeMap<_, _> =
+            [("status".to_owned(), json!("active")), ("name".into(), json!("a")), ("kpi".into(), json!(1))].into();
+        let after: BTreeMap<_, _> =
+            [("status".to_owned(), json!("paused")), ("name".into(), json!("b")), ("kpi".into(), json!(2))].into();
+        let fields = ["kpi".to_owned(), "name".into(), "status".into()];
+        assert_eq!(
+            updates(&rules, &before, &after, &fields),
+            [
+                ("mission.updated".to_owned(), vec!["kpi".to_owned()]),
+                ("mission.paused".to_owned(), vec!["status".to_owned()])
+            ]
+        );
+    }
+}

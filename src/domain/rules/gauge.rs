@@ -1,0 +1,183 @@
+//! Gauges: a level with bands, or a state with names. Two equal looks before it speaks.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::domain::collection::{CollectionSpec, GaugeSpec};
+use crate::domain::event::{Draft, Severity, data_of};
+use crate::domain::ids;
+use crate::domain::money::Micros;
+use crate::domain::payload::LevelData;
+use crate::domain::record::GaugeRow;
+use crate::domain::time::Timestamp;
+
+/// The band of a level that is in none of its bands, and of a good state.
+pub const OK: &str = "ok";
+/// Equal looks in a row before a change is believed.
+const LOOKS: u32 = 2;
+
+/// What is known of all levels of one collection, by key.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct GaugeState {
+    pub levels: BTreeMap<String, Level>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Level {
+    /// The band that was told (or taken silently as the start).
+    pub band: Option<String>,
+    pub value: Value,
+    /// Another band that was seen since, and how often in a row.
+    pub candidate: Option<(String, u32)>,
+    /// Times the band changed; part of ids.
+    pub moves: u64,
+}
+
+/// Takes one look's levels in.
+pub fn observe(
+    spec: &CollectionSpec,
+    state: &GaugeState,
+    rows: &[GaugeRow],
+    epoch: u32,
+    now: Timestamp,
+) -> (GaugeState, Vec<Draft>) {
+    let mut next = state.clone();
+    let mut drafts = Vec::new();
+    for row in rows {
+        let Some(band) = band_of(&spec.gauge, &row.value) else { continue };
+        let level = next.levels.entry(row.key.clone()).or_default();
+        if level.band.as_deref() == Some(&band) {
+            level.candidate = None;
+            level.value = row.value.clone();
+            continue;
+        }
+        let seen = match &level.candidate {
+            Some((candidate, times)) if *candidate == band => times + 1,
+            _ => 1,
+        };
+        if seen < LOOKS {
+            level.candidate = Some((band, seen));
+            continue;
+        }
+        let before = std::mem::replace(&mut level.band, Some(band.clone()));
+        let old_value = std::mem::replace(&mut level.value, row.value.clone());
+        level.candidate = None;
+        level.moves += 1;
+        let baseline = before.is_none();
+        if baseline && band == OK {
+            continue;
+        }
+        if let Some(draft) = draft(spec, row, before, old_value, &band, level.moves, epoch, now) {
+            drafts.push(draft);
+        }
+    }
+    (next, drafts)
+}
+
+/// The band a value lies in: the lowest bound it does not exceed, or whether its state is a bad one.
+fn band_of(gauge: &GaugeSpec, value: &Value) -> Option<String> {
+    if !gauge.bands.is_empty() {
+        let level = Micros::from_json(value, 0).ok()?;
+        let lowest = gauge.bands.iter().filter(|(_, bound)| level.0 <= **bound).min_by_key(|(_, bound)| **bound);
+        return Some(lowest.map_or_else(|| OK.to_owned(), |(name, _)| name.clone()));
+    }
+    let state = match value {
+        Value::String(s) => s.clone(),
+        Value::Bool(b) => b.to_string(),
+        _ => return None,
+    };
+    let bad = if gauge.bad.is_empty() { !gauge.good.contains(&state) } else { gauge.bad.contains(&state) };
+    Some(if bad { state } else { OK.to_owned() })
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one sentence")]
+fn draft(
+    spec: &CollectionSpec,
+    row: &GaugeRow,
+    before: Option<String>,
+    old_value: Value,
+    band: &str,
+    moves: u64,
+    epoch: u32,
+    now: Timestamp,
+) -> Option<Draft> {
+    let kind = spec.gauge.events.get(band).or_else(|| spec.gauge.events.get("*"))?.clone();
+    let baseline = before.is_none();
+    let severity = spec.events.severities.get(&kind).copied().unwrap_or(if band == OK {
+        Severity::Info
+    } else {
+        Severity::Warning
+    });
+    let incident = ids::derive("inc", &[&spec.source, &spec.name, &row.key, &epoch.to_string()]);
+    let data = LevelData {
+        key: row.key.clone(),
+        noun: spec.noun.clone(),
+        name: row.name.clone().unwrap_or_else(|| row.key.clone()),
+        before: old_value,
+        after: row.value.clone(),
+        band_before: before,
+        band_after: band.to_owned(),
+        facts: row.facts.clone(),
+        baseline,
+        incident,
+        state: if band == OK { "resolved" } else { "open" }.to_owned(),
+    };
+    Some(Draft {
+        source: spec.source.clone(),
+        subject: row.key.clone(),
+        time: now,
+        severity: if baseline { severity.min(Severity::Warning) } else { severity },
+        identity: vec![
+            spec.source.clone(),
+            spec.name.clone(),
+            row.key.clone(),
+            epoch.to_string(),
+            moves.to_string(),
+            kind.clone(),
+            band.to_owned(),
+        ],
+        why: json!({ "collection": spec.name, "value": row.value, "band": band, "looks": LOOKS }),
+        kind,
+        data: data_of(&data),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> CollectionSpec {
+        let mut spec = CollectionSpec {
+            source: "amply".into(),
+            name: "wallet".into(),
+            noun: "wallet".into(),
+            ..CollectionSpec::default()
+        };
+        spec.gauge.bands = [("low".to_owned(), 5_000_000), ("depleted".to_owned(), 0)].into();
+        for (band, kind) in [("low", "wallet.low"), ("depleted", "wallet.depleted"), (OK, "wallet.topped_up")] {
+            spec.gauge.events.insert(band.into(), kind.into());
+        }
+        spec
+    }
+
+    #[test]
+    fn two_equal_looks_before_it_speaks() {
+        let look = |state: &GaugeState, value: Value| {
+            let row = GaugeRow { key: "wallet".into(), name: None, value, facts: BTreeMap::new() };
+            let (next, drafts) = observe(&spec(), state, &[row], 1, Timestamp::UNIX_EPOCH);
+            (next, drafts.into_iter().map(|d| d.kind).collect::<Vec<_>>())
+        };
+        let mut state = GaugeState::default();
+        let mut told = Vec::new();
+        for value in
+            [json!(9), json!(9), json!(4), json!(9), json!(4), json!(4), json!(-1), json!(-1), json!(50), json!(50)]
+        {
+            let (next, kinds) = look(&state, value);
+            state = next;
+            told.extend(kinds);
+        }
+        assert_eq!(told, ["wallet.low", "wallet.depleted", "wallet.topped_up"]);
+    }
+}

@@ -1,0 +1,65 @@
+//! The rules: each a pure function from what is known to drafts of events. A new rule is a file here, a variant of
+//! [`Rule`] and an arm where the compiler asks for one.
+
+pub mod attribution;
+pub mod budget;
+pub mod change;
+pub mod detector;
+pub mod gauge;
+pub mod spike;
+pub mod thread_cost;
+
+use std::collections::BTreeMap;
+
+use super::payload::Who;
+use super::record::Person;
+
+/// One `[rules.NAME]` entry, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RuleSpec {
+    pub name: String,
+    /// Sources it counts together; empty means each source apart.
+    pub sources: Vec<String>,
+    pub rule: Rule,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rule {
+    Budget(budget::BudgetRule),
+    Spike(spike::SpikeRule),
+    ThreadCost(thread_cost::ThreadCostRule),
+}
+
+impl Rule {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Budget(_) => "budget",
+            Self::Spike(_) => "spike",
+            Self::ThreadCost(_) => "thread_cost",
+        }
+    }
+}
+
+impl RuleSpec {
+    /// The sources this rule counts together when rows of `source` change; `None` where it does not look there.
+    pub fn group_of(&self, source: &str) -> Option<Vec<String>> {
+        if self.sources.is_empty() {
+            Some(vec![source.to_owned()])
+        } else if self.sources.iter().any(|s| s == source) {
+            Some(self.sources.clone())
+        } else {
+            None
+        }
+    }
+}
+
+/// `acme+claude`: a group of sources as part of ids and keys.
+pub fn group_name(sources: &[String]) -> String {
+    sources.join("+")
+}
+
+/// Who a user id is, as far as known.
+pub fn who(people: &BTreeMap<String, Person>, id: &str) -> Who {
+    let person = people.get(id).cloned().unwrap_or_default();
+    Who { id: id.to_owned(), email: person.email, name: person.name }
+}

@@ -1,0 +1,162 @@
+//! Single threads that have cost more than a limit.
+//!
+//! Invariant: a limit speaks once per thread; what a thread had already cost when it was first looked at is marked as
+//! baseline, and all of that at the rule's first sight is one event.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{group_name, who};
+use crate::domain::event::{Draft, Severity, data_of};
+use crate::domain::money::Micros;
+use crate::domain::payload::ThreadCostData;
+use crate::domain::record::{CostRow, Person};
+use crate::domain::time::Timestamp;
+
+/// Threads remembered; beyond it the oldest ids go (thread ids are UUIDv7: their order is their age).
+const REMEMBERED: usize = 50_000;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ThreadCostRule {
+    /// Ascending, distinct, above zero.
+    pub limits: Vec<Micros>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ThreadCostState {
+    /// When the rule was first evaluated.
+    pub since: Option<Timestamp>,
+    /// The highest limit each thread has passed; zero for none yet.
+    pub passed: BTreeMap<String, Micros>,
+}
+
+pub struct Scene<'a> {
+    pub now: Timestamp,
+    pub rule: &'a str,
+    pub source: &'a str,
+    pub people: &'a BTreeMap<String, Person>,
+}
+
+/// Evaluates a batch of observed costs.
+pub fn evaluate(
+    rule: &ThreadCostRule,
+    state: Option<&ThreadCostState>,
+    rows: &[CostRow],
+    scene: &Scene<'_>,
+) -> (ThreadCostState, Vec<Draft>) {
+    let first_sight = state.is_none_or(|s| s.since.is_none());
+    let mut next = state.cloned().unwrap_or_default();
+    let since = *next.since.get_or_insert(scene.now);
+    let mut drafts = Vec::new();
+    let mut at_first_sight: Vec<(&CostRow, Vec<Micros>)> = Vec::new();
+    for row in rows {
+        let before = next.passed.get(&row.key).copied();
+        let told = before.unwrap_or_default();
+        let crossed: Vec<Micros> = rule.limits.iter().copied().filter(|l| row.cost >= *l && *l > told).collect();
+        let highest = crossed.last().copied().unwrap_or(told);
+        next.passed.insert(row.key.clone(), highest);
+        if crossed.is_empty() {
+            continue;
+        }
+        if first_sight {
+            at_first_sight.push((row, crossed));
+        } else {
+            let older = before.is_none() && created_before(row, since);
+            drafts.push(draft(scene, row, crossed, older, Vec::new()));
+        }
+    }
+    at_first_sight.sort_by(|a, b| b.0.cost.cmp(&a.0.cost).then_with(|| a.0.key.cmp(&b.0.key)));
+    let also: Vec<String> = at_first_sight.iter().skip(1).map(|(row, _)| row.key.clone()).collect();
+    if let Some((row, crossed)) = at_first_sight.into_iter().next() {
+        drafts.push(draft(scene, row, crossed, true, also));
+    }
+    while next.passed.len() > REMEMBERED {
+        next.passed.pop_first();
+    }
+    (next, drafts)
+}
+
+fn created_before(row: &CostRow, since: Timestamp) -> bool {
+    row.facts
+        .get("createdAt")
+        .and_then(Value::as_str)
+        .and_then(|text| text.parse::<Timestamp>().ok())
+        .is_some_and(|created| created < since)
+}
+
+fn draft(scene: &Scene<'_>, row: &CostRow, crossed: Vec<Micros>, baseline: bool, also: Vec<String>) -> Draft {
+    let limit = crossed.last().copied().unwrap_or_default();
+    let text = |name: &str| row.facts.get(name).and_then(Value::as_str).map(str::to_owned);
+    let data = ThreadCostData {
+        rule: scene.rule.to_owned(),
+        key: row.key.clone(),
+        name: text("name").unwrap_or_else(|| row.key.clone()),
+        who: text("who").map(|id| who(scene.people, &id)),
+        link: text("link"),
+        cost_usd: row.cost,
+        limit_usd: limit,
+        limits_crossed: crossed,
+        sub_threads: row.facts.get("subThreads").and_then(Value::as_u64).unwrap_or(0),
+        estimated: row.estimated,
+        baseline,
+        also,
+    };
+    let sources = [scene.source.to_owned()];
+    Draft {
+        source: scene.source.to_owned(),
+        kind: "thread.cost_exceeded".to_owned(),
+        subject: row.key.clone(),
+        time: scene.now,
+        severity: Severity::Warning,
+        identity: vec![
+            scene.rule.to_owned(),
+            group_name(&sources),
+            row.key.clone(),
+            String::new(),
+            limit.0.to_string(),
+            "thread_cost".to_owned(),
+        ],
+        why: json!({ "rule": scene.rule, "cost_micros": row.cost.0, "limit_micros": limit.0 }),
+        data: data_of(&data),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usd(n: i64) -> Micros {
+        Micros(n * Micros::PER_DOLLAR)
+    }
+
+    fn row(key: &str, cost: i64) -> CostRow {
+        CostRow { key: key.into(), cost: usd(cost), estimated: false, facts: BTreeMap::new() }
+    }
+
+    fn run(state: Option<&ThreadCostState>, rows: &[CostRow]) -> (ThreadCostState, Vec<(String, String, bool)>) {
+        let rule = ThreadCostRule { limits: vec![usd(5), usd(25), usd(100)] };
+        let people = BTreeMap::new();
+        let scene = Scene { now: Timestamp::UNIX_EPOCH, rule: "dear", source: "acme", people: &people };
+        let (state, drafts) = evaluate(&rule, state, rows, &scene);
+        let told = drafts
+            .iter()
+            .map(|d| {
+                let limit = d.data["limit_usd"].as_str().unwrap().to_owned();
+                (d.subject.clone(), limit, d.data["baseline"].as_bool().unwrap())
+            })
+            .collect();
+        (state, told)
+    }
+
+    #[test]
+    fn first_sight_is_one_event_and_each_limit_speaks_once() {
+        let (state, told) = run(None, &[row("T-1", 6), row("T-2", 30), row("T-3", 1)]);
+        assert_eq!(told, [("T-2".to_owned(), "25.00".to_owned(), true)]);
+        let (state, told) = run(Some(&state), &[row("T-1", 7), row("T-3", 120)]);
+        assert_eq!(told, [("T-3".to_owned(), "100.00".to_owned(), false)]);
+        let (_, told) = run(Some(&state), &[row("T-3", 90), row("T-3", 130)]);
+        assert!(told.is_empty());
+    }
+}

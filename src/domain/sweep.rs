@@ -1,0 +1,179 @@
+//! The end of a complete look: what has gone, and whether that is believable.
+//!
+//! Invariants: a removal needs two successive complete looks that miss the record; a loss that is too large to believe
+//! removes nothing until a person says so.
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::collection::{CollectionSpec, CollectionState, Hold};
+use super::event::{Draft, Severity, data_of};
+use super::ids;
+use super::payload::HeldData;
+use super::record::StoredRow;
+use super::time::Timestamp;
+
+/// Removals in one look that are always believed.
+pub const ALWAYS_BELIEVED: u64 = 5;
+/// Keys named in a hold.
+pub const SAMPLE: usize = 10;
+
+/// What a look did not show. Keys are hashes, sorted.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Missing {
+    pub now: Vec<u64>,
+    /// Missed already by the complete look before this one.
+    pub before: Vec<u64>,
+    /// Live records known.
+    pub known: u64,
+    /// Rows missed twice: all of them where there are at most [`believable`], else some.
+    pub rows: Vec<StoredRow>,
+}
+
+/// What follows.
+#[derive(Debug, Clone, Default)]
+pub struct Removals {
+    pub rows: Vec<StoredRow>,
+    /// To be remembered as missed by this look.
+    pub missed: Vec<u64>,
+    pub held: Option<Draft>,
+}
+
+/// Removals in one look that need no person.
+pub fn believable(known: u64) -> u64 {
+    ALWAYS_BELIEVED.max(known / 10)
+}
+
+/// Decides. `shown` is the number of rows the look brought.
+pub fn decide(
+    spec: &CollectionSpec,
+    state: &mut CollectionState,
+    missing: &Missing,
+    shown: u64,
+    now: Timestamp,
+) -> Removals {
+    let lost = missing.now.len() as u64;
+    let emptied = shown == 0 && missing.known > 0;
+    if !emptied && lost <= believable(missing.known) {
+        state.hold = None;
+        let rows = missing.rows.clone();
+        let gone: std::collections::BTreeSet<u64> = rows.iter().map(|r| super::record::key_hash(&r.key)).collect();
+        let missed = missing.now.iter().copied().filter(|h| !gone.contains(h)).collect();
+        return Removals { rows, missed, held: None };
+    }
+    let held = hold(spec, state, missing, now);
+    Removals { rows: Vec::new(), missed: missing.now.clone(), held }
+}
+
+fn hold(spec: &CollectionSpec, state: &mut CollectionState, missing: &Missing, now: Timestamp) -> Option<Draft> {
+    let digest = digest(&missing.now);
+    let epoch = state.epoch;
+    if state.hold.as_ref().is_some_and(|h| h.rejected.is_some_and(|r| r != digest)) {
+        state.hold = None;
+    }
+    let hold = state.hold.get_or_insert_with(|| Hold {
+        id: ids::derive_short("hold", &[&spec.source, &spec.name, &epoch.to_string(), &now.to_string()]),
+        opened: now,
+        looks: 0,
+        announced: false,
+        digest,
+        rejected: None,
+        count: 0,
+        known: missing.known,
+        sample: Vec::new(),
+    });
+    hold.looks = hold.looks.saturating_add(1);
+    hold.digest = digest;
+    hold.known = missing.known;
+    let twice = missing.now.iter().filter(|h| missing.before.binary_search(h).is_ok()).count() as u64;
+    hold.count = if twice > 0 { twice } else { missing.now.len() as u64 };
+    if !missing.rows.is_empty() {
+        hold.sample = missing.rows.iter().take(SAMPLE).map(|r| r.key.clone()).collect();
+        hold.sample.sort();
+    }
+    if hold.rejected.is_some() || hold.announced || hold.looks < 2 {
+        return None;
+    }
+    hold.announced = true;
+    let data = HeldData {
+        hold: hold.id.clone(),
+        source: spec.source.clone(),
+        collection: spec.name.clone(),
+        noun: spec.noun.clone(),
+        count: hold.count,
+        known: hold.known,
+        sample: hold.sample.clone(),
+    };
+    Some(Draft {
+        source: spec.source.clone(),
+        kind: "source.change_held".to_owned(),
+        subject: spec.source.clone(),
+        time: now,
+        severity: Severity::Warning,
+        identity: vec![spec.source.clone(), "source.change_held".to_owned(), spec.name.clone(), hold.id.clone()],
+        why: serde_json::json!({ "missing": hold.count, "known": hold.known, "believable": believable(hold.known) }),
+        data: data_of(&data),
+    })
+}
+
+/// Order of the keys does not matter: they come sorted.
+fn digest(keys: &[u64]) -> u64 {
+    let mut hasher = Xxh3::new();
+    for key in keys {
+        hasher.update(&key.to_le_bytes());
+    }
+    hasher.digest()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missing(now: std::ops::Range<u64>, before: std::ops::Range<u64>, known: u64) -> Missing {
+        let rows = now
+            .clone()
+            .filter(|h| before.contains(h))
+            .take(SAMPLE)
+            .map(|h| StoredRow { key: format!("k{h}"), ..StoredRow::default() })
+            .collect();
+        Missing { now: now.collect(), before: before.collect(), known, rows }
+    }
+
+    fn look(state: &mut CollectionState, m: &Missing, shown: u64) -> (usize, Option<String>) {
+        let spec = CollectionSpec { source: "acme".into(), name: "threads".into(), ..CollectionSpec::default() };
+        let out = decide(&spec, state, m, shown, Timestamp::UNIX_EPOCH);
+        (out.rows.len(), out.held.map(|d| d.kind))
+    }
+
+    #[test]
+    fn an_emptied_list_is_held_at_the_second_look_and_dissolves() {
+        let mut state = CollectionState::default();
+        assert_eq!(look(&mut state, &missing(0..3, 0..0, 3), 0), (0, None));
+        assert_eq!(look(&mut state, &missing(0..3, 0..3, 3), 0), (0, Some("source.change_held".into())));
+        assert_eq!(look(&mut state, &missing(0..3, 0..3, 3), 0), (0, None), "told once");
+        assert_eq!(look(&mut state, &missing(0..0, 0..3, 3), 3), (0, None));
+        assert!(state.hold.is_none());
+    }
+
+    #[test]
+    fn more_than_a_tenth_is_held_and_a_tenth_is_not() {
+        for (lost, known, held) in [(5, 6, false), (6, 7, true), (10, 100, false), (11, 100, true)] {
+            let mut state = CollectionState::default();
+            look(&mut state, &missing(0..lost, 0..0, known), known - lost);
+            let (_, event) = look(&mut state, &missing(0..lost, 0..lost, known), known - lost);
+            assert_eq!(event.is_some(), held, "{lost} of {known}");
+        }
+    }
+
+    #[test]
+    fn a_rejected_loss_is_quiet_until_the_set_changes() {
+        let mut state = CollectionState::default();
+        for _ in 0..2 {
+            look(&mut state, &missing(0..20, 0..20, 100), 80);
+        }
+        let hold = state.hold.as_mut().unwrap();
+        hold.rejected = Some(hold.digest);
+        assert_eq!(look(&mut state, &missing(0..20, 0..20, 100), 80).1, None);
+        assert_eq!(look(&mut state, &missing(0..21, 0..20, 100), 79).1, None, "first look at another set");
+        assert!(look(&mut state, &missing(0..21, 0..21, 100), 79).1.is_some());
+    }
+}
