@@ -1,1 +1,6 @@
 pub mod domain;
+pub mod env;
+pub mod http;
+pub mod sink;
+pub mod source;
+pub mod store;

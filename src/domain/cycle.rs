@@ -118,7 +118,7 @@ pub struct Known {
 pub struct Plan {
     /// Versions this plan was made from; another version is a conflict.
     pub expect: BTreeMap<DocKey, u64>,
-    pub docs: BTreeMap<DocKey, Option<Doc>>,
+    pub docs: BTreeMap<DocKey, Arc<Doc>>,
     /// The collection whose rows change.
     pub collection: Option<CollectionId>,
     /// Forget all rows of the collection first.
@@ -200,11 +200,11 @@ impl<'a> Step<'a> {
 
     /// Writes a document unless it is as it was.
     fn put(&mut self, key: DocKey, doc: Doc) {
-        let before = self.known.docs.0.get(&key).and_then(|(_, d)| d.as_ref());
+        let before = self.known.docs.0.get(&key).and_then(|(_, d)| d.as_deref());
         if before == Some(&doc) {
             self.plan.docs.remove(&key);
         } else {
-            self.plan.docs.insert(key, Some(doc));
+            self.plan.docs.insert(key, Arc::new(doc));
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -101,14 +102,17 @@ pub enum Doc {
 
 /// Documents as read, each with the version a commit must find again. Version 0 is a document that is not there.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Docs(pub BTreeMap<DocKey, (u64, Option<Doc>)>);
+pub struct Docs(pub BTreeMap<DocKey, (u64, Option<Arc<Doc>>)>);
 
 macro_rules! reader {
     ($name:ident, $variant:ident, $type:ty) => {
         /// The document under this key, if it is there.
         pub fn $name(&self, key: &DocKey) -> Option<&$type> {
             match self.0.get(key) {
-                Some((_, Some(Doc::$variant(value)))) => Some(value),
+                Some((_, Some(doc))) => match doc.as_ref() {
+                    Doc::$variant(value) => Some(value),
+                    _ => None,
+                },
                 _ => None,
             }
         }

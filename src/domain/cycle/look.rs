@@ -192,8 +192,9 @@ fn records_page(
     notes: &mut LookNotes,
 ) {
     let quiet = state.baseline.is_none();
-    let people = merged_people(step, &spec.source);
-    let scene = change::Scene { now: step.now, spec, epoch: state.epoch, people: &people };
+    let nobody = BTreeMap::new();
+    let people = step.known.docs.people(&DocKey::People(spec.source.clone())).unwrap_or(&nobody);
+    let scene = change::Scene { now: step.now, spec, epoch: state.epoch, people };
     let reading = Reading { known_fields: &state.known_fields, degraded: &state.degraded };
     // A row may stand twice in one page; the second is compared with what the first made of it.
     let mut overlay: BTreeMap<&str, StoredRow> = BTreeMap::new();
@@ -349,15 +350,6 @@ fn learn_people(step: &mut Step<'_>, source: &str, people: BTreeMap<String, Pers
         entry.name = person.name.or_else(|| entry.name.take());
     }
     step.put(key, Doc::People(known));
-}
-
-/// People as known, with what this page has just taught.
-fn merged_people(step: &Step<'_>, source: &str) -> BTreeMap<String, Person> {
-    let key = DocKey::People(source.to_owned());
-    match step.plan.docs.get(&key) {
-        Some(Some(Doc::People(people))) => people.clone(),
-        _ => step.known.docs.people(&key).cloned().unwrap_or_default(),
-    }
 }
 
 /// Notes of a look so far, and of one more page.

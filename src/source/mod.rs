@@ -1,0 +1,105 @@
+//! Sources: systems that are polled.
+//!
+//! Invariant: a source says honestly how complete a look was. It never decides what changed; it shows rows.
+
+pub mod limiter;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::domain::collection::{CollectionSpec, CollectionState};
+use crate::domain::record::{Evidence, Failure, Page};
+use crate::domain::time::Timestamp;
+
+/// How far a look goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// What is new.
+    Head,
+    /// What is recent enough to be edited.
+    Hot,
+    /// Everything: the only look that may end `Complete`.
+    Full,
+}
+
+/// How often a collection is looked at, and how far. A source without heads has only full looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schedule {
+    pub head: Option<Duration>,
+    pub hot: Option<Duration>,
+    pub full: Duration,
+}
+
+/// A collection with its schedule.
+#[derive(Debug, Clone)]
+pub struct Collection {
+    pub spec: Arc<CollectionSpec>,
+    pub schedule: Schedule,
+    /// Calls a day this schedule makes, for `check`; `None` where it depends on the number of records.
+    pub calls_per_day: Option<u64>,
+    /// What the number means, or what it depends on.
+    pub calls_note: String,
+}
+
+/// One look to be made.
+#[derive(Debug, Clone)]
+pub struct LookRequest {
+    pub collection: String,
+    pub reach: Reach,
+    /// As last committed: baseline, cursor.
+    pub state: CollectionState,
+    /// Keys whose cost is wanted, most recent first (role `cost` only).
+    pub wanted: Vec<String>,
+    pub now: Timestamp,
+}
+
+/// How a look ended.
+#[derive(Debug, Clone)]
+pub struct LookEnd {
+    pub evidence: Evidence,
+    /// Replaces the collection's cursor; from server values only.
+    pub cursor: Option<Value>,
+    /// Pages read, for pacing sweeps.
+    pub pages: u32,
+}
+
+impl LookEnd {
+    pub fn failed(failure: Failure) -> Self {
+        Self { evidence: Evidence::Partial(failure), cursor: None, pages: 0 }
+    }
+}
+
+/// Where a look puts its pages. At most two wait to be taken.
+#[derive(Debug, Clone)]
+pub struct Pages(mpsc::Sender<Page>);
+
+/// The bridge is no longer listening: end the look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped;
+
+impl Pages {
+    pub fn channel() -> (Self, mpsc::Receiver<Page>) {
+        let (sender, receiver) = mpsc::channel(2);
+        (Self(sender), receiver)
+    }
+
+    pub async fn send(&self, page: Page) -> Result<(), Stopped> {
+        self.0.send(page).await.map_err(|_| Stopped)
+    }
+}
+
+/// A system that is polled.
+#[async_trait]
+pub trait Source: Send + Sync {
+    fn name(&self) -> &str;
+    fn kind(&self) -> &'static str;
+    fn collections(&self) -> &[Collection];
+    /// Looks once. Pages go out as they come in; the end says what they amount to.
+    async fn look(&self, request: &LookRequest, pages: &Pages) -> LookEnd;
+    /// Signs in, for `check --connect`: a line on what works, or what does not.
+    async fn connect(&self) -> Result<String, Failure>;
+}

@@ -1,0 +1,263 @@
+//! Loading what a plan needs, and applying it.
+
+use std::sync::Arc;
+
+use super::super::kv::{Batch, Kv};
+use super::super::{Claimed, Probe, Result, StoreError, Ticket, codec, keys};
+use super::{SPEND_CACHE, Shared, State, StoredDoc};
+use crate::domain::cycle::{Known, Needs, Plan};
+use crate::domain::delivery::Delivery;
+use crate::domain::doc::Doc;
+use crate::domain::event::StoredEvent;
+use crate::domain::spend::DaySpend;
+use crate::domain::time::{Timestamp, plus_days};
+
+/// Held rows handed out at once.
+const HELD_ROWS: usize = 2_000;
+/// Longest stretch of days one load reads.
+const MAX_DAYS: i64 = 800;
+
+impl<K: Kv> Shared<K> {
+    pub(super) fn load(&self, needs: &Needs, probe: Option<Probe<'_>>) -> Result<Known> {
+        let mut state = self.lock()?;
+        let mut known = Known::default();
+        for key in &needs.docs {
+            let found = state.docs.get(key);
+            let entry = found.map_or((0, None), |(version, doc)| (*version, Some(Arc::clone(doc))));
+            known.docs.0.insert(key.clone(), entry);
+        }
+        for (source, from, to) in &needs.ledger {
+            let mut day = *from;
+            let mut left = MAX_DAYS;
+            while day <= *to && left > 0 {
+                if let Some(spend) = state.spend_day(&self.kv, source, day)? {
+                    known.ledger.put(source, day, spend);
+                }
+                day = plus_days(day, 1);
+                left -= 1;
+            }
+        }
+        if let Some(probe) = probe {
+            known.matches = state.match_rows(&self.kv, probe.collection, probe.records)?;
+        }
+        if let Some(id) = &needs.missing {
+            known.missing = Some(state.missing(&self.kv, id)?);
+        }
+        if let Some(id) = &needs.held_rows {
+            (known.held_rows, known.held_more) = state.held_rows(&self.kv, id, HELD_ROWS)?;
+        }
+        drop(state);
+        for id in &needs.deliveries {
+            if let Some(listed) = self.delivery(id)? {
+                known.deliveries.insert(id.clone(), listed.delivery);
+            }
+        }
+        Ok(known)
+    }
+
+    pub(super) fn commit(&self, plan: &Plan) -> Result<Ticket> {
+        let mut state = self.lock()?;
+        for (key, expected) in &plan.expect {
+            let found = state.docs.get(key).map_or(0, |(version, _)| *version);
+            if found != *expected {
+                return Err(StoreError::Conflict(key.to_string()));
+            }
+        }
+        let mut batch = Batch::default();
+        let applied = self.fill(&mut state, plan, &mut batch);
+        let published = match applied {
+            Ok(published) => published,
+            Err(error) => {
+                state.broken = Some(error.to_string());
+                return Err(error);
+            }
+        };
+        if batch.0.is_empty() {
+            return Ok(Ticket(state.meta.commit));
+        }
+        state.meta.commit += 1;
+        let commit = state.meta.commit;
+        batch.put(keys::META.to_vec(), codec::encode(&state.meta)?);
+        if let Err(error) = self.kv.apply(batch) {
+            // Memory is ahead of the disk now; only a restart makes them one again.
+            state.broken = Some(error.to_string());
+            return Err(error);
+        }
+        state.unpublished.extend(published.into_iter().map(|d| (commit, d)));
+        drop(state);
+        self.flusher.ask(commit);
+        if plan.merge {
+            self.merge(plan)?;
+        }
+        Ok(Ticket(commit))
+    }
+
+    /// Fills the batch and the memory. Returns the deliveries to publish once durable.
+    fn fill(&self, state: &mut State, plan: &Plan, batch: &mut Batch) -> Result<Vec<Delivery>> {
+        for (key, doc) in &plan.docs {
+            let version = state.docs.get(key).map_or(0, |(v, _)| *v) + 1;
+            batch.put(keys::doc(key), codec::encode(&StoredDoc::<&Doc> { v: version, doc })?);
+            state.docs.insert(key.clone(), (version, Arc::clone(doc)));
+        }
+        if let Some(id) = &plan.collection {
+            if plan.clear_rows {
+                state.clear_rows(&self.kv, id, batch)?;
+            }
+            if !plan.rows.is_empty() {
+                state.write_rows(&self.kv, id, &plan.rows, batch)?;
+            }
+            if let Some(missed) = &plan.missed {
+                let key = keys::missed(id);
+                let before = self.kv.get(&key)?.unwrap_or_default();
+                let bytes = codec::encode_hashes(missed);
+                if bytes.is_empty() && !before.is_empty() {
+                    batch.remove(key);
+                } else if bytes != before {
+                    batch.put(key, bytes);
+                }
+            }
+        }
+        if let Some(source) = &plan.clear_spend {
+            super::scan_all(&self.kv, &keys::spend_of(source), |key, _| {
+                batch.remove(key.to_vec());
+                Ok(())
+            })?;
+            state.spend.retain(|(s, _), _| s != source);
+        }
+        for ((source, day), spend) in &plan.spend {
+            batch.put(keys::spend(source, *day), codec::encode(spend.as_ref())?);
+            state.cache_spend(source, *day, Arc::clone(spend));
+        }
+        for (sink, incident, reference) in &plan.references {
+            batch.put(keys::reference(sink, incident), codec::encode(reference)?);
+        }
+        self.fill_outbox(state, plan, batch)
+    }
+
+    fn fill_outbox(&self, state: &mut State, plan: &Plan, batch: &mut Batch) -> Result<Vec<Delivery>> {
+        let mut fresh: std::collections::BTreeMap<&str, u64> = std::collections::BTreeMap::new();
+        for stored in &plan.events {
+            let id_key = keys::by_id(keys::EVENT_IDS, &stored.event.id);
+            // The same fact again (a clock that jumped, a restored backup): it was told, it is not told twice.
+            if fresh.contains_key(stored.event.id.as_str()) || self.kv.get(&id_key)?.is_some() {
+                continue;
+            }
+            let seq = state.meta.next_event;
+            state.meta.next_event += 1;
+            fresh.insert(&stored.event.id, seq);
+            batch.put(keys::numbered(keys::EVENTS, seq), codec::encode(stored)?);
+            batch.put(id_key, seq.to_be_bytes().to_vec());
+        }
+        let mut published = Vec::new();
+        for delivery in &plan.deliveries {
+            let Some(first) = delivery.event_ids.first() else { continue };
+            let of_this_plan = plan.events.iter().any(|e| e.event.id == *first);
+            let id_key = keys::by_id(keys::DELIVERY_IDS, &delivery.id);
+            if (of_this_plan && !fresh.contains_key(first.as_str())) || self.kv.get(&id_key)?.is_some() {
+                continue;
+            }
+            let mut delivery = delivery.clone();
+            delivery.seq = state.meta.next_delivery;
+            state.meta.next_delivery += 1;
+            for id in &delivery.event_ids {
+                let event = match fresh.get(id.as_str()) {
+                    Some(seq) => Some(*seq),
+                    None => self.sequence_of(keys::EVENT_IDS, id)?,
+                };
+                if let Some(event) = event {
+                    batch.put(keys::event_delivery(event, delivery.seq), Vec::new());
+                }
+            }
+            batch.put(id_key, delivery.seq.to_be_bytes().to_vec());
+            self.put_delivery(&delivery, batch)?;
+            if delivery.state.is_open() {
+                published.push(delivery);
+            }
+        }
+        for (claim, delivery) in &plan.settled {
+            // A lease that ran out was given to someone else, whose outcome counts.
+            if state.outbox.holds(&delivery.sink, *claim, delivery.seq) {
+                self.move_delivery(state, delivery, batch)?;
+            }
+        }
+        for delivery in &plan.changed {
+            self.move_delivery(state, delivery, batch)?;
+        }
+        Ok(published)
+    }
+
+    fn put_delivery(&self, delivery: &Delivery, batch: &mut Batch) -> Result<()> {
+        let family = if delivery.state.is_open() { keys::OPEN } else { keys::CLOSED };
+        batch.put(keys::numbered(family, delivery.seq), codec::encode(delivery)?);
+        Ok(())
+    }
+
+    fn move_delivery(&self, state: &mut State, delivery: &Delivery, batch: &mut Batch) -> Result<()> {
+        let other = if delivery.state.is_open() { keys::CLOSED } else { keys::OPEN };
+        batch.remove(keys::numbered(other, delivery.seq));
+        self.put_delivery(delivery, batch)?;
+        if delivery.state.is_open() {
+            state.outbox.insert(delivery);
+        } else {
+            state.outbox.remove(&delivery.sink, delivery.seq);
+        }
+        Ok(())
+    }
+
+    /// Rewrites packs until few small ones are left, a batch at a time.
+    fn merge(&self, plan: &Plan) -> Result<()> {
+        let Some(id) = &plan.collection else { return Ok(()) };
+        loop {
+            let mut state = self.lock()?;
+            let mut batch = Batch::default();
+            let more = state.merge_packs(&self.kv, id, &mut batch)?;
+            if batch.0.is_empty() {
+                return Ok(());
+            }
+            if let Err(error) = self.kv.apply(batch) {
+                state.broken = Some(error.to_string());
+                return Err(error);
+            }
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(super) fn claim(&self, sink: &str, now: Timestamp, limit: usize, until: Timestamp) -> Result<Vec<Claimed>> {
+        let claims = self.lock()?.outbox.claim(sink, now, limit, until);
+        let mut claimed = Vec::with_capacity(claims.len());
+        for (claim, seq) in claims {
+            let Some(bytes) = self.kv.get(&keys::numbered(keys::OPEN, seq))? else {
+                self.lock()?.outbox.remove(sink, seq);
+                continue;
+            };
+            let delivery: Delivery = codec::decode(&bytes, "an open delivery")?;
+            let mut events = Vec::with_capacity(delivery.event_ids.len());
+            for id in &delivery.event_ids {
+                events.extend(self.event(id)?.map(Arc::<StoredEvent>::new));
+            }
+            claimed.push(Claimed { claim, delivery, events });
+        }
+        Ok(claimed)
+    }
+}
+
+impl State {
+    fn spend_day(&mut self, kv: &dyn Kv, source: &str, day: jiff::civil::Date) -> Result<Option<Arc<DaySpend>>> {
+        if let Some(spend) = self.spend.get(&(source.to_owned(), day)) {
+            return Ok(Some(Arc::clone(spend)));
+        }
+        let Some(bytes) = kv.get(&keys::spend(source, day))? else { return Ok(None) };
+        let spend: Arc<DaySpend> = Arc::new(codec::decode(&bytes, "a day of spend")?);
+        self.cache_spend(source, day, Arc::clone(&spend));
+        Ok(Some(spend))
+    }
+
+    fn cache_spend(&mut self, source: &str, day: jiff::civil::Date, spend: Arc<DaySpend>) {
+        if self.spend.len() >= SPEND_CACHE {
+            self.spend.clear();
+        }
+        self.spend.insert((source.to_owned(), day), spend);
+    }
+}

@@ -1,0 +1,117 @@
+//! The read side: events and deliveries, one or many, newest first.
+
+use std::ops::ControlFlow;
+
+use super::super::kv::Kv;
+use super::super::{DeliveryFilter, EventFilter, Listed, Result, StoreError, codec, keys};
+use super::Shared;
+use crate::domain::delivery::Delivery;
+use crate::domain::event::{StoredEvent, glob_matches};
+
+/// Rows a list returns where no limit is given.
+const LIMIT: usize = 10_000;
+
+impl<K: Kv> Shared<K> {
+    pub(super) fn sequence_of(&self, family: &[u8], id: &str) -> Result<Option<u64>> {
+        Ok(self.kv.get(&keys::by_id(family, id))?.and_then(|bytes| keys::last_number(&bytes)))
+    }
+
+    pub(super) fn event(&self, id: &str) -> Result<Option<StoredEvent>> {
+        let Some(seq) = self.sequence_of(keys::EVENT_IDS, id)? else { return Ok(None) };
+        match self.kv.get(&keys::numbered(keys::EVENTS, seq))? {
+            Some(bytes) => Ok(Some(codec::decode(&bytes, "an event")?)),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn events(&self, filter: &EventFilter) -> Result<Vec<StoredEvent>> {
+        let matches = |e: &StoredEvent| {
+            filter.kind.as_ref().is_none_or(|glob| glob_matches(glob, &e.event.kind))
+                && filter.source.as_ref().is_none_or(|s| *s == e.origin)
+                && filter.subject.as_ref().is_none_or(|s| *s == e.event.subject)
+                && filter.since.is_none_or(|since| e.seen >= since)
+        };
+        self.newest(keys::EVENTS, filter.limit.unwrap_or(LIMIT), |bytes| {
+            let event: StoredEvent = codec::decode(bytes, "an event")?;
+            Ok(matches(&event).then_some(event))
+        })
+    }
+
+    pub(super) fn delivery(&self, id: &str) -> Result<Option<Listed>> {
+        match self.sequence_of(keys::DELIVERY_IDS, id)? {
+            Some(seq) => self.delivery_at(seq),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn deliveries_of(&self, event_id: &str) -> Result<Vec<Listed>> {
+        let Some(seq) = self.sequence_of(keys::EVENT_IDS, event_id)? else { return Ok(Vec::new()) };
+        let mut numbers = Vec::new();
+        self.kv.scan(&keys::event_deliveries(seq), false, &mut |key, _| {
+            numbers.extend(keys::last_number(key));
+            ControlFlow::Continue(())
+        })?;
+        let mut found = Vec::new();
+        for number in numbers {
+            found.extend(self.delivery_at(number)?);
+        }
+        Ok(found)
+    }
+
+    pub(super) fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<Listed>> {
+        let wanted_state = filter.state.as_deref();
+        let matches = |d: &Delivery| {
+            let leased = self.is_leased(d);
+            let state = if leased { "leased" } else { d.state.as_str() };
+            filter.sink.as_ref().is_none_or(|s| *s == d.sink)
+                && wanted_state.is_none_or(|s| s == state)
+                && filter.kind.as_ref().is_none_or(|glob| glob_matches(glob, &d.event_type))
+                && filter.since.is_none_or(|since| d.created >= since)
+        };
+        let limit = filter.limit.unwrap_or(LIMIT);
+        let read = |bytes: &[u8]| {
+            let delivery: Delivery = codec::decode(bytes, "a delivery")?;
+            Ok(matches(&delivery).then_some(delivery))
+        };
+        let mut all: Vec<Delivery> = Vec::new();
+        if wanted_state.is_none_or(|s| s == "due" || s == "leased") {
+            all.extend(self.newest(keys::OPEN, limit, read)?);
+        }
+        if wanted_state.is_none_or(|s| s != "due" && s != "leased") {
+            all.extend(self.newest(keys::CLOSED, limit, read)?);
+        }
+        all.sort_by_key(|d| std::cmp::Reverse(d.seq));
+        all.truncate(limit);
+        Ok(all.into_iter().map(|delivery| Listed { leased: self.is_leased(&delivery), delivery }).collect())
+    }
+
+    fn delivery_at(&self, seq: u64) -> Result<Option<Listed>> {
+        for family in [keys::OPEN, keys::CLOSED] {
+            if let Some(bytes) = self.kv.get(&keys::numbered(family, seq))? {
+                let delivery: Delivery = codec::decode(&bytes, "a delivery")?;
+                return Ok(Some(Listed { leased: self.is_leased(&delivery), delivery }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_leased(&self, delivery: &Delivery) -> bool {
+        delivery.state.is_open() && self.lock().is_ok_and(|s| s.outbox.is_leased(&delivery.sink, delivery.seq))
+    }
+
+    fn newest<T>(&self, family: &[u8], limit: usize, read: impl Fn(&[u8]) -> Result<Option<T>>) -> Result<Vec<T>> {
+        let mut found = Vec::new();
+        let mut failed: Option<StoreError> = None;
+        self.kv.scan(family, true, &mut |_, value| match read(value) {
+            Ok(item) => {
+                found.extend(item);
+                if found.len() >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            }
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        failed.map_or(Ok(found), Err)
+    }
+}

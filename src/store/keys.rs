@@ -1,0 +1,148 @@
+//! Keys of the ordered key-value space. One byte names the family; the order of bytes is the logical order.
+//!
+//! Family bytes and layouts are persisted: they never change their meaning.
+
+use jiff::civil::Date;
+
+use crate::domain::collection::CollectionId;
+use crate::domain::doc::DocKey;
+
+pub const META: &[u8] = b"m";
+pub const DOCS: &[u8] = b"d";
+pub const PACKS: &[u8] = b"p";
+pub const MISSED: &[u8] = b"x";
+pub const SPEND: &[u8] = b"s";
+pub const EVENTS: &[u8] = b"e";
+pub const EVENT_IDS: &[u8] = b"i";
+pub const OPEN: &[u8] = b"a";
+pub const CLOSED: &[u8] = b"h";
+pub const DELIVERY_IDS: &[u8] = b"j";
+pub const EVENT_DELIVERIES: &[u8] = b"l";
+pub const REFERENCES: &[u8] = b"r";
+
+/// Ends a name inside a key. Names are `[A-Za-z0-9_-]` or come after all else, so it never occurs in one.
+const END: u8 = 0;
+
+pub fn doc(key: &DocKey) -> Vec<u8> {
+    join(DOCS, &[key.to_string().as_bytes()])
+}
+
+pub fn packs(collection: &CollectionId) -> Vec<u8> {
+    named(PACKS, collection)
+}
+
+pub fn pack(collection: &CollectionId, number: u32) -> Vec<u8> {
+    join(&packs(collection), &[&number.to_be_bytes()])
+}
+
+pub fn missed(collection: &CollectionId) -> Vec<u8> {
+    named(MISSED, collection)
+}
+
+pub fn spend_of(source: &str) -> Vec<u8> {
+    join(SPEND, &[source.as_bytes(), &[END]])
+}
+
+/// Dates sort as text.
+pub fn spend(source: &str, day: Date) -> Vec<u8> {
+    join(&spend_of(source), &[day.to_string().as_bytes()])
+}
+
+pub fn numbered(family: &[u8], number: u64) -> Vec<u8> {
+    join(family, &[&number.to_be_bytes()])
+}
+
+/// Ids are hashes already; 128 bits of theirs make the key.
+pub fn by_id(family: &[u8], id: &str) -> Vec<u8> {
+    join(family, &[&xxhash_rust::xxh3::xxh3_128(id.as_bytes()).to_be_bytes()])
+}
+
+pub fn event_deliveries(event: u64) -> Vec<u8> {
+    numbered(EVENT_DELIVERIES, event)
+}
+
+pub fn event_delivery(event: u64, delivery: u64) -> Vec<u8> {
+    join(&event_deliveries(event), &[&delivery.to_be_bytes()])
+}
+
+pub fn reference(sink: &str, incident: &str) -> Vec<u8> {
+    join(REFERENCES, &[sink.as_bytes(), &[END], incident.as_bytes()])
+}
+
+/// The collection and pack number of a pack's key.
+pub fn parse_pack(key: &[u8]) -> Option<(CollectionId, u32)> {
+    let rest = key.strip_prefix(PACKS)?;
+    let (names, number) = rest.split_at(rest.len().checked_sub(4)?);
+    Some((parse_names(names)?, u32::from_be_bytes(number.try_into().ok()?)))
+}
+
+pub fn parse_missed(key: &[u8]) -> Option<CollectionId> {
+    parse_names(key.strip_prefix(MISSED)?)
+}
+
+pub fn parse_spend(key: &[u8]) -> Option<(String, Date)> {
+    let rest = key.strip_prefix(SPEND)?;
+    let at = rest.iter().position(|b| *b == END)?;
+    let source = std::str::from_utf8(&rest[..at]).ok()?;
+    Some((source.to_owned(), std::str::from_utf8(&rest[at + 1..]).ok()?.parse().ok()?))
+}
+
+pub fn parse_reference(key: &[u8]) -> Option<(String, String)> {
+    let rest = key.strip_prefix(REFERENCES)?;
+    let at = rest.iter().position(|b| *b == END)?;
+    Some((String::from_utf8(rest[..at].to_vec()).ok()?, String::from_utf8(rest[at + 1..].to_vec()).ok()?))
+}
+
+/// The number at the end of a key.
+pub fn last_number(key: &[u8]) -> Option<u64> {
+    let at = key.len().checked_sub(8)?;
+    Some(u64::from_be_bytes(key[at..].try_into().ok()?))
+}
+
+fn named(family: &[u8], collection: &CollectionId) -> Vec<u8> {
+    join(family, &[collection.source.as_bytes(), &[END], collection.name.as_bytes(), &[END]])
+}
+
+fn parse_names(names: &[u8]) -> Option<CollectionId> {
+    let mut parts = names.split(|b| *b == END);
+    let source = String::from_utf8(parts.next()?.to_vec()).ok()?;
+    let name = String::from_utf8(parts.next()?.to_vec()).ok()?;
+    Some(CollectionId { source, name })
+}
+
+fn join(first: &[u8], rest: &[&[u8]]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(first.len() + rest.iter().map(|p| p.len()).sum::<usize>());
+    key.extend_from_slice(first);
+    for part in rest {
+        key.extend_from_slice(part);
+    }
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn key_order_is_number_order(a in any::<u64>(), b in any::<u64>()) {
+            prop_assert_eq!(a.cmp(&b), numbered(EVENTS, a).cmp(&numbered(EVENTS, b)));
+            prop_assert_eq!(last_number(&numbered(EVENTS, a)), Some(a));
+        }
+
+        #[test]
+        fn packs_round_trip(source in "[a-z0-9_-]{1,12}", name in "[a-z0-9_-]{1,12}", number in any::<u32>()) {
+            let id = CollectionId { source, name };
+            let key = pack(&id, number);
+            prop_assert_eq!(parse_pack(&key), Some((id.clone(), number)));
+            prop_assert!(key.starts_with(&packs(&id)));
+        }
+    }
+
+    #[test]
+    fn one_collection_is_no_prefix_of_another() {
+        let id = |name: &str| CollectionId { source: "a".into(), name: name.into() };
+        assert!(!packs(&id("threads2")).starts_with(&packs(&id("threads"))));
+    }
+}

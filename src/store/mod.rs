@@ -1,0 +1,214 @@
+//! What ampbridge remembers, behind one semantic trait.
+//!
+//! Invariants: a plan is committed whole or not at all; nothing is claimed before the commit that made it is durable;
+//! an event id is stored once. Nothing outside this folder knows the engine.
+
+mod codec;
+pub mod engine;
+mod keys;
+mod kv;
+mod marker;
+pub mod memory;
+pub mod outbox;
+pub mod sled;
+
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::SignedDuration;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::domain::collection::CollectionId;
+use crate::domain::cycle::{Known, Needs, Plan};
+use crate::domain::delivery::Delivery;
+use crate::domain::doc::{Doc, DocKey};
+use crate::domain::event::StoredEvent;
+use crate::domain::record::{Record, StoredRow};
+use crate::domain::time::Timestamp;
+
+/// The `[store]` section.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// The storage engine.
+    pub engine: EngineKind,
+    /// Folder of the store; relative paths count from the config file.
+    pub path: PathBuf,
+    /// What a commit survives.
+    pub sync: Sync,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { engine: EngineKind::Sled, path: "ampbridge-data".into(), sync: Sync::Power }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    #[default]
+    Sled,
+}
+
+/// What a commit survives: a killed process, or a power cut too (slower by one `fdatasync` per group of commits).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Sync {
+    #[default]
+    Power,
+    Process,
+}
+
+/// Why the store can't do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the store {path} is in use by {holder}; stop that process, or use its admin API")]
+    InUse { path: PathBuf, holder: String },
+    #[error("the store {path} can't be opened: {reason}")]
+    Open { path: PathBuf, reason: String },
+    #[error(
+        "the store {path} is damaged: {reason}. Nothing was changed. Restore the folder from a backup, or move it away and start anew with `ampbridge state import` of an export"
+    )]
+    Corrupt { path: PathBuf, reason: String },
+    #[error(
+        "the store {path} was written by a newer ampbridge (format {found}, this one reads up to {known}); use that version"
+    )]
+    Newer { path: PathBuf, found: u32, known: u32 },
+    #[error(
+        "the store can't be written: {0}. Nothing observed is lost: what was not committed is read again at the next start"
+    )]
+    Write(String),
+    #[error("the store can't be read: {0}")]
+    Read(String),
+    #[error("someone else changed {0} in between")]
+    Conflict(String),
+    #[error("import: {0}")]
+    Import(String),
+}
+
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// The number of a commit; [`Store::durable`] waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// Records a page brought, to be matched with what is known. Matching marks them as shown by the running look.
+#[derive(Clone, Copy)]
+pub struct Probe<'a> {
+    pub collection: &'a CollectionId,
+    pub records: &'a [Record],
+}
+
+/// A delivery under lease, with the events it carries.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    pub claim: u64,
+    pub delivery: Delivery,
+    pub events: Vec<Arc<StoredEvent>>,
+}
+
+/// What to list. Empty fields match everything; newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventFilter {
+    /// Glob on the type.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub source: Option<String>,
+    pub subject: Option<String>,
+    pub since: Option<Timestamp>,
+    pub limit: Option<usize>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeliveryFilter {
+    pub sink: Option<String>,
+    /// `due`, `leased`, `delivered`, `dead`, `suppressed`.
+    pub state: Option<String>,
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub since: Option<Timestamp>,
+    pub limit: Option<usize>,
+}
+
+/// A delivery as listed: with whether it is leased right now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed {
+    pub delivery: Delivery,
+    pub leased: bool,
+}
+
+/// Counts for `state show`, health and metrics.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Overview {
+    pub path: Option<PathBuf>,
+    pub format: u32,
+    pub commit: u64,
+    pub events: u64,
+    pub open_deliveries: u64,
+}
+
+/// How deliveries of one sink stand, from memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct QueueDepth {
+    pub waiting: usize,
+    pub leased: usize,
+}
+
+/// The store. Implementations pass `tests/store_conformance.rs`.
+#[async_trait]
+pub trait Store: Send + std::marker::Sync {
+    /// Everything [`crate::domain::cycle::needs`] asked for.
+    async fn load(&self, needs: &Needs, probe: Option<Probe<'_>>) -> Result<Known>;
+    /// A look at a collection begins: nothing of it has been shown yet.
+    async fn begin_look(&self, collection: &CollectionId) -> Result<()>;
+    /// Applies a plan in one transaction; [`StoreError::Conflict`] where a document it was made from has changed.
+    async fn commit(&self, plan: &Plan) -> Result<Ticket>;
+    /// Waits until a commit survives what `store.sync` says.
+    async fn durable(&self, ticket: Ticket) -> Result<()>;
+
+    /// Takes up to `limit` deliveries that are due, oldest first, one at a time per subject.
+    async fn claim(&self, sink: &str, now: Timestamp, limit: usize, lease: SignedDuration) -> Result<Vec<Claimed>>;
+    /// Gives claims back unsent.
+    async fn release(&self, sink: &str, claims: &[u64]) -> Result<()>;
+    /// When the next delivery of the sink is due that is neither leased nor held back.
+    async fn next_due(&self, sink: &str) -> Result<Option<Timestamp>>;
+    /// Changes whenever deliveries may have become claimable.
+    fn wakeups(&self) -> tokio::sync::watch::Receiver<u64>;
+    async fn depth(&self, sink: &str) -> Result<QueueDepth>;
+    /// One holder polls a source at a time, for `ttl`; true where it is (still) this one.
+    async fn hold_source(&self, source: &str, holder: &str, now: Timestamp, ttl: SignedDuration) -> Result<bool>;
+
+    async fn doc(&self, key: &DocKey) -> Result<Option<Arc<Doc>>>;
+    /// Documents whose key text begins with `prefix`.
+    async fn docs(&self, prefix: &str) -> Result<Vec<(DocKey, Arc<Doc>)>>;
+    async fn reference(&self, sink: &str, incident: &str) -> Result<Option<Value>>;
+    async fn event(&self, id: &str) -> Result<Option<StoredEvent>>;
+    async fn events(&self, filter: &EventFilter) -> Result<Vec<StoredEvent>>;
+    async fn delivery(&self, id: &str) -> Result<Option<Listed>>;
+    async fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<Listed>>;
+    async fn deliveries_of(&self, event_id: &str) -> Result<Vec<Listed>>;
+    /// Live rows of a collection, by key, up to `limit`.
+    async fn rows(&self, collection: &CollectionId, limit: usize) -> Result<Vec<StoredRow>>;
+    async fn overview(&self) -> Result<Overview>;
+
+    /// Writes everything as versioned JSON Lines.
+    async fn export(&self, out: Box<dyn Write + Send>) -> Result<u64>;
+    /// Reads an export into this store, which must be empty. All or nothing.
+    async fn import(&self, lines: Box<dyn BufRead + Send>) -> Result<u64>;
+    /// Flushes and gives everything back.
+    async fn close(&self) -> Result<()>;
+}
+
+/// Opens the configured store, taking over whatever its last owner left.
+pub fn open(config: &StoreConfig, path: &Path, note: &str) -> Result<Arc<dyn Store>> {
+    match config.engine {
+        EngineKind::Sled => Ok(Arc::new(sled::open(path, config.sync, note)?)),
+    }
+}

@@ -1,0 +1,248 @@
+//! Which open delivery may go next: due times, order per subject, leases. In memory, rebuilt at start from the open
+//! deliveries of the store.
+//!
+//! Invariants: of one subject at most one delivery is out at a time, the oldest first, unless older ones were released;
+//! a claim id is good for one settlement. About 100 bytes per waiting delivery.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::QueueDepth;
+use crate::domain::delivery::Delivery;
+use crate::domain::time::Timestamp;
+
+#[derive(Debug, Default)]
+pub struct Outbox {
+    sinks: HashMap<String, Queue>,
+    next_claim: u64,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    entries: HashMap<u64, Entry>,
+    /// Open deliveries of a subject, oldest first.
+    chains: HashMap<u64, VecDeque<u64>>,
+    /// What may be claimed, by due time.
+    ready: BTreeSet<(Timestamp, u64)>,
+    leases: BTreeMap<u64, Lease>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    subject: u64,
+    due: Timestamp,
+    released: bool,
+    leased: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Lease {
+    seq: u64,
+    until: Timestamp,
+}
+
+impl Outbox {
+    /// A delivery waits (new, or back after an attempt).
+    pub fn insert(&mut self, delivery: &Delivery) {
+        let Some(due) = delivery.due_at() else { return };
+        let subject = xxh3_64(delivery.subject.as_bytes());
+        let queue = self.sinks.entry(delivery.sink.clone()).or_default();
+        queue.forget_ready(delivery.seq);
+        let known =
+            queue.entries.insert(delivery.seq, Entry { subject, due, released: delivery.released, leased: false });
+        if known.is_none() {
+            let chain = queue.chains.entry(subject).or_default();
+            let at = chain.partition_point(|seq| *seq < delivery.seq);
+            chain.insert(at, delivery.seq);
+        }
+        queue.refresh(subject);
+    }
+
+    /// A delivery no longer waits.
+    pub fn remove(&mut self, sink: &str, seq: u64) {
+        let Some(queue) = self.sinks.get_mut(sink) else { return };
+        queue.forget_ready(seq);
+        let Some(entry) = queue.entries.remove(&seq) else { return };
+        queue.leases.retain(|_, lease| lease.seq != seq);
+        if let Some(chain) = queue.chains.get_mut(&entry.subject) {
+            chain.retain(|s| *s != seq);
+            if chain.is_empty() {
+                queue.chains.remove(&entry.subject);
+            }
+        }
+        queue.refresh(entry.subject);
+    }
+
+    /// Leases up to `limit` due deliveries until `until`: (claim id, seq).
+    pub fn claim(&mut self, sink: &str, now: Timestamp, limit: usize, until: Timestamp) -> Vec<(u64, u64)> {
+        let Some(queue) = self.sinks.get_mut(sink) else { return Vec::new() };
+        queue.expire(now);
+        let mut claims = Vec::new();
+        while claims.len() < limit {
+            let Some(&(due, seq)) = queue.ready.first() else { break };
+            if due > now {
+                break;
+            }
+            queue.ready.pop_first();
+            if let Some(entry) = queue.entries.get_mut(&seq) {
+                entry.leased = true;
+            }
+            self.next_claim += 1;
+            queue.leases.insert(self.next_claim, Lease { seq, until });
+            claims.push((self.next_claim, seq));
+        }
+        claims
+    }
+
+    /// Whether a claim is still good for this delivery.
+    pub fn holds(&self, sink: &str, claim: u64, seq: u64) -> bool {
+        self.sinks.get(sink).and_then(|q| q.leases.get(&claim)).is_some_and(|lease| lease.seq == seq)
+    }
+
+    /// Gives a lease back; the delivery is as due as it was.
+    pub fn release(&mut self, sink: &str, claim: u64) {
+        let Some(queue) = self.sinks.get_mut(sink) else { return };
+        let Some(lease) = queue.leases.remove(&claim) else { return };
+        queue.give_back(lease.seq);
+    }
+
+    pub fn is_leased(&self, sink: &str, seq: u64) -> bool {
+        self.sinks.get(sink).and_then(|q| q.entries.get(&seq)).is_some_and(|e| e.leased)
+    }
+
+    pub fn next_due(&self, sink: &str) -> Option<Timestamp> {
+        let queue = self.sinks.get(sink)?;
+        let ready = queue.ready.first().map(|(due, _)| *due);
+        let lease = queue.leases.values().map(|l| l.until).min();
+        ready.into_iter().chain(lease).min()
+    }
+
+    pub fn depth(&self, sink: &str) -> QueueDepth {
+        self.sinks
+            .get(sink)
+            .map_or_else(QueueDepth::default, |q| QueueDepth { waiting: q.entries.len(), leased: q.leases.len() })
+    }
+
+    pub fn len(&self) -> usize {
+        self.sinks.values().map(|q| q.entries.len()).sum()
+    }
+}
+
+impl Queue {
+    /// Puts what may go of a subject into `ready`: everything up to the first that still holds the rest back.
+    fn refresh(&mut self, subject: u64) {
+        let Some(chain) = self.chains.get(&subject) else { return };
+        for seq in chain {
+            let Some(entry) = self.entries.get(seq) else { continue };
+            if !entry.leased {
+                self.ready.insert((entry.due, *seq));
+            }
+            if !entry.released {
+                break;
+            }
+        }
+    }
+
+    fn forget_ready(&mut self, seq: u64) {
+        if let Some(entry) = self.entries.get_mut(&seq) {
+            self.ready.remove(&(entry.due, seq));
+            entry.leased = false;
+        }
+        self.leases.retain(|_, lease| lease.seq != seq);
+    }
+
+    fn give_back(&mut self, seq: u64) {
+        let Some(entry) = self.entries.get_mut(&seq) else { return };
+        entry.leased = false;
+        let subject = entry.subject;
+        self.refresh(subject);
+    }
+
+    /// Leases whose holder did not come back.
+    fn expire(&mut self, now: Timestamp) {
+        let over: Vec<(u64, u64)> =
+            self.leases.iter().filter(|(_, l)| l.until <= now).map(|(c, l)| (*c, l.seq)).collect();
+        for (claim, seq) in over {
+            self.leases.remove(&claim);
+            self.give_back(seq);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::delivery::{DeliveryKind, DeliveryState};
+    use crate::domain::time::plus;
+    use jiff::SignedDuration;
+
+    fn at(secs: i64) -> Timestamp {
+        plus(Timestamp::UNIX_EPOCH, SignedDuration::from_secs(secs))
+    }
+
+    fn delivery(seq: u64, subject: &str, due: i64) -> Delivery {
+        Delivery {
+            id: format!("dlv_{seq}"),
+            seq,
+            kind: DeliveryKind::Single,
+            sink: "ops".into(),
+            event_ids: vec![],
+            event_type: "t".into(),
+            subject: subject.into(),
+            incident: None,
+            created: at(0),
+            state: DeliveryState::Due { at: at(due) },
+            attempts: 0,
+            tries: 0,
+            first_attempt: None,
+            refusals: 0,
+            released: false,
+            log: vec![],
+            recipients: BTreeMap::new(),
+            internal: false,
+        }
+    }
+
+    fn seqs(claims: &[(u64, u64)]) -> Vec<u64> {
+        claims.iter().map(|(_, seq)| *seq).collect()
+    }
+
+    #[test]
+    fn one_at_a_time_per_subject_oldest_first() {
+        let mut outbox = Outbox::default();
+        for (seq, subject) in [(1, "a"), (2, "a"), (3, "b")] {
+            outbox.insert(&delivery(seq, subject, 0));
+        }
+        let first = outbox.claim("ops", at(1), 9, at(60));
+        assert_eq!(seqs(&first), [1, 3]);
+        outbox.remove("ops", 1);
+        assert_eq!(seqs(&outbox.claim("ops", at(1), 9, at(60))), [2]);
+    }
+
+    #[test]
+    fn a_waiting_retry_holds_its_subject_until_released() {
+        let mut outbox = Outbox::default();
+        outbox.insert(&delivery(1, "a", 0));
+        outbox.insert(&delivery(2, "a", 0));
+        outbox.claim("ops", at(1), 9, at(60));
+        outbox.insert(&delivery(1, "a", 100));
+        assert!(outbox.claim("ops", at(2), 9, at(60)).is_empty());
+        outbox.insert(&Delivery { released: true, ..delivery(1, "a", 100) });
+        assert_eq!(seqs(&outbox.claim("ops", at(3), 9, at(60))), [2]);
+        assert_eq!(outbox.next_due("ops"), Some(at(60)), "the lease comes before the retry");
+    }
+
+    #[test]
+    fn a_lease_that_ran_out_is_claimed_again_and_its_claim_is_void() {
+        let mut outbox = Outbox::default();
+        outbox.insert(&delivery(1, "a", 0));
+        let first = outbox.claim("ops", at(1), 1, at(10));
+        assert!(outbox.holds("ops", first[0].0, 1));
+        let second = outbox.claim("ops", at(11), 1, at(20));
+        assert_eq!(seqs(&second), [1]);
+        assert!(!outbox.holds("ops", first[0].0, 1));
+        outbox.release("ops", second[0].0);
+        assert_eq!(seqs(&outbox.claim("ops", at(12), 1, at(20))), [1]);
+    }
+}
