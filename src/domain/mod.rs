@@ -17,6 +17,7 @@ pub mod record;
 pub mod retry;
 pub mod routing;
 pub mod rules;
+pub mod setting;
 pub mod signing;
 pub mod spend;
 pub mod sweep;

@@ -9,10 +9,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+
 use crate::domain::delivery::{Delivery, Report};
 use crate::domain::event::StoredEvent;
 use crate::domain::retry::RetryPolicy;
 use crate::domain::time::Timestamp;
+use crate::render::Renderer;
 
 /// A delivery about to be sent.
 #[derive(Debug, Clone)]
@@ -49,3 +53,46 @@ pub trait Sink: Send + Sync {
     /// Reaches the other side without sending, for `check --connect`.
     async fn connect(&self) -> Result<String, String>;
 }
+
+/// Settings every sink has.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Common {
+    /// Deadline of one attempt.
+    pub timeout: Duration,
+    pub retry: RetryPolicy,
+}
+
+/// What a sink is built with besides its settings.
+#[derive(Clone)]
+pub struct Context {
+    pub bridge: String,
+    pub renderer: Arc<Renderer>,
+}
+
+/// The settings of one kind of sink.
+pub trait SinkConfig: std::fmt::Debug + Send + Sync {
+    /// What is wrong with the settings: key path inside the sink, and what to do.
+    fn problems(&self) -> Vec<(String, String)>;
+    /// Builds the sink; nothing is connected to yet. `problems` was empty.
+    fn build(&self, name: &str, common: &Common, context: &Context) -> Result<Arc<dyn Sink>, String>;
+    /// A line for `check`: where it goes, without secrets.
+    fn summary(&self) -> String;
+}
+
+/// A kind of sink, as the config names it.
+pub struct Kind {
+    pub name: &'static str,
+    pub parse: fn(::config::Value) -> Result<Box<dyn SinkConfig>, serde_path_to_error::Error<::config::ConfigError>>,
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+const fn kind<C: SinkConfig + DeserializeOwned + JsonSchema + 'static>(name: &'static str) -> Kind {
+    Kind {
+        name,
+        parse: |value| serde_path_to_error::deserialize::<_, C>(value).map(|c| Box::new(c) as Box<dyn SinkConfig>),
+        schema: |generator| generator.subschema_for::<C>(),
+    }
+}
+
+/// Every kind of sink. A new one is its file and a line here.
+pub const KINDS: &[Kind] = &[];

@@ -8,12 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::domain::collection::{CollectionSpec, CollectionState};
 use crate::domain::record::{Evidence, Failure, Page};
 use crate::domain::time::Timestamp;
+use crate::env::Clock;
 
 /// How far a look goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,3 +106,53 @@ pub trait Source: Send + Sync {
     /// Signs in, for `check --connect`: a line on what works, or what does not.
     async fn connect(&self) -> Result<String, Failure>;
 }
+
+/// Settings every source has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Common {
+    /// The base interval.
+    pub every: Duration,
+    /// Deadline of one call.
+    pub timeout: Duration,
+    /// Calls a second to the source's host.
+    pub max_rps: f64,
+    pub proxy: Option<reqwest::Url>,
+    pub ca_file: Option<std::path::PathBuf>,
+}
+
+/// What a source is built with besides its settings.
+#[derive(Clone)]
+pub struct Context {
+    pub limiters: limiter::Limiters,
+    pub clock: Arc<dyn Clock>,
+    /// Relative paths count from here (the config file's folder).
+    pub folder: std::path::PathBuf,
+    /// Whether a rule asks what single threads have cost.
+    pub wants_costs: bool,
+}
+
+/// The settings of one kind of source.
+pub trait SourceConfig: std::fmt::Debug + Send + Sync {
+    /// What is wrong with the settings: key path inside the source, and what to do.
+    fn problems(&self) -> Vec<(String, String)>;
+    /// Builds the source; nothing is called yet. `problems` was empty.
+    fn build(&self, name: &str, common: &Common, context: &Context) -> Result<Arc<dyn Source>, String>;
+}
+
+/// A kind of source, as the config names it.
+pub struct Kind {
+    pub name: &'static str,
+    pub parse: fn(::config::Value) -> Result<Box<dyn SourceConfig>, serde_path_to_error::Error<::config::ConfigError>>,
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+const fn kind<C: SourceConfig + DeserializeOwned + JsonSchema + 'static>(name: &'static str) -> Kind {
+    Kind {
+        name,
+        parse: |value| serde_path_to_error::deserialize::<_, C>(value).map(|c| Box::new(c) as Box<dyn SourceConfig>),
+        schema: |generator| generator.subschema_for::<C>(),
+    }
+}
+
+/// Every kind of source. A new one is its file and a line here.
+pub const KINDS: &[Kind] = &[];
