@@ -1,7 +1,10 @@
+pub mod config;
 pub mod domain;
 pub mod env;
 pub mod http;
+pub mod pipeline;
 pub mod render;
 pub mod sink;
 pub mod source;
 pub mod store;
+pub mod telemetry;

@@ -167,14 +167,14 @@ pub fn needs(world: &World, now: Timestamp, input: &Input) -> Needs {
 }
 
 /// Decides everything that follows from `input`.
-pub fn plan(world: &World, now: Timestamp, known: &Known, input: Input) -> Plan {
+pub fn plan(world: &World, now: Timestamp, known: &Known, input: &Input) -> Plan {
     let mut step = Step::new(world, now, known);
     match input {
-        Input::Begin { spec } => look::begin(&mut step, &spec),
-        Input::Page { spec, page } => look::page(&mut step, &spec, page),
+        Input::Begin { spec } => look::begin(&mut step, spec),
+        Input::Page { spec, page } => look::page(&mut step, spec, page),
         Input::SweepEnd(end) => look::end(&mut step, end),
         Input::Tick { sources } => {
-            for source in &sources {
+            for source in sources {
                 spending::evaluate(&mut step, source, false);
             }
         }
@@ -232,10 +232,10 @@ impl<'a> Step<'a> {
     }
 }
 
-fn settle(step: &mut Step<'_>, list: Vec<Settled>) {
+fn settle(step: &mut Step<'_>, list: &[Settled]) {
     let mut sinks: BTreeMap<String, SinkState> = BTreeMap::new();
     for one in list {
-        let after = delivery::settle(one.delivery, &one.report, one.started, step.now, &one.policy, one.unit);
+        let after = delivery::settle(one.delivery.clone(), &one.report, one.started, step.now, &one.policy, one.unit);
         let name = after.sink.clone();
         let state = sinks
             .entry(name.clone())
@@ -243,8 +243,8 @@ fn settle(step: &mut Step<'_>, list: Vec<Settled>) {
         for draft in health::sink_settled(state, &after, &one.report, step.now) {
             step.tell(draft, Some(&name));
         }
-        if let (Some(incident), Some(reference)) = (&after.incident, one.report.reference) {
-            step.plan.references.push((name, incident.clone(), reference));
+        if let (Some(incident), Some(reference)) = (&after.incident, &one.report.reference) {
+            step.plan.references.push((name, incident.clone(), reference.clone()));
         }
         step.plan.settled.push((one.claim, after));
     }

@@ -68,16 +68,16 @@ impl Command {
         }
     }
 
-    pub(super) fn plan(self, step: &mut Step<'_>) {
+    pub(super) fn plan(&self, step: &mut Step<'_>) {
         let answer = match self {
-            Self::ApproveHold { spec, hold } => remove_held(step, &spec.id(), &hold, Some(&spec)),
-            Self::RebaselineHold { collection, hold } => remove_held(step, &collection, &hold, None),
-            Self::RejectHold { collection, hold } => reject(step, &collection, &hold),
-            Self::RetryDelivery { id } => retry(step, &id),
-            Self::DropDelivery { id } => drop_delivery(step, &id),
-            Self::EnableSink { sink } => enable(step, &sink),
-            Self::DisableSink { sink } => disable(step, &sink),
-            Self::Reset { collection, spend } => reset(step, &collection, spend),
+            Self::ApproveHold { spec, hold } => remove_held(step, &spec.id(), hold, Some(spec)),
+            Self::RebaselineHold { collection, hold } => remove_held(step, collection, hold, None),
+            Self::RejectHold { collection, hold } => reject(step, collection, hold),
+            Self::RetryDelivery { id } => retry(step, id),
+            Self::DropDelivery { id } => drop_delivery(step, id),
+            Self::EnableSink { sink } => enable(step, sink),
+            Self::DisableSink { sink } => disable(step, sink),
+            Self::Reset { collection, spend } => reset(step, collection, *spend),
         };
         step.plan.answer = Some(answer);
     }

@@ -96,32 +96,32 @@ pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
 }
 
 /// One page: upserts and their events; nothing is ever removed here.
-pub(super) fn page(step: &mut Step<'_>, spec: &Arc<CollectionSpec>, page: Page) {
+pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
     let state = step.known.docs.collection(&DocKey::Collection(spec.id())).cloned().unwrap_or_default();
     let Page { rows, quarantined, people, asked } = page;
     let mut notes =
         LookNotes { rows: rows.len() as u64, quarantined: quarantined.len() as u64, ..LookNotes::default() };
-    notes.quarantine_samples = quarantined.into_iter().take(SAMPLES).collect();
+    notes.quarantine_samples = quarantined.iter().take(SAMPLES).cloned().collect();
     step.plan.collection = Some(spec.id());
     learn_people(step, &spec.source, people);
     match rows {
-        Rows::Records(records) => records_page(step, spec, &state, &records, &mut notes),
-        Rows::Spend(rows) => spend_page(step, spec, &rows, &mut notes),
+        Rows::Records(records) => records_page(step, spec, &state, records, &mut notes),
+        Rows::Spend(rows) => spend_page(step, spec, rows, &mut notes),
         Rows::Gauges(rows) => {
             let key = DocKey::Gauge(spec.id());
             let known = step.known.docs.gauge(&key).cloned().unwrap_or_default();
-            let (next, drafts) = gauge::observe(spec, &known, &rows, state.epoch, step.now);
+            let (next, drafts) = gauge::observe(spec, &known, rows, state.epoch, step.now);
             step.put(key, Doc::Gauge(next));
             step.tell_all(drafts);
         }
-        Rows::Costs(rows) => costs_page(step, spec, &rows, &asked),
+        Rows::Costs(rows) => costs_page(step, spec, rows, asked),
     }
     notes.events = step.plan.notes.events;
     step.plan.notes = notes;
 }
 
 /// The look is over.
-pub(super) fn end(step: &mut Step<'_>, end: SweepEnd) {
+pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     let SweepEnd { spec, evidence, notes, cursor } = end;
     let key = DocKey::Collection(spec.id());
     let health_key = DocKey::SourceHealth(spec.source.clone());
@@ -129,28 +129,28 @@ pub(super) fn end(step: &mut Step<'_>, end: SweepEnd) {
     let mut health = step.known.docs.source_health(&health_key).cloned().unwrap_or_default();
     step.plan.collection = Some(spec.id());
     step.plan.merge = true;
-    if let Evidence::Partial(failure) = &evidence {
-        let drafts = health::look_failed(&spec, &mut state, &mut health, failure, step.now);
+    if let Evidence::Partial(failure) = evidence {
+        let drafts = health::look_failed(spec, &mut state, &mut health, failure, step.now);
         step.tell_all(drafts);
     } else {
-        let drafts = health::look_succeeded(&spec, &mut state, &mut health, step.now);
+        let drafts = health::look_succeeded(spec, &mut state, &mut health, step.now);
         step.tell_all(drafts);
         state.quarantined = notes.quarantined;
         if let Some(cursor) = cursor {
-            state.cursor = cursor;
+            state.cursor.clone_from(cursor);
         }
-        let lost = health::fields_lost(&spec, &mut state, &notes.vanished, step.now);
+        let lost = health::fields_lost(spec, &mut state, &notes.vanished, step.now);
         step.tell_all(lost);
     }
     let known_before = state.baseline.is_some();
-    if evidence == Evidence::Complete {
-        finish_complete(step, &spec, &mut state, &notes);
+    if *evidence == Evidence::Complete {
+        finish_complete(step, spec, &mut state, notes);
     }
-    if spec.role == Role::Spend && (known_before || evidence == Evidence::Complete) {
+    if spec.role == Role::Spend && (known_before || *evidence == Evidence::Complete) {
         spending::evaluate(step, &spec.source, matches!(evidence, Evidence::Partial(_)));
     }
     if spec.role == Role::Cost && !matches!(evidence, Evidence::Partial(_)) {
-        settle_first_sight_of_costs(step, &spec);
+        settle_first_sight_of_costs(step, spec);
     }
     step.put(key, Doc::Collection(state));
     step.put(health_key, Doc::SourceHealth(health));
@@ -338,16 +338,16 @@ pub(super) fn cost_rules<'a>(world: &'a World, source: &'a str) -> impl Iterator
     world.rules.iter().filter(move |r| matches!(r.rule, Rule::ThreadCost(_)) && r.group_of(source).is_some())
 }
 
-fn learn_people(step: &mut Step<'_>, source: &str, people: BTreeMap<String, Person>) {
+fn learn_people(step: &mut Step<'_>, source: &str, people: &BTreeMap<String, Person>) {
     if people.is_empty() {
         return;
     }
     let key = DocKey::People(source.to_owned());
     let mut known = step.known.docs.people(&key).cloned().unwrap_or_default();
     for (id, person) in people {
-        let entry = known.entry(id).or_default();
-        entry.email = person.email.or_else(|| entry.email.take());
-        entry.name = person.name.or_else(|| entry.name.take());
+        let entry = known.entry(id.clone()).or_default();
+        entry.email = person.email.clone().or_else(|| entry.email.take());
+        entry.name = person.name.clone().or_else(|| entry.name.take());
     }
     step.put(key, Doc::People(known));
 }

@@ -6,10 +6,14 @@ pub mod budget;
 pub mod change;
 pub mod detector;
 pub mod gauge;
+pub mod settings;
 pub mod spike;
 pub mod thread_cost;
 
 use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
 
 use super::payload::Who;
 use super::record::Person;
@@ -39,6 +43,34 @@ impl Rule {
         }
     }
 }
+
+/// The settings of one kind of rule.
+pub trait RuleConfig: std::fmt::Debug {
+    /// The rule, or what is wrong: key path inside the rule, and what to do.
+    fn build(&self) -> Result<Rule, Vec<(String, String)>>;
+}
+
+/// A kind of rule, as the config names it.
+pub struct Kind {
+    pub name: &'static str,
+    pub parse: fn(::config::Value) -> Result<Box<dyn RuleConfig>, serde_path_to_error::Error<::config::ConfigError>>,
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+const fn kind<C: RuleConfig + DeserializeOwned + JsonSchema + 'static>(name: &'static str) -> Kind {
+    Kind {
+        name,
+        parse: |value| serde_path_to_error::deserialize::<_, C>(value).map(|c| Box::new(c) as Box<dyn RuleConfig>),
+        schema: |generator| generator.subschema_for::<C>(),
+    }
+}
+
+/// Every kind of rule.
+pub const KINDS: &[Kind] = &[
+    kind::<settings::BudgetConfig>("budget"),
+    kind::<settings::SpikeConfig>("spike"),
+    kind::<settings::ThreadCostConfig>("thread_cost"),
+];
 
 impl RuleSpec {
     /// The sources this rule counts together when rows of `source` change; `None` where it does not look there.

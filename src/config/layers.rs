@@ -1,0 +1,330 @@
+//! The layers of the configuration: embedded defaults, file, environment; merged by the `config` crate.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ::config::{ConfigError, Map, Source, Value, ValueKind};
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Problem, Problems};
+
+const DEFAULTS: &str = include_str!("../../config/default.toml");
+/// Environment variables that override keys begin with this.
+pub const PREFIX: &str = "AMPBRIDGE__";
+/// Largest configuration file.
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// Largest secret file.
+const MAX_SECRET: u64 = 64 * 1024;
+
+/// Reads and merges everything. Syntax errors are problems; what could be read is still returned.
+pub fn load(file: &Path, env: &BTreeMap<String, String>, problems: &mut Problems) -> Option<Value> {
+    let text = match read_capped(file, MAX_BYTES) {
+        Ok(text) => text,
+        Err(why) => {
+            problems.add("", format!("the config file {} can't be read: {why}", file.display()));
+            return None;
+        }
+    };
+    let defaults = parse(DEFAULTS, &mut Problems::default());
+    let tree = parse(&text, problems);
+    let overrides = Layer(overrides(env, &Value::new(None, ValueKind::Table(tree.clone()))));
+    let merged = ::config::Config::builder()
+        .add_source(Layer(defaults))
+        .add_source(Layer(tree))
+        .add_source(overrides)
+        .build()
+        .map(|c| c.cache);
+    match merged {
+        Ok(mut value) => {
+            let folder = file.parent().unwrap_or(Path::new("."));
+            resolve_secrets(&mut value, "", env, folder, problems);
+            Some(value)
+        }
+        Err(error) => {
+            problems.add("", format!("the configuration can't be put together: {error}"));
+            None
+        }
+    }
+}
+
+/// One layer, ready made.
+#[derive(Debug, Clone)]
+struct Layer(Map<String, Value>);
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        Ok(self.0.clone())
+    }
+
+    fn collect_to(&self, cache: &mut Value) -> Result<(), ConfigError> {
+        // Keys are taken as they stand; `config` would read dots and brackets in them as paths.
+        merge(cache, Value::new(None, ValueKind::Table(self.0.clone())));
+        Ok(())
+    }
+}
+
+fn merge(into: &mut Value, from: Value) {
+    match (&mut into.kind, from) {
+        (ValueKind::Table(old), Value { kind: ValueKind::Table(new), .. }) => {
+            for (key, value) in new {
+                match old.get_mut(&key) {
+                    Some(slot) => merge(slot, value),
+                    None => {
+                        old.insert(key, value);
+                    }
+                }
+            }
+        }
+        (_, from) => *into = from,
+    }
+}
+
+/// TOML to values that know their line. Syntax errors become problems, and what can be understood goes on.
+fn parse(text: &str, problems: &mut Problems) -> Map<String, Value> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let place = error.span().map(|span| {
+            let (line, column) = position(text, span.start);
+            format!("line {line}, column {column}")
+        });
+        problems.0.push(Problem { path: String::new(), origin: place, message: error.message().to_owned() });
+    }
+    table_to_map(table.get_ref(), text)
+}
+
+fn table_to_map(table: &DeTable<'_>, text: &str) -> Map<String, Value> {
+    table
+        .iter()
+        .map(|(key, value)| {
+            let (line, _) = position(text, key.span().start);
+            (key.get_ref().to_string(), to_value(value.get_ref(), line, text))
+        })
+        .collect()
+}
+
+fn to_value(value: &DeValue<'_>, line: usize, text: &str) -> Value {
+    let kind = match value {
+        DeValue::String(s) => ValueKind::String(s.to_string()),
+        DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix())
+            .map_or_else(|_| ValueKind::String(n.as_str().to_owned()), ValueKind::I64),
+        DeValue::Float(f) => {
+            f.as_str().parse().map_or_else(|_| ValueKind::String(f.as_str().to_owned()), ValueKind::Float)
+        }
+        DeValue::Boolean(b) => ValueKind::Boolean(*b),
+        DeValue::Datetime(d) => ValueKind::String(d.to_string()),
+        DeValue::Array(items) => ValueKind::Array(
+            items.iter().map(|i| to_value(i.get_ref(), position(text, i.span().start).0, text)).collect(),
+        ),
+        DeValue::Table(table) => ValueKind::Table(table_to_map(table, text)),
+    };
+    Value::new(Some(&format!("line {line}")), kind)
+}
+
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = &text.as_bytes()[..at.min(text.len())];
+    let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+    let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
+    (line, column)
+}
+
+/// `AMPBRIDGE__SINKS__AUTOMATION__URL` to `sinks.automation.url`: cases and `-` are those of the file where it has the
+/// key. A number names an item of a list.
+fn overrides(env: &BTreeMap<String, String>, tree: &Value) -> Map<String, Value> {
+    let mut layer = Value::new(None, ValueKind::Table(Map::new()));
+    for (name, text) in env.iter().filter_map(|(n, t)| n.strip_prefix(PREFIX).map(|rest| (rest, t))) {
+        let origin = format!("{PREFIX}{name}");
+        let segments: Vec<&str> = name.split("__").collect();
+        if segments.iter().all(|s| !s.is_empty()) {
+            let value = Value::new(Some(&origin), ValueKind::String(text.clone()));
+            put(&mut layer, Some(tree), &segments, value);
+        }
+    }
+    match layer.kind {
+        ValueKind::Table(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn put(into: &mut Value, shape: Option<&Value>, segments: &[&str], value: Value) {
+    let Some((first, rest)) = segments.split_first() else {
+        *into = value;
+        return;
+    };
+    if let (Some(ValueKind::Array(items)), Ok(index)) = (shape.map(|s| &s.kind), first.parse::<usize>()) {
+        if !matches!(into.kind, ValueKind::Array(_)) {
+            into.kind = ValueKind::Array(items.clone());
+        }
+        if let ValueKind::Array(list) = &mut into.kind
+            && let Some(slot) = list.get_mut(index)
+        {
+            put(slot, items.get(index), rest, value);
+        }
+        return;
+    }
+    if !matches!(into.kind, ValueKind::Table(_)) {
+        into.kind = ValueKind::Table(Map::new());
+    }
+    let table_of = |v: &Value| match &v.kind {
+        ValueKind::Table(t) => Some(t.clone()),
+        _ => None,
+    };
+    let known = shape.and_then(table_of).unwrap_or_default();
+    let same = |key: &&String| key.to_lowercase().replace('-', "_") == first.to_lowercase();
+    if let ValueKind::Table(table) = &mut into.kind {
+        let key = known
+            .keys()
+            .find(same)
+            .or_else(|| table.keys().find(same))
+            .cloned()
+            .unwrap_or_else(|| first.to_lowercase());
+        let slot = table.entry(key.clone()).or_insert_with(|| Value::new(None, ValueKind::Nil));
+        put(slot, known.get(&key), rest, value);
+    }
+}
+
+/// Replaces `{ env = "…" }` and `{ file = "…" }` by the text they stand for.
+fn resolve_secrets(
+    value: &mut Value,
+    path: &str,
+    env: &BTreeMap<String, String>,
+    folder: &Path,
+    problems: &mut Problems,
+) {
+    let origin = value.origin().map(str::to_owned);
+    let replacement = match &mut value.kind {
+        ValueKind::Table(table) => match secret_of(table) {
+            Some(reference) => Some(lookup(&reference, env, folder).unwrap_or_else(|why| {
+                problems.add_at(path, origin.as_deref(), why);
+                // Something that is not empty, so that nothing else complains about it.
+                "unresolved".to_owned()
+            })),
+            None => {
+                for (key, child) in table.iter_mut() {
+                    let child_path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    resolve_secrets(child, &child_path, env, folder, problems);
+                }
+                None
+            }
+        },
+        ValueKind::Array(items) => {
+            for (index, child) in items.iter_mut().enumerate() {
+                resolve_secrets(child, &format!("{path}[{index}]"), env, folder, problems);
+            }
+            None
+        }
+        _ => None,
+    };
+    if let Some(text) = replacement {
+        *value = Value::new(origin.as_ref(), ValueKind::String(text));
+    }
+}
+
+enum Reference {
+    Env(String),
+    File(String),
+}
+
+fn secret_of(table: &Map<String, Value>) -> Option<Reference> {
+    if table.len() != 1 {
+        return None;
+    }
+    let (key, value) = table.iter().next()?;
+    match (key.as_str(), &value.kind) {
+        ("env", ValueKind::String(name)) => Some(Reference::Env(name.clone())),
+        ("file", ValueKind::String(name)) => Some(Reference::File(name.clone())),
+        _ => None,
+    }
+}
+
+fn lookup(reference: &Reference, env: &BTreeMap<String, String>, folder: &Path) -> Result<String, String> {
+    match reference {
+        Reference::Env(name) => match env.get(name) {
+            Some(text) if !text.trim().is_empty() => Ok(text.clone()),
+            Some(_) => Err(format!("the environment variable {name} is empty")),
+            None => Err(format!("the environment variable {name} is not set")),
+        },
+        Reference::File(name) => {
+            let path = folder.join(name);
+            match read_capped(&path, MAX_SECRET) {
+                Ok(text) if !text.trim().is_empty() => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
+                Ok(_) => Err(format!("the secret file {} is empty", path.display())),
+                Err(why) => Err(format!("the secret file {} can't be read: {why}", path.display())),
+            }
+        }
+    }
+}
+
+fn read_capped(path: &Path, cap: u64) -> Result<String, String> {
+    use std::io::Read as _;
+    let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+    let mut bytes = Vec::new();
+    file.take(cap + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    if bytes.len() as u64 > cap {
+        return Err(format!("it is larger than {cap} bytes"));
+    }
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_text(text: &str, env: &[(&str, &str)]) -> (Option<Value>, Vec<String>) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ampbridge.toml");
+        std::fs::write(&file, text).unwrap();
+        std::fs::write(dir.path().join("token"), "from-file\n").unwrap();
+        let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let mut problems = Problems::default();
+        let value = load(&file, &env, &mut problems);
+        (value, problems.0.iter().map(ToString::to_string).collect())
+    }
+
+    fn get<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+        path.split('.').try_fold(value, |v, key| match &v.kind {
+            ValueKind::Table(t) => t.get(key),
+            ValueKind::Array(a) => a.get(key.parse::<usize>().ok()?),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn the_environment_overrides_any_key() {
+        let text = "[sinks.my-hook]\nurl = \"a\"\n[[routes]]\nsinks = [\"x\"]\n";
+        let env = [
+            ("AMPBRIDGE__SINKS__MY_HOOK__URL", "b"),
+            ("AMPBRIDGE__ROUTES__0__SINKS", "y,z"),
+            ("AMPBRIDGE__SINKS__OTHER__KIND", "slack"),
+            ("AMPBRIDGE__SINKS__OTHER__WEBHOOK_URL__ENV", "HOOK"),
+            ("HOOK", "00123"),
+        ];
+        let (value, problems) = load_text(text, &env);
+        assert!(problems.is_empty(), "{problems:?}");
+        let value = value.unwrap();
+        let text_at = |path: &str| get(&value, path).map(|v| v.clone().into_string().unwrap());
+        assert_eq!(text_at("sinks.my-hook.url").as_deref(), Some("b"));
+        assert_eq!(text_at("routes.0.sinks").as_deref(), Some("y,z"));
+        assert_eq!(text_at("sinks.other.kind").as_deref(), Some("slack"));
+        assert_eq!(text_at("sinks.other.webhook_url").as_deref(), Some("00123"), "never taken for a number");
+    }
+
+    #[test]
+    fn all_syntax_errors_and_all_missing_secrets_are_told() {
+        let text = "a = \n[rules.x]\nk = 1\n[rules.x]\nk = 2\n[s]\nt = { env = \"NOPE\" }\nu = { file = \"nope\" }\nv = { file = \"token\" }\n";
+        let (value, problems) = load_text(text, &[]);
+        assert_eq!(get(&value.unwrap(), "s.v").unwrap().clone().into_string().unwrap(), "from-file");
+        let all = problems.join("\n");
+        for part in [
+            "line 1",
+            "duplicate key",
+            "s.t (line 7): the environment variable NOPE is not set",
+            "s.u (line 8): the secret file",
+        ] {
+            assert!(all.contains(part), "{part} not in:\n{all}");
+        }
+    }
+}

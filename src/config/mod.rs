@@ -1,0 +1,221 @@
+//! The configuration: layered, typed, checked as a whole.
+//!
+//! Invariant: either everything is right and there is a [`Settings`], or every problem is listed and nothing starts.
+
+mod layers;
+mod parse;
+mod problem;
+mod sections;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use ::config::{Value, ValueKind};
+
+pub use problem::{Problem, hint};
+pub use sections::{Admin, Bridge, schema};
+
+use crate::domain::routing::Route;
+use crate::domain::rules::{self, RuleSpec};
+use crate::sink::{self, SinkConfig};
+use crate::source::{self, SourceConfig};
+use crate::store::StoreConfig;
+use problem::Problems;
+
+/// Where the config file is looked for.
+pub const DEFAULT_FILES: [&str; 2] = ["./ampbridge.toml", "/etc/ampbridge/ampbridge.toml"];
+/// Most sources, sinks, rules or routes.
+const MAX_ENTRIES: usize = 500;
+
+/// A whole, checked configuration.
+#[derive(Debug)]
+pub struct Settings {
+    pub file: PathBuf,
+    /// Relative paths count from here.
+    pub folder: PathBuf,
+    pub bridge: Bridge,
+    pub store: StoreConfig,
+    pub admin: Admin,
+    pub sources: BTreeMap<String, SourceEntry>,
+    pub rules: Vec<RuleSpec>,
+    pub sinks: BTreeMap<String, SinkEntry>,
+    pub routes: Vec<Route>,
+}
+
+#[derive(Debug)]
+pub struct SourceEntry {
+    pub kind: &'static str,
+    pub common: source::Common,
+    pub config: Box<dyn SourceConfig>,
+}
+
+#[derive(Debug)]
+pub struct SinkEntry {
+    pub kind: &'static str,
+    pub common: sink::Common,
+    pub config: Box<dyn SinkConfig>,
+}
+
+/// Loads `file`, overridden by `env`. All problems at once, in the order of the file's sections.
+pub fn load(file: &Path, env: &BTreeMap<String, String>) -> Result<Settings, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let folder = match file.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
+        Some(parent) => parent.to_owned(),
+        None => PathBuf::from("."),
+    };
+    let Some(mut tree) = layers::load(file, env, &mut problems) else { return Err(problems.0) };
+    let settings = read(&mut tree, file, &folder, &mut problems);
+    match settings {
+        Some(settings) if problems.0.is_empty() => Ok(settings),
+        _ => Err(problems.0),
+    }
+}
+
+fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -> Option<Settings> {
+    let known = ["bridge", "store", "admin", "sources", "rules", "sinks", "routes"];
+    let ValueKind::Table(top) = &mut tree.kind else { return None };
+    let mut unknown: Vec<&String> = top.keys().filter(|k| !known.contains(&k.as_str())).collect();
+    unknown.sort();
+    for key in unknown {
+        let origin = top.get(key).and_then(|v| v.origin());
+        problems.add_at(key.clone(), origin, format!("unknown section{}", hint(key, known)));
+    }
+    let mut section = |name: &str| top.remove(name);
+    let bridge = sections::bridge(section("bridge"), folder, problems);
+    let store = sections::store(section("store"), folder, problems);
+    let admin = sections::admin(section("admin"), problems);
+    let sources = sources(section("sources"), problems);
+    let rule_specs = rule_specs(section("rules"), sources.keys(), problems);
+    let sinks = sinks(section("sinks"), problems);
+    let names = (sources.keys().cloned().collect(), sinks.keys().cloned().collect());
+    let routes = sections::routes(section("routes"), &names.0, &names.1, problems);
+    Some(Settings {
+        file: file.to_owned(),
+        folder: folder.to_owned(),
+        bridge: bridge?,
+        store: store?,
+        admin: admin?,
+        sources: sources.into_iter().filter_map(|(name, entry)| Some((name, entry?))).collect(),
+        rules: rule_specs,
+        sinks: sinks.into_iter().filter_map(|(name, entry)| Some((name, entry?))).collect(),
+        routes,
+    })
+}
+
+/// The entries of a section by name, in order of their names; names are checked.
+fn entries(section: Option<Value>, what: &str, problems: &mut Problems) -> BTreeMap<String, Value> {
+    let Some(section) = section else { return BTreeMap::new() };
+    let origin = section.origin().map(str::to_owned);
+    let ValueKind::Table(table) = section.kind else {
+        problems.add_at(what, origin.as_deref(), format!("must be a table of {what}, like [{what}.NAME]"));
+        return BTreeMap::new();
+    };
+    if table.len() > MAX_ENTRIES {
+        problems.add(what, format!("more than {MAX_ENTRIES} entries"));
+    }
+    for name in table.keys() {
+        if let Err(why) = sections::check_name(name) {
+            problems.add(format!("{what}.{name}"), why);
+        }
+    }
+    table.into_iter().collect()
+}
+
+/// Takes `kind` out of an entry; a problem where it is missing or unknown.
+fn take_kind<'a>(entry: &mut Value, path: &str, known: &[&'a str], problems: &mut Problems) -> Option<&'a str> {
+    let origin = entry.origin().map(str::to_owned);
+    let ValueKind::Table(table) = &mut entry.kind else {
+        problems.add_at(path, origin.as_deref(), "must be a table");
+        return None;
+    };
+    let Some(kind) = table.remove("kind") else {
+        problems.add(format!("{path}.kind"), format!("is missing; one of {}", known.join(", ")));
+        return None;
+    };
+    let origin = kind.origin().map(str::to_owned);
+    let text = kind.into_string().unwrap_or_default();
+    let found = known.iter().find(|k| **k == text).copied();
+    if found.is_none() {
+        let hint = hint(&text, known.iter().copied());
+        let list = known.join(", ");
+        problems.add_at(
+            format!("{path}.kind"),
+            origin.as_deref(),
+            format!("there is no kind {text:?}; known are {list}{hint}"),
+        );
+    }
+    found
+}
+
+/// Sources by name; `None` for one with a problem.
+fn sources(section: Option<Value>, problems: &mut Problems) -> BTreeMap<String, Option<SourceEntry>> {
+    let kinds: Vec<&str> = source::KINDS.iter().map(|k| k.name).collect();
+    let mut found = BTreeMap::new();
+    for (name, mut entry) in entries(section, "sources", problems) {
+        let path = format!("sources.{name}");
+        let common = sections::source_common(&mut entry, &path, problems);
+        let kind = take_kind(&mut entry, &path, &kinds, problems);
+        let parsed = kind.and_then(|kind| {
+            let kind = source::KINDS.iter().find(|k| k.name == kind)?;
+            let config = parse::collect(entry, &path, &kind.parse, problems)?;
+            for (key, message) in config.problems() {
+                problems.add(format!("{path}.{key}"), message);
+            }
+            Some(SourceEntry { kind: kind.name, common: common?, config })
+        });
+        found.insert(name, parsed);
+    }
+    found
+}
+
+/// Sinks by name; `None` for one with a problem.
+fn sinks(section: Option<Value>, problems: &mut Problems) -> BTreeMap<String, Option<SinkEntry>> {
+    let kinds: Vec<&str> = sink::KINDS.iter().map(|k| k.name).collect();
+    let mut found = BTreeMap::new();
+    for (name, mut entry) in entries(section, "sinks", problems) {
+        let path = format!("sinks.{name}");
+        let common = sections::sink_common(&mut entry, &path, problems);
+        let kind = take_kind(&mut entry, &path, &kinds, problems);
+        let parsed = kind.and_then(|kind| {
+            let kind = sink::KINDS.iter().find(|k| k.name == kind)?;
+            let config = parse::collect(entry, &path, &kind.parse, problems)?;
+            for (key, message) in config.problems() {
+                problems.add(format!("{path}.{key}"), message);
+            }
+            Some(SinkEntry { kind: kind.name, common: common?, config })
+        });
+        found.insert(name, parsed);
+    }
+    found
+}
+
+fn rule_specs<'a>(
+    section: Option<Value>,
+    sources: impl Iterator<Item = &'a String>,
+    problems: &mut Problems,
+) -> Vec<RuleSpec> {
+    let known: BTreeSet<&str> = sources.map(String::as_str).collect();
+    let kinds: Vec<&str> = rules::KINDS.iter().map(|k| k.name).collect();
+    let mut specs = Vec::new();
+    for (name, mut entry) in entries(section, "rules", problems) {
+        let path = format!("rules.{name}");
+        let named = sections::take_list(&mut entry, "sources", &path, problems);
+        for source in named.iter().filter(|s| !known.contains(s.as_str())) {
+            let hint = hint(source, known.iter().copied());
+            problems.add(format!("{path}.sources"), format!("there is no source {source:?}{hint}"));
+        }
+        let Some(kind) = take_kind(&mut entry, &path, &kinds, problems) else { continue };
+        let Some(kind) = rules::KINDS.iter().find(|k| k.name == kind) else { continue };
+        let Some(config) = parse::collect(entry, &path, &kind.parse, problems) else { continue };
+        match config.build() {
+            Ok(rule) => specs.push(RuleSpec { name, sources: named, rule }),
+            Err(faults) => {
+                for (key, message) in faults {
+                    problems.add(format!("{path}.{key}"), message);
+                }
+            }
+        }
+    }
+    specs
+}

@@ -1,0 +1,197 @@
+//! From a tree of values to typed settings, collecting every problem on the way.
+
+use ::config::{ConfigError, Value, ValueKind};
+use serde::de::DeserializeOwned;
+use serde_path_to_error::{Error as PathError, Path, Segment};
+
+use super::problem::{Problems, hint};
+
+/// No section has more problems than a person would read.
+const ROUNDS: usize = 64;
+
+/// Reads `value` as a `T`. `None` where anything was wrong; everything that was wrong is in `problems`.
+pub fn read<T: DeserializeOwned>(value: Value, base: &str, problems: &mut Problems) -> Option<T> {
+    collect(value, base, &|v| serde_path_to_error::deserialize(v), problems)
+}
+
+/// Tries again and again: each round finds one problem, cuts it out of the tree, and goes on.
+pub fn collect<T>(
+    mut value: Value,
+    base: &str,
+    parse: &dyn Fn(Value) -> Result<T, PathError<ConfigError>>,
+    problems: &mut Problems,
+) -> Option<T> {
+    let before = problems.0.len();
+    let mut filled: Vec<Vec<String>> = Vec::new();
+    for _ in 0..ROUNDS {
+        let error = match parse(value.clone()) {
+            Ok(parsed) => return (problems.0.len() == before).then_some(parsed),
+            Err(error) => error,
+        };
+        let mut path = segments(error.path());
+        let text = plain(error.inner());
+        if let Some(name) = quoted_after(&text, "unknown field ") {
+            if node(&mut value, &path).is_none_or(|n| !has(n, &name)) {
+                path.pop();
+            }
+            let origin = take(&mut value, &path, &name).and_then(|v| v.origin().map(str::to_owned));
+            let known = expected(&text);
+            let hint = hint(&name, known.iter().map(String::as_str));
+            problems.add_at(join(base, &path, Some(&name)), origin.as_deref(), format!("unknown key{hint}"));
+        } else if let Some(name) = missing(&text) {
+            let mut full = path.clone();
+            full.push(name.clone());
+            if filled.contains(&full) {
+                return None;
+            }
+            problems.add(join(base, &full, None), "is missing");
+            // A stand-in, so that the search for problems can go on.
+            if let Some(Value { kind: ValueKind::Table(table), .. }) = node(&mut value, &path) {
+                table.insert(name, Value::new(None, ValueKind::String(String::new())));
+            }
+            filled.push(full);
+        } else {
+            let stand_in = filled.iter().any(|f| path.starts_with(f));
+            let origin = node(&mut value, &path).and_then(|v| v.origin().map(str::to_owned));
+            if !stand_in {
+                problems.add_at(join(base, &path, None), origin.as_deref(), text);
+            }
+            let Some(last) = path.pop() else { return None };
+            if take(&mut value, &path, &last).is_none() {
+                return None;
+            }
+        }
+    }
+    None
+}
+
+/// The innermost message, without what the path says anyway.
+fn plain(error: &ConfigError) -> String {
+    match error {
+        ConfigError::At { error, .. } => plain(error),
+        ConfigError::Type { unexpected, expected, .. } => format!("is {unexpected}, and must be {expected}"),
+        ConfigError::Message(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn segments(path: &Path) -> Vec<String> {
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(format!("[{index}]")),
+            Segment::Map { key } => Some(key.clone()),
+            Segment::Enum { variant } => Some(variant.clone()),
+            Segment::Unknown => None,
+        })
+        .collect()
+}
+
+fn join(base: &str, path: &[String], last: Option<&str>) -> String {
+    let mut joined = base.to_owned();
+    for part in path.iter().map(String::as_str).chain(last) {
+        if !joined.is_empty() && !part.starts_with('[') {
+            joined.push('.');
+        }
+        joined.push_str(part);
+    }
+    joined
+}
+
+fn node<'a>(value: &'a mut Value, path: &[String]) -> Option<&'a mut Value> {
+    let Some((first, rest)) = path.split_first() else { return Some(value) };
+    let child = match &mut value.kind {
+        ValueKind::Table(table) => table.get_mut(first),
+        ValueKind::Array(items) => items.get_mut(index(first)?),
+        _ => None,
+    };
+    node(child?, rest)
+}
+
+fn index(segment: &str) -> Option<usize> {
+    segment.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+}
+
+fn has(value: &Value, name: &str) -> bool {
+    matches!(&value.kind, ValueKind::Table(table) if table.contains_key(name))
+}
+
+fn take(value: &mut Value, path: &[String], name: &str) -> Option<Value> {
+    match &mut node(value, path)?.kind {
+        ValueKind::Table(table) => table.remove(name),
+        ValueKind::Array(items) => {
+            let at = index(name)?;
+            (at < items.len()).then(|| items.remove(at))
+        }
+        _ => None,
+    }
+}
+
+fn quoted_after(text: &str, intro: &str) -> Option<String> {
+    let rest = text.split_once(intro)?.1;
+    let mut parts = rest.split(['`', '"']);
+    parts.next()?;
+    parts.next().map(str::to_owned)
+}
+
+fn missing(text: &str) -> Option<String> {
+    quoted_after(text, "missing field ").or_else(|| quoted_after(text, "missing configuration field "))
+}
+
+/// The names serde says it expected.
+fn expected(text: &str) -> Vec<String> {
+    let Some((_, list)) = text.split_once("expected ") else { return Vec::new() };
+    list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read by serde")]
+    struct Section {
+        url: String,
+        count: u32,
+        #[serde(default)]
+        inner: Option<Inner>,
+        #[serde(default)]
+        list: Vec<u8>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read by serde")]
+    struct Inner {
+        deep: bool,
+    }
+
+    fn problems(toml: &str) -> Vec<String> {
+        let value = ::config::Config::builder()
+            .add_source(::config::File::from_str(toml, ::config::FileFormat::Toml))
+            .build()
+            .unwrap()
+            .cache;
+        let mut problems = Problems::default();
+        let section: Option<Section> = read(value, "s", &mut problems);
+        assert_eq!(section.is_none(), !problems.0.is_empty());
+        problems.0.iter().map(|p| format!("{}: {}", p.path, p.message)).collect()
+    }
+
+    #[test]
+    fn every_problem_at_once() {
+        let found =
+            problems("urll = 1\ncount = \"x\"\nlist = [1, 300, \"y\"]\n[inner]\ndeep = 7\nextra = 1\n").join("\n");
+        for part in [
+            "s.urll: unknown key; did you mean \"url\"?",
+            "s.url: is missing",
+            "s.count: ",
+            "s.list[1]: ",
+            "s.inner.extra: unknown key",
+        ] {
+            assert!(found.contains(part), "{part} not in\n{found}");
+        }
+        assert!(problems("url = \"u\"\ncount = \"7\"").is_empty(), "a number given as text, as the environment does");
+    }
+}

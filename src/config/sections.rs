@@ -1,0 +1,413 @@
+//! The sections that are not about one kind of source, sink or rule.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ::config::{Value, ValueKind};
+use jiff::tz::TimeZone;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+
+use super::parse;
+use super::problem::{Problems, hint};
+use crate::domain::event::Severity;
+use crate::domain::retry::RetryPolicy;
+use crate::domain::routing::Route;
+use crate::domain::rules;
+use crate::domain::setting::{Decimal, Many, Secret, Span};
+use crate::domain::time::WeekStart;
+use crate::store::StoreConfig;
+use crate::{sink, source};
+
+/// The `[bridge]` section, checked.
+#[derive(Debug, Clone)]
+pub struct Bridge {
+    /// Part of event ids and of every event's `source`.
+    pub name: String,
+    pub zone: TimeZone,
+    pub zone_name: String,
+    pub week_start: WeekStart,
+    pub templates_dir: Option<PathBuf>,
+    pub shutdown_grace: Duration,
+    /// Called after each full round of polls.
+    pub heartbeat_url: Option<Secret>,
+}
+
+/// The `[admin]` section, checked.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    pub listen: SocketAddr,
+    pub token: Option<Secret>,
+}
+
+/// The bridge itself.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct BridgeSection {
+    /// Part of event ids and of every event's `source`; change it and every event is a new one.
+    name: String,
+    /// IANA time zone: digests, quiet hours, and the day of budgets where the source's rows allow it.
+    timezone: String,
+    /// First day of a week.
+    week_start: WeekStart,
+    /// A folder of templates that go over the built-in ones.
+    templates_dir: Option<PathBuf>,
+    /// How long deliveries under way may take to end when the service stops.
+    shutdown_grace: Span,
+    /// Called (GET) after each full round of polls, so that someone notices when ampbridge is dead.
+    heartbeat_url: Option<Secret>,
+}
+
+/// Health, metrics and the admin API.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct AdminSection {
+    /// Address and port. All but /healthz, /readyz and /metrics needs the token.
+    listen: String,
+    /// Made at the first start where it is left out: `<store>/admin.token`.
+    token: Option<Secret>,
+}
+
+/// One route: which events go to which sinks.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RouteSection {
+    /// Globs on the event type; left out: every type.
+    #[serde(default)]
+    events: Many<String>,
+    /// Names of sources; left out: every source.
+    #[serde(default)]
+    sources: Many<String>,
+    /// Least severity.
+    #[serde(default)]
+    min_severity: Severity,
+    /// Names of sinks.
+    sinks: Many<String>,
+}
+
+/// Settings every source has.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct SourceCommon {
+    /// Base interval of polling.
+    every: Span,
+    /// Deadline of one call.
+    timeout: Span,
+    /// Calls a second to the source's host (bursts of 20).
+    max_rps: Decimal,
+    /// An HTTP proxy.
+    proxy: Option<Secret>,
+    /// A PEM file of certificates to trust besides the system's.
+    ca_file: Option<PathBuf>,
+}
+
+impl Default for SourceCommon {
+    fn default() -> Self {
+        Self {
+            every: Span::secs(60),
+            timeout: Span::secs(30),
+            max_rps: Decimal("2".to_owned()),
+            proxy: None,
+            ca_file: None,
+        }
+    }
+}
+
+/// Settings every sink has.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct SinkCommon {
+    /// Deadline of one attempt.
+    timeout: Option<Span>,
+    retry: RetrySection,
+}
+
+/// How a sink retries.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct RetrySection {
+    /// Longest wait before the first retry (default 5s); it doubles from there.
+    min: Option<Span>,
+    /// Longest wait before any retry (default 1h).
+    max: Option<Span>,
+    /// From the first attempt until the delivery is dead (default 3d).
+    #[serde(rename = "for")]
+    horizon: Option<Span>,
+}
+
+pub(super) fn bridge(section: Option<Value>, folder: &Path, problems: &mut Problems) -> Option<Bridge> {
+    let read: BridgeSection = parse::read(section?, "bridge", problems)?;
+    if let Err(why) = check_name(&read.name) {
+        problems.add("bridge.name", why);
+    }
+    let zone = match TimeZone::get(&read.timezone) {
+        Ok(zone) => zone,
+        Err(_) => {
+            problems.add(
+                "bridge.timezone",
+                format!(
+                    "there is no time zone {:?}; use an IANA name like \"Europe/Berlin\" or \"UTC\"",
+                    read.timezone
+                ),
+            );
+            TimeZone::UTC
+        }
+    };
+    let templates_dir = read.templates_dir.map(|dir| folder.join(dir));
+    if let Some(dir) = templates_dir.as_ref().filter(|dir| !dir.is_dir()) {
+        problems.add("bridge.templates_dir", format!("{} is not a folder", dir.display()));
+    }
+    if read.heartbeat_url.as_ref().is_some_and(|url| !is_http(url.expose())) {
+        problems.add("bridge.heartbeat_url", "must be an http:// or https:// URL");
+    }
+    Some(Bridge {
+        name: read.name,
+        zone,
+        zone_name: read.timezone,
+        week_start: read.week_start,
+        templates_dir,
+        shutdown_grace: read.shutdown_grace.std(),
+        heartbeat_url: read.heartbeat_url,
+    })
+}
+
+pub(super) fn store(section: Option<Value>, folder: &Path, problems: &mut Problems) -> Option<StoreConfig> {
+    let mut read: StoreConfig = parse::read(section?, "store", problems)?;
+    if read.path.as_os_str().is_empty() {
+        problems.add("store.path", "must name a folder");
+    }
+    read.path = folder.join(&read.path);
+    Some(read)
+}
+
+pub(super) fn admin(section: Option<Value>, problems: &mut Problems) -> Option<Admin> {
+    let read: AdminSection = parse::read(section?, "admin", problems)?;
+    let Ok(listen) = read.listen.parse() else {
+        problems.add("admin.listen", format!("{:?} is no address with a port, like \"127.0.0.1:8484\"", read.listen));
+        return None;
+    };
+    if read.token.as_ref().is_some_and(|t| t.expose().trim().len() < 16) {
+        problems.add("admin.token", "is shorter than 16 characters; leave it out and one is made");
+    }
+    Some(Admin { listen, token: read.token })
+}
+
+pub(super) fn routes(
+    section: Option<Value>,
+    sources: &BTreeSet<String>,
+    sinks: &BTreeSet<String>,
+    problems: &mut Problems,
+) -> Vec<Route> {
+    let Some(section) = section else { return Vec::new() };
+    let origin = section.origin().map(str::to_owned);
+    let ValueKind::Array(items) = section.kind else {
+        problems.add_at("routes", origin.as_deref(), "must be a list: write each route under [[routes]]");
+        return Vec::new();
+    };
+    let mut routes = Vec::new();
+    for (index, item) in items.into_iter().enumerate() {
+        let path = format!("routes[{index}]");
+        let origin = item.origin().map(str::to_owned);
+        let Some(read) = parse::read::<RouteSection>(item, &path, problems) else { continue };
+        for glob in read.events.0.iter().filter(|g| !is_glob(g)) {
+            problems.add_at(
+                format!("{path}.events"),
+                origin.as_deref(),
+                format!("{glob:?} is no glob on event types: letters, digits, `_`, `-`, `.` and `*`"),
+            );
+        }
+        for (list, known, key, what) in
+            [(&read.sources.0, sources, "sources", "source"), (&read.sinks.0, sinks, "sinks", "sink")]
+        {
+            for name in list.iter().filter(|name| !known.contains(*name)) {
+                let hint = hint(name, known.iter().map(String::as_str));
+                problems.add_at(
+                    format!("{path}.{key}"),
+                    origin.as_deref(),
+                    format!("there is no {what} {name:?}{hint}"),
+                );
+            }
+        }
+        if read.sinks.0.is_empty() {
+            problems.add_at(format!("{path}.sinks"), origin.as_deref(), "names no sink");
+        }
+        routes.push(Route {
+            events: read.events.0,
+            sources: read.sources.0,
+            min_severity: read.min_severity,
+            sinks: read.sinks.0,
+        });
+    }
+    routes
+}
+
+/// Takes the settings every source has out of an entry.
+pub(super) fn source_common(entry: &mut Value, path: &str, problems: &mut Problems) -> Option<source::Common> {
+    let taken = take(entry, &["every", "timeout", "max_rps", "proxy", "ca_file"]);
+    let read: SourceCommon = parse::read(taken, path, problems)?;
+    let before = problems.0.len();
+    for (key, span, least) in [("every", read.every, 1), ("timeout", read.timeout, 1)] {
+        if span.0.as_millis() < least {
+            problems.add(format!("{path}.{key}"), "must be longer than 0");
+        }
+    }
+    let max_rps = read.max_rps.0.parse::<f64>().unwrap_or(f64::NAN);
+    if !(max_rps.is_finite() && max_rps > 0.0) {
+        problems.add(format!("{path}.max_rps"), "must be a number above 0");
+    }
+    let proxy = match read.proxy.map(|p| reqwest::Url::parse(p.expose())) {
+        None => None,
+        Some(Ok(url)) if ["http", "https"].contains(&url.scheme()) => Some(url),
+        Some(_) => {
+            problems.add(format!("{path}.proxy"), "must be an http:// or https:// URL");
+            None
+        }
+    };
+    let common =
+        source::Common { every: read.every.std(), timeout: read.timeout.std(), max_rps, proxy, ca_file: read.ca_file };
+    (problems.0.len() == before).then_some(common)
+}
+
+/// Takes the settings every sink has out of an entry.
+pub(super) fn sink_common(entry: &mut Value, path: &str, problems: &mut Problems) -> Option<sink::Common> {
+    let taken = take(entry, &["timeout", "retry"]);
+    let read: SinkCommon = parse::read(taken, path, problems)?;
+    let timeout = read.timeout.unwrap_or(Span::secs(15));
+    if timeout.0.as_millis() < 1 {
+        problems.add(format!("{path}.timeout"), "must be longer than 0");
+        return None;
+    }
+    let usual = RetryPolicy::default();
+    let min = read.retry.min.map_or(usual.min, |s| s.0);
+    let max = read.retry.max.map_or(usual.max.max(min), |s| s.0);
+    // A policy that gives only a small `max` means it: the first wait is then no longer than that.
+    let min = if read.retry.min.is_none() { min.min(max) } else { min };
+    match RetryPolicy::new(min, max, read.retry.horizon.map_or(usual.horizon, |s| s.0)) {
+        Ok(retry) => Some(sink::Common { timeout: timeout.std(), retry }),
+        Err(why) => {
+            problems.add(format!("{path}.retry"), why);
+            None
+        }
+    }
+}
+
+/// Takes a list of names out of an entry.
+pub(super) fn take_list(entry: &mut Value, key: &str, path: &str, problems: &mut Problems) -> Vec<String> {
+    let ValueKind::Table(table) = &mut entry.kind else { return Vec::new() };
+    let Some(value) = table.remove(key) else { return Vec::new() };
+    parse::read::<Many<String>>(value, &format!("{path}.{key}"), problems).unwrap_or_default().0
+}
+
+fn take(entry: &mut Value, keys: &[&str]) -> Value {
+    let mut taken = ::config::Map::new();
+    if let ValueKind::Table(table) = &mut entry.kind {
+        for key in keys {
+            if let Some(value) = table.remove(*key) {
+                taken.insert((*key).to_owned(), value);
+            }
+        }
+    }
+    Value::new(None, ValueKind::Table(taken))
+}
+
+/// Names become parts of ids, keys and environment variables.
+pub(super) fn check_name(name: &str) -> Result<(), String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || name.len() > 64 || !name.chars().all(good) {
+        return Err("a name is 1 to 64 letters, digits, `_` or `-`".to_owned());
+    }
+    Ok(())
+}
+
+fn is_glob(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-*".contains(c))
+}
+
+fn is_http(text: &str) -> bool {
+    reqwest::Url::parse(text).is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host())
+}
+
+/// The JSON Schema of the config file.
+pub fn schema() -> Schema {
+    let mut generator = SchemaGenerator::default();
+    let sources: Vec<Schema> = source::KINDS
+        .iter()
+        .map(|k| with_common::<SourceCommon>((k.schema)(&mut generator), k.name, &mut generator))
+        .collect();
+    let sinks: Vec<Schema> = sink::KINDS
+        .iter()
+        .map(|k| with_common::<SinkCommon>((k.schema)(&mut generator), k.name, &mut generator))
+        .collect();
+    let rule_kinds: Vec<Schema> = rules::KINDS
+        .iter()
+        .map(|k| with_common::<RuleCommon>((k.schema)(&mut generator), k.name, &mut generator))
+        .collect();
+    let (bridge, store, admin) = (
+        optional(generator.subschema_for::<BridgeSection>(), &mut generator),
+        generator.subschema_for::<StoreConfig>(),
+        optional(generator.subschema_for::<AdminSection>(), &mut generator),
+    );
+    let route = generator.subschema_for::<RouteSection>();
+    let definitions = generator.take_definitions(true);
+    json_schema!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "ampbridge configuration",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "bridge": bridge, "store": store, "admin": admin,
+            "sources": { "type": "object", "additionalProperties": { "oneOf": sources } },
+            "rules": { "type": "object", "additionalProperties": { "oneOf": rule_kinds } },
+            "sinks": { "type": "object", "additionalProperties": { "oneOf": sinks } },
+            "routes": { "type": "array", "items": route }
+        },
+        "$defs": definitions
+    })
+}
+
+/// Settings every rule has.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[expect(dead_code, reason = "describes the schema; the loader takes the list out by hand")]
+struct RuleCommon {
+    /// Sources counted together; left out: each source apart.
+    #[serde(default)]
+    sources: Many<String>,
+}
+
+/// A kind's own settings, with `kind` and the settings all of its sort have, as one object.
+fn with_common<C: JsonSchema>(own: Schema, kind: &str, generator: &mut SchemaGenerator) -> Schema {
+    let own = resolved(&own, generator);
+    let shared = generator.subschema_for::<C>();
+    let shared = resolved(&shared, generator);
+    let part = |schema: &Schema, key: &str| schema.get(key).cloned();
+    let mut properties = serde_json::Map::new();
+    properties.insert("kind".to_owned(), serde_json::json!({ "const": kind }));
+    for schema in [&own, &shared] {
+        if let Some(serde_json::Value::Object(more)) = part(schema, "properties") {
+            properties.extend(more);
+        }
+    }
+    let mut required = vec![serde_json::json!("kind")];
+    if let Some(serde_json::Value::Array(more)) = part(&own, "required") {
+        required.extend(more);
+    }
+    let description = part(&own, "description").unwrap_or_default();
+    json_schema!({
+        "description": description, "type": "object", "properties": properties, "required": required, "additionalProperties": false
+    })
+}
+
+/// A section whose keys all have defaults.
+fn optional(schema: Schema, generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = resolved(&schema, generator);
+    schema.remove("required");
+    schema
+}
+
+fn resolved(schema: &Schema, generator: &SchemaGenerator) -> Schema {
+    let name = schema.get("$ref").and_then(|r| r.as_str()).and_then(|r| r.rsplit('/').next());
+    let found = name.and_then(|n| generator.definitions().get(n)).cloned();
+    found.and_then(|v| Schema::try_from(v).ok()).unwrap_or_else(|| schema.clone())
+}

@@ -1,0 +1,290 @@
+//! Sends what is due: a loop per sink, so that none waits for another.
+//!
+//! A permit is taken before a claim, and belongs to the attempt; an outcome is committed under the claim's id.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Core;
+use crate::domain::cycle::{Input, Settled};
+use crate::domain::delivery::{DeliveryState, Outcome, Report};
+use crate::domain::doc::{Doc, DocKey};
+use crate::domain::time::{Timestamp, elapsed, plus};
+use crate::sink::{Message, Sink};
+use crate::store::{Claimed, StoreError};
+use crate::telemetry::metrics as meter;
+
+/// Outcomes committed in one transaction.
+const SETTLE_BATCH: usize = 128;
+/// Lease beyond the deadline of the attempt.
+const LEASE_MARGIN: Duration = Duration::from_secs(30);
+/// The dispatcher cuts an attempt off this long after its sink should have.
+const CUT_MARGIN: Duration = Duration::from_secs(2);
+/// Longest sleep without looking again.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// What happened at one sink since the start, for summaries and exit codes.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub delivered: AtomicU64,
+    pub failed: AtomicU64,
+    pub died: AtomicU64,
+    pub in_flight: AtomicU64,
+}
+
+/// The loop of one sink.
+pub struct Dispatcher {
+    core: Core,
+    sink: Arc<dyn Sink>,
+    tally: Arc<Tally>,
+    permits: Arc<Semaphore>,
+    outcomes: mpsc::Sender<Settled>,
+    /// Attempts under way.
+    attempts: TaskTracker,
+    /// Nothing is sent before this (a `429`), by the monotonic clock.
+    pause: Arc<tokio::sync::watch::Sender<Option<Instant>>>,
+}
+
+impl Dispatcher {
+    /// Runs until `stop`, then lets what is under way finish. The error is the store's.
+    pub async fn run(
+        core: Core,
+        sink: Arc<dyn Sink>,
+        tally: Arc<Tally>,
+        stop: CancellationToken,
+    ) -> Result<(), StoreError> {
+        let (outcomes, incoming) = mpsc::channel(SETTLE_BATCH * 4);
+        let permits = Arc::new(Semaphore::new(sink.manners().concurrency.max(1)));
+        let pause = Arc::new(tokio::sync::watch::channel(None).0);
+        let dispatcher = Self {
+            core: core.clone(),
+            sink,
+            tally: Arc::clone(&tally),
+            permits,
+            outcomes,
+            attempts: TaskTracker::new(),
+            pause,
+        };
+        let settling = settle(core, tally, incoming);
+        let sending = async move {
+            let sent = dispatcher.send_all(&stop).await;
+            dispatcher.attempts.close();
+            dispatcher.attempts.wait().await;
+            // Dropping the dispatcher closes the channel, which ends the settling.
+            drop(dispatcher);
+            sent
+        };
+        let (sent, settled) = tokio::join!(sending, settling);
+        sent.and(settled)
+    }
+
+    async fn send_all(&self, stop: &CancellationToken) -> Result<(), StoreError> {
+        let manners = self.sink.manners();
+        let name = self.sink.name().to_owned();
+        let lease = SignedDuration::try_from(manners.timeout + LEASE_MARGIN).unwrap_or(SignedDuration::from_mins(2));
+        let mut wakeups = self.core.store.wakeups();
+        let mut next_start: Option<Instant> = None;
+        loop {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            wakeups.borrow_and_update();
+            if self.stopped().await? {
+                self.idle(&mut wakeups, None, stop).await;
+                continue;
+            }
+            if let Some(until) = self.wait_until(next_start) {
+                self.nap(until, stop).await;
+                continue;
+            }
+            let Some(permit) = self.permit(stop).await else { return Ok(()) };
+            let paced = manners.pace > Duration::ZERO;
+            let more = if paced { 0 } else { self.permits.available_permits() };
+            let claimed = self.core.store.claim(&name, self.core.clock.now(), 1 + more, lease).await?;
+            if claimed.is_empty() {
+                drop(permit);
+                let due = self.core.store.next_due(&name).await?;
+                self.idle(&mut wakeups, due, stop).await;
+                continue;
+            }
+            let mut first = Some(permit);
+            for one in claimed {
+                let permit = match first.take() {
+                    Some(permit) => permit,
+                    None => match Arc::clone(&self.permits).acquire_owned().await {
+                        Ok(permit) => permit,
+                        Err(_) => return Ok(()),
+                    },
+                };
+                self.start(one, permit);
+            }
+            if paced {
+                next_start = Some(Instant::now() + manners.pace);
+            }
+        }
+    }
+
+    async fn permit(&self, stop: &CancellationToken) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        tokio::select! {
+            permit = Arc::clone(&self.permits).acquire_owned() => permit.ok(),
+            () = stop.cancelled() => None,
+        }
+    }
+
+    fn start(&self, claimed: Claimed, permit: tokio::sync::OwnedSemaphorePermit) {
+        let (sink, core, outcomes) = (Arc::clone(&self.sink), self.core.clone(), self.outcomes.clone());
+        let (tally, pause) = (Arc::clone(&self.tally), Arc::clone(&self.pause));
+        tally.in_flight.fetch_add(1, Ordering::AcqRel);
+        self.attempts.spawn(async move {
+            let started = core.clock.now();
+            let stopwatch = Instant::now();
+            let report = attempt(&sink, &core, &claimed, started).await;
+            meter::attempt(sink.name(), &report.outcome, stopwatch.elapsed());
+            if let Outcome::Throttled { after: Some(after) } = &report.outcome {
+                let wait = Duration::try_from(*after).unwrap_or_default().min(Duration::from_secs(86_400));
+                pause.send_replace(Some(Instant::now() + wait));
+            }
+            log_attempt(sink.name(), &claimed, &report);
+            let settled = Settled {
+                delivery: claimed.delivery,
+                claim: claimed.claim,
+                report,
+                started,
+                policy: sink.manners().retry,
+                unit: core.dice.unit(),
+            };
+            // A closed channel means the store has failed; the process is ending, and the delivery stays due.
+            let _ = outcomes.send(settled).await;
+            drop(permit);
+        });
+    }
+
+    async fn stopped(&self) -> Result<bool, StoreError> {
+        let doc = self.core.store.doc(&DocKey::Sink(self.sink.name().to_owned())).await?;
+        Ok(matches!(doc.as_deref(), Some(Doc::Sink(state)) if state.stopped.is_some()))
+    }
+
+    /// The pace and the pause, whichever ends later.
+    fn wait_until(&self, next_start: Option<Instant>) -> Option<Instant> {
+        let paused = *self.pause.borrow();
+        next_start.into_iter().chain(paused).max().filter(|until| *until > Instant::now())
+    }
+
+    async fn nap(&self, until: Instant, stop: &CancellationToken) {
+        let wait = until.saturating_duration_since(Instant::now()).min(LONGEST_SLEEP);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    async fn idle(
+        &self,
+        wakeups: &mut tokio::sync::watch::Receiver<u64>,
+        due: Option<Timestamp>,
+        stop: &CancellationToken,
+    ) {
+        let until_due = due.map(|at| Duration::try_from(elapsed(self.core.clock.now(), at)).unwrap_or_default());
+        let wait = until_due.unwrap_or(LONGEST_SLEEP).clamp(Duration::from_millis(1), LONGEST_SLEEP);
+        tokio::select! {
+            _ = wakeups.changed() => {}
+            () = tokio::time::sleep(wait) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// One attempt, whatever the sink does: it ends in time and with a report.
+async fn attempt(sink: &Arc<dyn Sink>, core: &Core, claimed: &Claimed, now: Timestamp) -> Report {
+    if claimed.events.is_empty() {
+        return Report::new(Outcome::Permanent, None, "its event is no longer stored");
+    }
+    let reference = match &claimed.delivery.incident {
+        Some(incident) => core.store.reference(sink.name(), incident).await.unwrap_or_default(),
+        None => None,
+    };
+    let message = Message { delivery: claimed.delivery.clone(), events: claimed.events.clone(), reference, now };
+    let deadline = sink.manners().timeout + CUT_MARGIN;
+    // Its own task, so that a panic in a sink is an outcome and not the end of the loop.
+    let sending = Arc::clone(sink);
+    let mut task = tokio::spawn(async move { sending.send(&message).await });
+    match tokio::time::timeout(deadline, &mut task).await {
+        Ok(Ok(report)) => report,
+        Ok(Err(_)) => Report::new(
+            Outcome::Transient { after: None, refusal: false },
+            None,
+            "the sink failed inside ampbridge; please report this",
+        ),
+        Err(_) => {
+            task.abort();
+            Report::new(
+                Outcome::Transient { after: None, refusal: false },
+                None,
+                format!("no outcome within {deadline:?}"),
+            )
+        }
+    }
+}
+
+/// Commits outcomes, as many at once as have come in.
+async fn settle(core: Core, tally: Arc<Tally>, mut incoming: mpsc::Receiver<Settled>) -> Result<(), StoreError> {
+    let mut batch = Vec::with_capacity(SETTLE_BATCH);
+    while incoming.recv_many(&mut batch, SETTLE_BATCH).await > 0 {
+        let count = batch.len() as u64;
+        let (plan, _) = core.step(&Input::Settled(std::mem::take(&mut batch))).await?;
+        for (_, delivery) in &plan.settled {
+            let counter = match delivery.state {
+                DeliveryState::Delivered { .. } => &tally.delivered,
+                DeliveryState::Dead { .. } => &tally.died,
+                _ => &tally.failed,
+            };
+            counter.fetch_add(1, Ordering::AcqRel);
+            meter::settled(&delivery.sink, delivery.state.as_str(), elapsed(delivery.created, core.clock.now()));
+        }
+        tally.in_flight.fetch_sub(count, Ordering::AcqRel);
+    }
+    Ok(())
+}
+
+fn log_attempt(sink: &str, claimed: &Claimed, report: &Report) {
+    let (id, event) = (&claimed.delivery.id, &claimed.delivery.event_type);
+    match report.outcome {
+        Outcome::Accepted => tracing::debug!(sink, delivery = id, event, "{id} ({event}) delivered to {sink}"),
+        _ => tracing::warn!(
+            sink,
+            delivery = id,
+            event,
+            status = report.status,
+            outcome = report.outcome.as_str(),
+            "{id} ({event}) to {sink}: {}: {}",
+            report.outcome.as_str(),
+            report.detail.lines().next().unwrap_or("")
+        ),
+    }
+}
+
+/// When a delivery next becomes due, for `once`.
+pub async fn earliest_due(core: &Core, sinks: &[Arc<dyn Sink>]) -> Result<Option<Timestamp>, StoreError> {
+    let mut earliest = None;
+    for sink in sinks {
+        let doc = core.store.doc(&DocKey::Sink(sink.name().to_owned())).await?;
+        if matches!(doc.as_deref(), Some(Doc::Sink(state)) if state.stopped.is_some()) {
+            continue;
+        }
+        if let Some(due) = core.store.next_due(sink.name()).await? {
+            earliest = Some(earliest.map_or(due, |e: Timestamp| e.min(due)));
+        }
+    }
+    Ok(earliest)
+}
+
+/// The deadline of a drain.
+pub fn drain_deadline(core: &Core, secs: u64) -> Timestamp {
+    plus(core.clock.now(), SignedDuration::from_secs(i64::try_from(secs).unwrap_or(86_400).min(86_400)))
+}

@@ -1,0 +1,228 @@
+//! Looks at collections: once, or for as long as the service runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Core;
+use super::schedule::{self, Past};
+use crate::domain::collection::{CollectionState, LookNotes, Role};
+use crate::domain::cycle::{self, Input, SweepEnd};
+use crate::domain::doc::DocKey;
+use crate::domain::record::{Evidence, FailureKind};
+use crate::domain::time::{Timestamp, elapsed};
+use crate::source::{Collection, LookEnd, LookRequest, Pages, Reach, Source};
+use crate::store::StoreError;
+use crate::telemetry::metrics as meter;
+
+/// Longest sleep before the schedule is looked at again; also how soon a clock that jumped is noticed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// What one look came to.
+#[derive(Debug, Clone)]
+pub struct Looked {
+    pub collection: String,
+    pub reach: Reach,
+    pub evidence: Evidence,
+    pub notes: LookNotes,
+    pub pages: u32,
+    /// It was the quiet baseline.
+    pub baseline: bool,
+    /// Waiting for a person after this look.
+    pub held: Option<String>,
+}
+
+/// Polls one source.
+#[derive(Clone)]
+pub struct Poller {
+    core: Core,
+    source: Arc<dyn Source>,
+}
+
+impl Poller {
+    pub fn new(core: Core, source: Arc<dyn Source>) -> Self {
+        Self { core, source }
+    }
+
+    /// Looks once at one collection and commits what it shows. An error is the store's; a failed look is an outcome.
+    pub async fn look(&self, collection: &Collection, reach: Reach) -> Result<Looked, StoreError> {
+        let spec = &collection.spec;
+        self.core.step(&Input::Begin { spec: Arc::clone(spec) }).await?;
+        let state = self.state(collection).await?;
+        let baseline = state.baseline.is_none();
+        let reach = if baseline { Reach::Full } else { reach };
+        if reach == Reach::Full {
+            self.core.store.begin_look(&spec.id()).await?;
+        }
+        let request = LookRequest {
+            collection: spec.name.clone(),
+            reach,
+            wanted: self.wanted(collection).await?,
+            now: self.core.clock.now(),
+            state,
+        };
+        let (notes, end) = self.read(collection, &request).await?;
+        let pages = end.pages;
+        let sweep = SweepEnd { spec: Arc::clone(spec), evidence: end.evidence, notes, cursor: end.cursor };
+        let (plan, _) = self.core.step(&Input::SweepEnd(sweep.clone())).await?;
+        let mut notes = sweep.notes;
+        notes.events += plan.notes.events;
+        let held = self.state(collection).await?.hold.filter(|h| h.announced && h.rejected.is_none()).map(|h| h.id);
+        let looked =
+            Looked { collection: spec.name.clone(), reach, evidence: sweep.evidence, notes, pages, baseline, held };
+        report(self.source.name(), &looked);
+        Ok(looked)
+    }
+
+    /// Reads and commits pages side by side: while one is committed, the next is fetched.
+    async fn read(&self, collection: &Collection, request: &LookRequest) -> Result<(LookNotes, LookEnd), StoreError> {
+        let (pages, mut incoming) = Pages::channel();
+        let fetch = async {
+            let end = self.source.look(request, &pages).await;
+            drop(pages);
+            end
+        };
+        let consume = async {
+            let mut notes = LookNotes::default();
+            while let Some(page) = incoming.recv().await {
+                let input = Input::Page { spec: Arc::clone(&collection.spec), page };
+                match self.core.step(&input).await {
+                    Ok((plan, _)) => cycle::add_notes(&mut notes, plan.notes),
+                    // Dropping the receiver ends the fetch.
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(notes)
+        };
+        tokio::pin!(fetch);
+        tokio::pin!(consume);
+        tokio::select! {
+            end = &mut fetch => Ok((consume.await?, end)),
+            notes = &mut consume => match notes {
+                Ok(notes) => Ok((notes, fetch.await)),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// Looks at one collection for as long as the service runs.
+    pub async fn run(
+        &self,
+        collection: &Collection,
+        stop: &CancellationToken,
+        round: impl Fn(bool),
+    ) -> Result<(), StoreError> {
+        let mut past = Past::default();
+        loop {
+            let state = self.state(collection).await?;
+            let now = self.core.clock.now();
+            let (reach, at) = schedule::next(&collection.schedule, &state, &past, now, self.core.dice.unit());
+            if !sleep_until(&self.core, at, stop).await {
+                return Ok(());
+            }
+            let looked = tokio::select! {
+                looked = self.look(collection, reach) => looked?,
+                () = stop.cancelled() => return Ok(()),
+            };
+            let now = self.core.clock.now();
+            past.not_before = None;
+            match &looked.evidence {
+                Evidence::Partial(failure) => {
+                    if let FailureKind::Throttled { after_secs } = failure.kind {
+                        let wait =
+                            jiff::SignedDuration::from_secs(i64::try_from(after_secs).unwrap_or(3600).min(86_400));
+                        past.not_before = Some(crate::domain::time::plus(now, wait));
+                    }
+                    // A failed sweep is made up for by the next one, not forgotten; heads go on meanwhile.
+                    past.head = Some(now);
+                }
+                _ => past.book(looked.reach, now, looked.pages),
+            }
+            round(!matches!(looked.evidence, Evidence::Partial(_)));
+        }
+    }
+
+    async fn state(&self, collection: &Collection) -> Result<CollectionState, StoreError> {
+        let key = DocKey::Collection(collection.spec.id());
+        let doc = self.core.store.doc(&key).await?;
+        Ok(match doc.as_deref() {
+            Some(crate::domain::doc::Doc::Collection(state)) => state.clone(),
+            _ => CollectionState::default(),
+        })
+    }
+
+    /// Keys whose cost is wanted, most recent first.
+    async fn wanted(&self, collection: &Collection) -> Result<Vec<String>, StoreError> {
+        if collection.spec.role != Role::Cost {
+            return Ok(Vec::new());
+        }
+        let doc = self.core.store.doc(&DocKey::Wanted(collection.spec.source.clone())).await?;
+        let Some(crate::domain::doc::Doc::Wanted(wanted)) = doc.as_deref() else { return Ok(Vec::new()) };
+        let mut keys: Vec<(&String, &String)> = wanted.iter().map(|(key, w)| (&w.recency, key)).collect();
+        keys.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(keys.into_iter().map(|(_, key)| key.clone()).collect())
+    }
+}
+
+/// Sleeps in short pieces by the clock that was passed in. False where the service stops.
+async fn sleep_until(core: &Core, at: Timestamp, stop: &CancellationToken) -> bool {
+    loop {
+        let now = core.clock.now();
+        if now >= at {
+            return !stop.is_cancelled();
+        }
+        let wait = Duration::try_from(elapsed(now, at)).unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.cancelled() => return false,
+        }
+    }
+}
+
+/// One log line per look that has something to say.
+fn report(source: &str, looked: &Looked) {
+    let Looked { collection, notes, .. } = looked;
+    meter::look(source, collection, &looked.evidence, notes);
+    if notes.quarantined > 0 {
+        tracing::warn!(
+            source,
+            collection,
+            rows = notes.quarantined,
+            first = notes.quarantine_samples.first().map(String::as_str),
+            "{source}/{collection}: {} rows left out",
+            notes.quarantined
+        );
+    }
+    match &looked.evidence {
+        Evidence::Partial(failure) => {
+            tracing::warn!(
+                source,
+                collection,
+                rows = notes.rows,
+                "{source}/{collection}: look cut short: {}",
+                failure.message
+            );
+        }
+        _ if looked.baseline => tracing::info!(
+            source,
+            collection,
+            rows = notes.rows,
+            "{source}/{collection}: baseline of {} rows",
+            notes.rows
+        ),
+        _ if notes.events > 0 => {
+            tracing::info!(
+                source,
+                collection,
+                rows = notes.rows,
+                events = notes.events,
+                "{source}/{collection}: {} events",
+                notes.events
+            );
+        }
+        _ => {
+            tracing::debug!(source, collection, rows = notes.rows, reach = ?looked.reach, "{source}/{collection}: nothing new")
+        }
+    }
+}

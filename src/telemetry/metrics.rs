@@ -1,0 +1,64 @@
+//! Metrics, in the Prometheus text format. Names and labels are bounded: sources, collections, sinks, outcomes.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use metrics::{counter, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::domain::collection::LookNotes;
+use crate::domain::delivery::Outcome;
+use crate::domain::record::Evidence;
+
+const SECONDS: &[f64] = &[0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const LONG_SECONDS: &[f64] = &[0.1, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 14_400.0, 86_400.0];
+
+/// Starts collecting; `None` where something else already does (in tests).
+pub fn start() -> Option<PrometheusHandle> {
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full("ampbridge_attempt_seconds".to_owned()), SECONDS)
+        .and_then(|b| b.set_buckets_for_metric(Matcher::Full("ampbridge_delivery_seconds".to_owned()), LONG_SECONDS));
+    builder.ok()?.install_recorder().ok()
+}
+
+/// A look has ended.
+pub fn look(source: &str, collection: &str, evidence: &Evidence, notes: &LookNotes) {
+    let outcome = match evidence {
+        Evidence::Complete => "complete",
+        Evidence::Window => "window",
+        Evidence::Partial(_) => "partial",
+    };
+    let labels = [("source", source.to_owned()), ("collection", collection.to_owned())];
+    counter!("ampbridge_looks_total", "source" => source.to_owned(), "collection" => collection.to_owned(), "outcome" => outcome).increment(1);
+    counter!("ampbridge_rows_total", &labels).increment(notes.rows);
+    counter!("ampbridge_rows_quarantined_total", &labels).increment(notes.quarantined);
+    counter!("ampbridge_events_total", "source" => source.to_owned()).increment(notes.events);
+}
+
+/// An attempt has ended.
+pub fn attempt(sink: &str, outcome: &Outcome, took: Duration) {
+    counter!("ampbridge_attempts_total", "sink" => sink.to_owned(), "outcome" => outcome.as_str()).increment(1);
+    histogram!("ampbridge_attempt_seconds", "sink" => sink.to_owned()).record(took.as_secs_f64());
+}
+
+/// A delivery has moved on; `age` is since it was made.
+pub fn settled(sink: &str, state: &'static str, age: SignedDuration) {
+    counter!("ampbridge_settled_total", "sink" => sink.to_owned(), "state" => state).increment(1);
+    if state == "delivered" {
+        histogram!("ampbridge_delivery_seconds", "sink" => sink.to_owned()).record(age.as_secs_f64());
+    }
+}
+
+/// How many deliveries wait at a sink, and whether it is stopped.
+pub fn depth(sink: &str, waiting: usize, leased: usize, stopped: bool) {
+    #[expect(clippy::cast_precision_loss, reason = "a count for a chart")]
+    let as_f64 = |n: usize| n as f64;
+    gauge!("ampbridge_deliveries_waiting", "sink" => sink.to_owned()).set(as_f64(waiting));
+    gauge!("ampbridge_deliveries_leased", "sink" => sink.to_owned()).set(as_f64(leased));
+    gauge!("ampbridge_sink_stopped", "sink" => sink.to_owned()).set(if stopped { 1.0 } else { 0.0 });
+}
+
+/// A template failed and another was used.
+pub fn template_fallback(sink: &str) {
+    counter!("ampbridge_template_fallbacks_total", "sink" => sink.to_owned()).increment(1);
+}
