@@ -1,7 +1,11 @@
+pub mod admin;
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod env;
 pub mod http;
+pub mod lifecycle;
 pub mod pipeline;
 pub mod render;
 pub mod sink;

@@ -91,6 +91,13 @@ impl CollectionSpec {
     pub fn id(&self) -> CollectionId {
         CollectionId { source: self.source.clone(), name: self.name.clone() }
     }
+
+    /// The event types this collection can make, apart from those about its health.
+    pub fn event_types(&self) -> std::collections::BTreeSet<String> {
+        let updates = self.events.updated.iter().filter_map(|u| u.event.clone());
+        let gauges = self.gauge.events.values().cloned();
+        self.events.created.iter().chain(&self.events.deleted).cloned().chain(updates).chain(gauges).collect()
+    }
 }
 
 /// `source/collection`.

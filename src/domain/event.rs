@@ -129,6 +129,16 @@ pub struct StoredEvent {
     pub routing: Vec<String>,
 }
 
+/// The highest severity an event of this type can have, for finding out which routes can ever match it.
+pub fn highest_severity(kind: &str) -> Severity {
+    match kind {
+        "budget.exceeded" | "sink.failing" | "delivery.dead" => Severity::Critical,
+        "cost.spike" | "budget.threshold_reached" | "budget.forecast_exceeded" | "source.failing" | "source.degraded"
+        | "source.stale" | "source.change_held" | "thread.cost_exceeded" => Severity::Warning,
+        _ => Severity::Info,
+    }
+}
+
 /// Turns a payload struct into event data. Payloads are plain structs with string keys, so this cannot fail; a
 /// payload that is no object becomes `{}`.
 pub fn data_of<T: Serialize>(payload: &T) -> Map<String, Value> {

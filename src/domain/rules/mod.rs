@@ -42,6 +42,15 @@ impl Rule {
             Self::ThreadCost(_) => "thread_cost",
         }
     }
+
+    /// The event types this kind of rule can make.
+    pub fn event_types(&self) -> &'static [&'static str] {
+        match self {
+            Self::Budget(_) => &["budget.threshold_reached", "budget.exceeded", "budget.corrected"],
+            Self::Spike(_) => &["cost.spike", "cost.spike_resolved"],
+            Self::ThreadCost(_) => &["thread.cost_exceeded"],
+        }
+    }
 }
 
 /// The settings of one kind of rule.

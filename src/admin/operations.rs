@@ -1,0 +1,242 @@
+//! What each operation does.
+
+use serde_json::{Value, json};
+
+use super::{Answer, Desk, OpError, rows};
+use crate::domain::collection::{CollectionId, CollectionState, Role};
+use crate::domain::cycle::{Command, Input};
+use crate::domain::doc::{Doc, DocKey};
+use crate::domain::health::SinkState;
+use crate::store::{DeliveryFilter, EventFilter, Listed};
+
+type Outcome = Result<Answer, OpError>;
+
+/// What a person decides about a held change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    Approve,
+    Reject,
+    Rebaseline,
+}
+
+pub(super) async fn events(desk: &Desk, filter: &EventFilter) -> Outcome {
+    let found = desk.store.events(filter).await?;
+    Ok(Answer::Data(found.iter().map(rows::event).collect()))
+}
+
+pub(super) async fn event(desk: &Desk, id: &str) -> Outcome {
+    match desk.store.event(id).await? {
+        Some(stored) => Ok(Answer::Data(rows::event(&stored))),
+        None => Err(no_such_event(id)),
+    }
+}
+
+/// Why an event was made, and where it went or why not.
+pub(super) async fn explain(desk: &Desk, id: &str) -> Outcome {
+    let stored = desk.store.event(id).await?.ok_or_else(|| no_such_event(id))?;
+    let mut deliveries = Vec::new();
+    for listed in desk.store.deliveries_of(id).await? {
+        let stopped = stopped(desk, &listed.delivery.sink).await?;
+        deliveries.push(rows::delivery(&listed, stopped.as_deref()));
+    }
+    Ok(Answer::Data(json!({
+        "event": rows::event(&stored), "seen": stored.seen, "origin": stored.origin, "why": stored.why,
+        "routing": stored.routing, "deliveries": deliveries,
+    })))
+}
+
+pub(super) async fn deliveries(desk: &Desk, filter: &DeliveryFilter) -> Outcome {
+    let mut list = Vec::new();
+    let mut reasons: std::collections::BTreeMap<String, Option<String>> = std::collections::BTreeMap::new();
+    for listed in desk.store.deliveries(filter).await? {
+        let sink = &listed.delivery.sink;
+        if !reasons.contains_key(sink) {
+            reasons.insert(sink.clone(), stopped(desk, sink).await?);
+        }
+        list.push(rows::delivery(&listed, reasons.get(sink).and_then(Option::as_deref)));
+    }
+    Ok(Answer::Data(Value::Array(list)))
+}
+
+pub(super) async fn delivery(desk: &Desk, id: &str) -> Outcome {
+    let listed = desk.store.delivery(id).await?.ok_or_else(|| no_such_delivery(id))?;
+    let stopped = stopped(desk, &listed.delivery.sink).await?;
+    Ok(Answer::Data(rows::delivery_whole(&listed, stopped.as_deref())))
+}
+
+/// Gives one command for each named delivery, and for each that a filter finds.
+pub(super) async fn each_delivery(
+    desk: &Desk,
+    mut ids: Vec<String>,
+    filter: Option<DeliveryFilter>,
+    command: impl Fn(String) -> Command,
+) -> Outcome {
+    if let Some(filter) = filter {
+        ids.extend(desk.store.deliveries(&filter).await?.into_iter().map(|l: Listed| l.delivery.id));
+    }
+    let mut done = Vec::new();
+    for id in ids {
+        if desk.store.delivery(&id).await?.is_none() {
+            return Err(no_such_delivery(&id));
+        }
+        done.push(run(desk, command(id)).await?);
+    }
+    if done.is_empty() {
+        done.push("nothing matches; nothing was changed".to_owned());
+    }
+    Ok(Answer::Done(done))
+}
+
+pub(super) async fn state(desk: &Desk, collection: Option<&str>, limit: usize) -> Outcome {
+    if let Some(name) = collection {
+        let id = parse_collection(name)?;
+        let state = collection_state(desk, &id).await?;
+        let rows = desk.store.rows(&id, limit).await?;
+        return Ok(Answer::Data(json!({ "state": rows::collection(&id, &state), "rows": rows })));
+    }
+    let mut collections = Vec::new();
+    for (key, doc) in desk.store.docs("collection/").await? {
+        if let (DocKey::Collection(id), Doc::Collection(state)) = (&key, doc.as_ref()) {
+            collections.push(rows::collection(id, state));
+        }
+    }
+    let overview = desk.store.overview().await?;
+    Ok(Answer::Data(json!({
+        "store": overview.path, "format": overview.format, "commits": overview.commit, "events": overview.events,
+        "open_deliveries": overview.open_deliveries, "collections": collections,
+    })))
+}
+
+/// Forgets collections: `source/name`, or a source's name for all of its collections.
+pub(super) async fn reset(desk: &Desk, names: Vec<String>) -> Outcome {
+    let mut ids = Vec::new();
+    for (key, _) in desk.store.docs("collection/").await? {
+        let DocKey::Collection(id) = key else { continue };
+        if names.is_empty() || names.iter().any(|n| *n == id.source || *n == id.to_string()) {
+            ids.push(id);
+        }
+    }
+    if ids.is_empty() {
+        return Err(OpError::NotFound(format!(
+            "no collection matches {}; `ampbridge state show` lists them",
+            if names.is_empty() { "anything (the store knows none)".to_owned() } else { names.join(", ") }
+        )));
+    }
+    let mut done = Vec::new();
+    for id in ids {
+        let spend = desk.specs.get(&id.to_string()).is_some_and(|s| s.role == Role::Spend);
+        done.push(run(desk, Command::Reset { collection: id, spend }).await?);
+    }
+    Ok(Answer::Done(done))
+}
+
+pub(super) async fn sinks(desk: &Desk) -> Outcome {
+    let mut list = Vec::new();
+    for (name, kind) in desk.sinks.iter() {
+        let state = sink_state(desk, name).await?;
+        let depth = desk.store.depth(name).await?;
+        list.push(rows::sink(name, kind, &state, depth.waiting, depth.leased));
+    }
+    Ok(Answer::Data(Value::Array(list)))
+}
+
+pub(super) async fn sink(desk: &Desk, name: &str, on: bool) -> Outcome {
+    if !desk.sinks.iter().any(|(known, _)| known == name) {
+        let known: Vec<&str> = desk.sinks.iter().map(|(n, _)| n.as_str()).collect();
+        return Err(OpError::NotFound(format!("there is no sink {name:?}; the config has {}", known.join(", "))));
+    }
+    let sink = name.to_owned();
+    let command = if on { Command::EnableSink { sink } } else { Command::DisableSink { sink } };
+    Ok(Answer::Done(vec![run(desk, command).await?]))
+}
+
+pub(super) async fn holds(desk: &Desk) -> Outcome {
+    let mut list = Vec::new();
+    for (key, doc) in desk.store.docs("collection/").await? {
+        if let (DocKey::Collection(id), Doc::Collection(state)) = (&key, doc.as_ref())
+            && let Some(hold) = &state.hold
+        {
+            list.push(rows::hold(id, hold));
+        }
+    }
+    Ok(Answer::Data(Value::Array(list)))
+}
+
+pub(super) async fn decide(desk: &Desk, hold: &str, decision: Decision) -> Outcome {
+    let collection = find_hold(desk, hold).await?;
+    let command = |hold: String| -> Result<Command, OpError> {
+        match decision {
+            Decision::Approve => {
+                let spec = desk.specs.get(&collection.to_string()).ok_or_else(|| {
+                    OpError::Refused(format!(
+                        "{collection} is no longer configured; `ampbridge hold rebaseline {hold}` forgets it silently"
+                    ))
+                })?;
+                Ok(Command::ApproveHold { spec: Box::new(spec.as_ref().clone()), hold })
+            }
+            Decision::Reject => Ok(Command::RejectHold { collection: collection.clone(), hold }),
+            Decision::Rebaseline => Ok(Command::RebaselineHold { collection: collection.clone(), hold }),
+        }
+    };
+    let mut done = Vec::new();
+    loop {
+        let plan = desk.step(&Input::Command(command(hold.to_owned())?)).await?;
+        match plan.answer {
+            Some(Ok(sentence)) => done.push(sentence),
+            Some(Err(why)) => return Err(OpError::Refused(why)),
+            None => {}
+        }
+        if !plan.more {
+            return Ok(Answer::Done(done));
+        }
+    }
+}
+
+async fn find_hold(desk: &Desk, hold: &str) -> Result<CollectionId, OpError> {
+    for (key, doc) in desk.store.docs("collection/").await? {
+        if let (DocKey::Collection(id), Doc::Collection(state)) = (key, doc.as_ref())
+            && state.hold.as_ref().is_some_and(|h| h.id == hold)
+        {
+            return Ok(id);
+        }
+    }
+    Err(OpError::NotFound(format!("no change is held under {hold}; `ampbridge hold list` shows what is")))
+}
+
+async fn run(desk: &Desk, command: Command) -> Result<String, OpError> {
+    let plan = desk.step(&Input::Command(command)).await?;
+    plan.answer.unwrap_or_else(|| Ok(String::new())).map_err(OpError::Refused)
+}
+
+async fn stopped(desk: &Desk, sink: &str) -> Result<Option<String>, OpError> {
+    Ok(sink_state(desk, sink).await?.stopped.map(|(why, _)| why))
+}
+
+async fn sink_state(desk: &Desk, sink: &str) -> Result<SinkState, OpError> {
+    match desk.store.doc(&DocKey::Sink(sink.to_owned())).await?.as_deref() {
+        Some(Doc::Sink(state)) => Ok(state.clone()),
+        _ => Ok(SinkState::default()),
+    }
+}
+
+async fn collection_state(desk: &Desk, id: &CollectionId) -> Result<CollectionState, OpError> {
+    match desk.store.doc(&DocKey::Collection(id.clone())).await?.as_deref() {
+        Some(Doc::Collection(state)) => Ok(state.clone()),
+        _ => Err(OpError::NotFound(format!("nothing is known of {id}; `ampbridge state show` lists the collections"))),
+    }
+}
+
+fn parse_collection(name: &str) -> Result<CollectionId, OpError> {
+    match name.split_once('/') {
+        Some((source, collection)) => Ok(CollectionId { source: source.to_owned(), name: collection.to_owned() }),
+        None => Err(OpError::Refused(format!("{name:?} is not SOURCE/COLLECTION; `ampbridge state show` lists them"))),
+    }
+}
+
+fn no_such_event(id: &str) -> OpError {
+    OpError::NotFound(format!("no event has the id {id}; `ampbridge events list` shows them"))
+}
+
+fn no_such_delivery(id: &str) -> OpError {
+    OpError::NotFound(format!("no delivery has the id {id}; `ampbridge deliveries list` shows them"))
+}

@@ -1,0 +1,83 @@
+//! How things look in lists and as JSON.
+
+use serde_json::{Value, json};
+
+use crate::domain::collection::{CollectionId, CollectionState};
+use crate::domain::delivery::{Delivery, DeliveryState};
+use crate::domain::event::StoredEvent;
+use crate::domain::health::SinkState;
+use crate::store::Listed;
+
+/// An event row is the event.
+pub(super) fn event(stored: &StoredEvent) -> Value {
+    serde_json::to_value(&stored.event).unwrap_or_default()
+}
+
+/// `stopped` is why the delivery's sink takes nothing now.
+pub(super) fn delivery(listed: &Listed, stopped: Option<&str>) -> Value {
+    let Delivery { id, event_ids, sink, subject, attempts, created, event_type, kind, .. } = &listed.delivery;
+    let state = if listed.leased { "leased" } else { listed.delivery.state.as_str() };
+    let waits = stopped.filter(|_| listed.delivery.state.is_open());
+    let (due, reason) = match &listed.delivery.state {
+        // A delivery to a stopped sink waits and is not due.
+        DeliveryState::Due { at } => match waits {
+            Some(why) => (Value::Null, json!(format!("the sink is stopped: {why}"))),
+            None => (json!(at), listed.delivery.log.last().map_or(Value::Null, |a| json!(a.detail.lines().next()))),
+        },
+        DeliveryState::Delivered { .. } => (Value::Null, Value::Null),
+        DeliveryState::Dead { reason, .. } | DeliveryState::Suppressed { reason, .. } => (Value::Null, json!(reason)),
+    };
+    json!({
+        "id": id, "event_ids": event_ids, "sink": sink, "subject": subject, "state": state, "attempts": attempts,
+        "due": due, "reason": reason, "kind": kind.as_str(), "event_type": event_type, "created": created,
+        "finished": finished(&listed.delivery.state),
+    })
+}
+
+/// A row with everything kept of its attempts.
+pub(super) fn delivery_whole(listed: &Listed, stopped: Option<&str>) -> Value {
+    let mut row = delivery(listed, stopped);
+    if let Value::Object(map) = &mut row {
+        map.insert("tries".to_owned(), json!(listed.delivery.tries));
+        map.insert("incident".to_owned(), json!(listed.delivery.incident));
+        map.insert("first_attempt".to_owned(), json!(listed.delivery.first_attempt));
+        map.insert("recipients".to_owned(), json!(listed.delivery.recipients));
+        map.insert("log".to_owned(), json!(listed.delivery.log));
+    }
+    row
+}
+
+fn finished(state: &DeliveryState) -> Value {
+    match state {
+        DeliveryState::Due { .. } => Value::Null,
+        DeliveryState::Delivered { at } | DeliveryState::Dead { at, .. } | DeliveryState::Suppressed { at, .. } => {
+            json!(at)
+        }
+    }
+}
+
+pub(super) fn collection(id: &CollectionId, state: &CollectionState) -> Value {
+    json!({
+        "collection": id.to_string(), "rows": state.rows, "epoch": state.epoch, "baseline": state.baseline,
+        "last_good": state.last_good, "last_complete": state.last_complete, "failures": state.failures,
+        "last_error": state.last_error, "frozen": state.frozen.as_ref().map(|(scope, since)| json!({ "scope": scope, "since": since })),
+        "degraded": state.degraded, "quarantined": state.quarantined, "hold": state.hold.as_ref().map(|h| &h.id),
+    })
+}
+
+pub(super) fn sink(name: &str, kind: &str, state: &SinkState, waiting: usize, leased: usize) -> Value {
+    json!({
+        "name": name, "kind": kind, "state": if state.stopped.is_some() { "stopped" } else if state.told_since.is_some() { "failing" } else { "on" },
+        "reason": state.stopped.as_ref().map(|(why, _)| why).or(state.last_error.as_ref()),
+        "since": state.stopped.as_ref().map(|(_, at)| at).or(state.failing_since.as_ref()),
+        "failures": state.failures, "waiting": waiting, "leased": leased,
+    })
+}
+
+pub(super) fn hold(id: &CollectionId, hold: &crate::domain::collection::Hold) -> Value {
+    json!({
+        "id": hold.id, "source": id.source, "collection": id.name, "opened": hold.opened, "looks": hold.looks,
+        "state": if hold.rejected.is_some() { "rejected" } else if hold.announced { "waiting" } else { "seen once" },
+        "count": hold.count, "known": hold.known, "sample": hold.sample,
+    })
+}

@@ -1,0 +1,481 @@
+//! The composition root: the only place that knows which concrete things the program is made of.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{Desk, api};
+use crate::config::{Problem, Settings};
+use crate::domain::cycle::{Input, World};
+use crate::domain::doc::{Doc, DocKey};
+use crate::domain::record::Evidence;
+use crate::domain::rules::Rule;
+use crate::domain::time::elapsed;
+use crate::env::{Clock, Dice, SeededDice, SystemClock};
+use crate::http::{Cap, ClientOptions, HttpClient};
+use crate::lifecycle::Lifecycle;
+use crate::pipeline::Core;
+use crate::pipeline::dispatcher::{self, Dispatcher, Tally};
+use crate::pipeline::poller::{Looked, Poller};
+use crate::render::Renderer;
+use crate::sink::{self, Sink};
+use crate::source::limiter::Limiters;
+use crate::source::{self, Reach, Source};
+use crate::store::{self, Store, StoreError};
+use crate::telemetry;
+
+/// Longest wait for a heartbeat's answer.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How often `once` looks whether everything is sent.
+const DRAIN_STEP: Duration = Duration::from_millis(20);
+
+/// Everything but the store: built from the settings, nothing called or opened yet.
+pub struct Parts {
+    pub settings: Settings,
+    pub world: Arc<World>,
+    pub renderer: Arc<Renderer>,
+    pub sources: Vec<Arc<dyn Source>>,
+    pub sinks: Vec<Arc<dyn Sink>>,
+    pub clock: Arc<dyn Clock>,
+    pub dice: Arc<dyn Dice>,
+}
+
+/// Everything, with the store open.
+pub struct App {
+    pub parts: Parts,
+    pub core: Core,
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// What `once` came to.
+#[derive(Debug, Default)]
+pub struct OnceReport {
+    /// By source: what each look came to.
+    pub looks: BTreeMap<String, Vec<Looked>>,
+    pub sinks: BTreeMap<String, SinkReport>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct SinkReport {
+    pub delivered: u64,
+    pub failed_attempts: u64,
+    pub died: u64,
+    /// Still waiting when it ended.
+    pub waiting: usize,
+    pub stopped: bool,
+}
+
+impl OnceReport {
+    /// A look was cut short, an attempt failed and waits, or a delivery died.
+    pub fn failures(&self) -> Vec<String> {
+        let mut failures = Vec::new();
+        for (source, looks) in &self.looks {
+            for look in looks {
+                if let Evidence::Partial(failure) = &look.evidence {
+                    failures.push(format!("source {source}: {}: {}", look.collection, failure.message));
+                }
+            }
+        }
+        for (sink, report) in &self.sinks {
+            if report.died > 0 {
+                failures.push(format!(
+                    "sink {sink}: {} deliveries died; `ampbridge deliveries list --sink {sink} --state dead` shows why",
+                    report.died
+                ));
+            }
+            if report.failed_attempts > 0 && report.waiting > 0 {
+                failures.push(format!(
+                    "sink {sink}: {} deliveries wait after {} failed attempts",
+                    report.waiting, report.failed_attempts
+                ));
+            }
+        }
+        failures
+    }
+}
+
+impl Parts {
+    /// Builds everything the settings describe; what can't be built is a problem with its key path.
+    pub fn assemble(settings: Settings) -> Result<Self, Vec<Problem>> {
+        Self::assemble_with(settings, Arc::new(SystemClock), Arc::new(SeededDice::from_system()))
+    }
+
+    /// The same with another clock and other dice, for the demo.
+    pub fn assemble_with(settings: Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice>) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut fault = |path: String, message: String| problems.push(Problem { path, origin: None, message });
+        let renderer = match Renderer::load(settings.bridge.templates_dir.as_deref()) {
+            Ok(renderer) => Some(Arc::new(renderer)),
+            Err(errors) => {
+                for error in errors {
+                    fault("bridge.templates_dir".to_owned(), error.to_string());
+                }
+                None
+            }
+        };
+        let wants_costs = settings.rules.iter().any(|r| matches!(r.rule, Rule::ThreadCost(_)));
+        let context = source::Context {
+            limiters: Limiters::default(),
+            clock: Arc::clone(&clock),
+            folder: settings.folder.clone(),
+            wants_costs,
+        };
+        let mut sources = Vec::new();
+        for (name, entry) in &settings.sources {
+            match entry.config.build(name, &entry.common, &context) {
+                Ok(source) => sources.push(source),
+                Err(why) => fault(format!("sources.{name}"), why),
+            }
+        }
+        let mut sinks = Vec::new();
+        if let Some(renderer) = &renderer {
+            let context = sink::Context { bridge: settings.bridge.name.clone(), renderer: Arc::clone(renderer) };
+            for (name, entry) in &settings.sinks {
+                match entry.config.build(name, &entry.common, &context) {
+                    Ok(sink) => sinks.push(sink),
+                    Err(why) => fault(format!("sinks.{name}"), why),
+                }
+            }
+        }
+        let world = World {
+            bridge: settings.bridge.name.clone(),
+            week_start: settings.bridge.week_start,
+            rules: settings.rules.clone(),
+            routes: settings.routes.clone(),
+            sinks: settings.sinks.keys().cloned().collect(),
+            sources: settings.sources.keys().cloned().collect(),
+        };
+        match renderer {
+            Some(renderer) if problems.is_empty() => {
+                Ok(Self { settings, world: Arc::new(world), renderer, sources, sinks, clock, dice })
+            }
+            _ => Err(problems),
+        }
+    }
+
+    /// Opens the store; `command` is what others are told has it.
+    pub fn open(self, command: &str) -> Result<App, StoreError> {
+        let note = format!("process {} (ampbridge {command})", std::process::id());
+        let store = store::open(&self.settings.store, &self.settings.store.path, &note)?;
+        Ok(self.with_store(store))
+    }
+
+    pub fn with_store(self, store: Arc<dyn Store>) -> App {
+        let core = Core {
+            store,
+            world: Arc::clone(&self.world),
+            clock: Arc::clone(&self.clock),
+            dice: Arc::clone(&self.dice),
+        };
+        App { parts: self, core, metrics: telemetry::metrics::start() }
+    }
+
+    /// What operations on the store need of the configuration.
+    pub fn desk(&self, store: Arc<dyn Store>) -> Desk {
+        let collections = self.sources.iter().flat_map(|s| s.collections().iter());
+        Desk {
+            store,
+            world: Arc::clone(&self.world),
+            clock: Arc::clone(&self.clock),
+            specs: Arc::new(collections.map(|c| (c.spec.id().to_string(), Arc::clone(&c.spec))).collect()),
+            sinks: Arc::new(self.sinks.iter().map(|s| (s.name().to_owned(), s.kind().to_owned())).collect()),
+        }
+    }
+}
+
+impl App {
+    /// The service, until told to stop. Everything it began is ended or given back.
+    pub async fn run(&self, life: &Lifecycle) -> anyhow::Result<()> {
+        let mut tasks: JoinSet<Result<(), StoreError>> = JoinSet::new();
+        let listener = TcpListener::bind(self.parts.settings.admin.listen).await.map_err(|e| {
+            anyhow::anyhow!("admin.listen: {} can't be listened on: {e}", self.parts.settings.admin.listen)
+        })?;
+        let ready = Arc::new(AtomicBool::new(false));
+        let admin = self.serve_admin(listener, &ready, life)?;
+        self.tick().await?;
+        for (sink, _) in self.start_sinks(&mut tasks, &life.soft) {
+            tracing::debug!(sink, "sink started");
+        }
+        let rounds = self.start_sources(&mut tasks, &life.soft);
+        let heartbeat = tokio::spawn(self.heartbeat(rounds, life.soft.clone()));
+        ready.store(true, Ordering::Release);
+        tracing::info!(sources = self.parts.sources.len(), sinks = self.parts.sinks.len(), "ampbridge runs");
+        let mut failed = None;
+        while let Some(ended) = tasks.join_next().await {
+            match ended {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    failed.get_or_insert(error);
+                    life.soft.cancel();
+                }
+                Err(error) => {
+                    tracing::error!("a loop ended abruptly: {error}");
+                    life.soft.cancel();
+                }
+            }
+            if life.hard.is_cancelled() {
+                tasks.abort_all();
+            }
+        }
+        ready.store(false, Ordering::Release);
+        life.soft.cancel();
+        heartbeat.abort();
+        let _ = admin.await;
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok(self.core.store.close().await?),
+        }
+    }
+
+    /// Polls every collection of every (or one) source in full, delivers what is due, and waits at most `drain`.
+    pub async fn once(&self, only: Option<&str>, drain_secs: u64, life: &Lifecycle) -> Result<OnceReport, StoreError> {
+        self.tick().await?;
+        let stop = CancellationToken::new();
+        let mut dispatchers = JoinSet::new();
+        let tallies: BTreeMap<String, Arc<Tally>> = self.start_sinks(&mut dispatchers, &stop).into_iter().collect();
+        let mut polls: JoinSet<Result<(String, Vec<Looked>), StoreError>> = JoinSet::new();
+        for source in self.parts.sources.iter().filter(|s| only.is_none_or(|o| o == s.name())) {
+            let (poller, source) = (Poller::new(self.core.clone(), Arc::clone(source)), Arc::clone(source));
+            polls.spawn(async move {
+                let mut looks = Vec::new();
+                for collection in source.collections() {
+                    looks.push(poller.look(collection, Reach::Full).await?);
+                }
+                Ok((source.name().to_owned(), looks))
+            });
+        }
+        let mut report = OnceReport::default();
+        let polled = life.until_hard(async {
+            while let Some(ended) = polls.join_next().await {
+                if let Ok(outcome) = ended {
+                    let (source, looks) = outcome?;
+                    report.looks.insert(source, looks);
+                }
+            }
+            self.flushed().await?;
+            self.drain(&tallies, drain_secs, life).await
+        });
+        let outcome = polled.await.unwrap_or(Ok(()));
+        polls.abort_all();
+        stop.cancel();
+        while let Some(ended) = dispatchers.join_next().await {
+            if let Ok(ended) = ended {
+                ended?;
+            }
+        }
+        outcome?;
+        for (name, tally) in tallies {
+            let depth = self.core.store.depth(&name).await?;
+            let stopped = self.sink_stopped(&name).await?;
+            report.sinks.insert(
+                name,
+                SinkReport {
+                    delivered: tally.delivered.load(Ordering::Acquire),
+                    failed_attempts: tally.failed.load(Ordering::Acquire),
+                    died: tally.died.load(Ordering::Acquire),
+                    waiting: depth.waiting,
+                    stopped,
+                },
+            );
+        }
+        Ok(report)
+    }
+
+    /// Looks at the money rules before anything is polled: an edited limit speaks at once.
+    async fn tick(&self) -> Result<(), StoreError> {
+        let mut known = Vec::new();
+        for source in &self.parts.sources {
+            for collection in source.collections() {
+                let doc = self.core.store.doc(&DocKey::Collection(collection.spec.id())).await?;
+                let spend = collection.spec.role == crate::domain::collection::Role::Spend;
+                if spend && matches!(doc.as_deref(), Some(Doc::Collection(state)) if state.baseline.is_some()) {
+                    known.push(source.name().to_owned());
+                }
+            }
+        }
+        if known.is_empty() {
+            return Ok(());
+        }
+        self.core.step(&Input::Tick { sources: known }).await.map(drop)
+    }
+
+    /// Starts a dispatcher per sink; its tally by the sink's name.
+    fn start_sinks(
+        &self,
+        tasks: &mut JoinSet<Result<(), StoreError>>,
+        stop: &CancellationToken,
+    ) -> Vec<(String, Arc<Tally>)> {
+        let start = |sink: &Arc<dyn Sink>| {
+            let tally = Arc::new(Tally::default());
+            tasks.spawn(Dispatcher::run(self.core.clone(), Arc::clone(sink), Arc::clone(&tally), stop.clone()));
+            (sink.name().to_owned(), tally)
+        };
+        self.parts.sinks.iter().map(start).collect()
+    }
+
+    /// Starts a loop per collection. What it returns says which collections have been looked at, for the heartbeat.
+    fn start_sources(
+        &self,
+        tasks: &mut JoinSet<Result<(), StoreError>>,
+        stop: &CancellationToken,
+    ) -> tokio::sync::mpsc::UnboundedReceiver<(usize, bool)> {
+        let (rounds, heard) = tokio::sync::mpsc::unbounded_channel();
+        let mut number = 0;
+        for source in &self.parts.sources {
+            let poller = Poller::new(self.core.clone(), Arc::clone(source));
+            for collection in source.collections() {
+                let (poller, collection, stop, rounds) =
+                    (poller.clone(), collection.clone(), stop.clone(), rounds.clone());
+                let index = number;
+                number += 1;
+                tasks.spawn(
+                    async move { poller.run(&collection, &stop, |good| {
+                        // Nobody listens any more when the service stops.
+                        let _ = rounds.send((index, good));
+                    }).await },
+                );
+            }
+        }
+        heard
+    }
+
+    /// Calls `heartbeat_url` after each full round: once every collection has been looked at since the last call.
+    fn heartbeat(
+        &self,
+        mut rounds: tokio::sync::mpsc::UnboundedReceiver<(usize, bool)>,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let url = self.parts.settings.bridge.heartbeat_url.clone();
+        let collections: usize = self.parts.sources.iter().map(|s| s.collections().len()).sum();
+        async move {
+            let mut seen = std::collections::BTreeSet::new();
+            let client = HttpClient::new(ClientOptions::default());
+            loop {
+                let looked = tokio::select! {
+                    looked = rounds.recv() => looked,
+                    () = stop.cancelled() => None,
+                };
+                let Some((index, _)) = looked else { return };
+                seen.insert(index);
+                if seen.len() < collections {
+                    continue;
+                }
+                seen.clear();
+                let target = url.as_ref().and_then(|u| reqwest::Url::parse(u.expose()).ok());
+                if let (Some(url), Ok(client)) = (target, &client) {
+                    let request = client.request(http::Method::GET, url);
+                    match client.send(request, HEARTBEAT, Cap::Cut(1024)).await {
+                        Ok(reply) if reply.status.is_success() => {}
+                        Ok(reply) => tracing::warn!(
+                            status = reply.status.as_u16(),
+                            "the heartbeat URL answered HTTP {}",
+                            reply.status
+                        ),
+                        Err(error) => tracing::warn!("the heartbeat URL can't be called: {error}"),
+                    }
+                }
+            }
+        }
+    }
+
+    fn serve_admin(
+        &self,
+        listener: TcpListener,
+        ready: &Arc<AtomicBool>,
+        life: &Lifecycle,
+    ) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+        let folder = &self.parts.settings.store.path;
+        let token = api::token(self.parts.settings.admin.token.as_ref(), folder)
+            .map_err(|e| anyhow::anyhow!("admin.token: {e}"))?;
+        let address = listener.local_addr()?;
+        api::announce(folder, address)?;
+        tracing::info!(%address, "health, metrics and the admin API on http://{address}");
+        let (store, sinks) = (Arc::clone(&self.core.store), self.parts.world.sinks.clone());
+        let refresh: Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, ()> + Send + Sync> =
+            Arc::new(move || {
+                let (store, sinks) = (Arc::clone(&store), sinks.clone());
+                Box::pin(async move { depths(&store, &sinks).await })
+            });
+        let service = api::Service {
+            desk: self.parts.desk(Arc::clone(&self.core.store)),
+            token,
+            metrics: self.metrics.clone(),
+            ready: Arc::clone(ready),
+            refresh,
+        };
+        let stop = life.soft.clone();
+        Ok(tokio::spawn(async move {
+            if let Err(error) = api::serve(listener, service, stop).await {
+                tracing::error!("the admin API ended: {error}");
+            }
+        }))
+    }
+
+    /// Waits until what has been committed may be sent.
+    async fn flushed(&self) -> Result<(), StoreError> {
+        let commit = self.core.store.overview().await?.commit;
+        self.core.store.durable(store::Ticket(commit)).await
+    }
+
+    /// Until nothing is due any more, nothing is under way, and nothing becomes due before the deadline.
+    async fn drain(
+        &self,
+        tallies: &BTreeMap<String, Arc<Tally>>,
+        secs: u64,
+        life: &Lifecycle,
+    ) -> Result<(), StoreError> {
+        let deadline = dispatcher::drain_deadline(&self.core, secs);
+        while !life.soft.is_cancelled() {
+            let busy = self.busy(tallies).await?;
+            let due = dispatcher::earliest_due(&self.core, &self.parts.sinks).await?;
+            let now = self.core.clock.now();
+            match due {
+                None if !busy => {
+                    // What was just settled may have made an event; it is claimable once durable.
+                    self.flushed().await?;
+                    let quiet = dispatcher::earliest_due(&self.core, &self.parts.sinks).await?.is_none();
+                    if quiet && !self.busy(tallies).await? {
+                        return Ok(());
+                    }
+                }
+                Some(at) if at > deadline && !busy => return Ok(()),
+                _ => {}
+            }
+            if elapsed(deadline, now).as_secs() > 0 && !busy {
+                return Ok(());
+            }
+            tokio::time::sleep(DRAIN_STEP).await;
+        }
+        Ok(())
+    }
+
+    /// Whether an attempt is under way or about to be.
+    async fn busy(&self, tallies: &BTreeMap<String, Arc<Tally>>) -> Result<bool, StoreError> {
+        for (name, tally) in tallies {
+            if tally.in_flight.load(Ordering::Acquire) > 0 || self.core.store.depth(name).await?.leased > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn sink_stopped(&self, name: &str) -> Result<bool, StoreError> {
+        let doc = self.core.store.doc(&DocKey::Sink(name.to_owned())).await?;
+        Ok(matches!(doc.as_deref(), Some(Doc::Sink(state)) if state.stopped.is_some()))
+    }
+}
+
+async fn depths(store: &Arc<dyn Store>, sinks: &[String]) {
+    for sink in sinks {
+        let depth = store.depth(sink).await.unwrap_or_default();
+        let doc = store.doc(&DocKey::Sink(sink.clone())).await.ok().flatten();
+        let stopped = matches!(doc.as_deref(), Some(Doc::Sink(state)) if state.stopped.is_some());
+        telemetry::metrics::depth(sink, depth.waiting, depth.leased, stopped);
+    }
+}

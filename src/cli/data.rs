@@ -1,0 +1,287 @@
+//! `ampbridge events`, `deliveries`, `sinks`, `hold`: what is stored, through the running service where there is one,
+//! else in the store itself.
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::{Failure, Json, Outcome, output};
+use crate::admin::client::Client;
+use crate::admin::{Answer, Op, OpError, execute};
+use crate::app::Parts;
+use crate::domain::time::Timestamp;
+use crate::store::{DeliveryFilter, EventFilter, sled};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EventsCommand {
+    /// Newest first.
+    List {
+        /// Glob on the type, like `budget.*`.
+        #[arg(long = "type", value_name = "GLOB")]
+        kind: Option<String>,
+        #[arg(long, value_name = "NAME")]
+        source: Option<String>,
+        #[arg(long)]
+        subject: Option<String>,
+        /// Seen at or after this instant (2026-11-22T10:00:00Z) or day (2026-11-22).
+        #[arg(long, value_parser = instant)]
+        since: Option<Timestamp>,
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// The event itself.
+    Show { id: String },
+    /// Why it was made, and where it went or why not.
+    Explain {
+        id: String,
+        #[command(flatten)]
+        json: Json,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct DeliverySelection {
+    #[arg(long, value_name = "NAME")]
+    sink: Option<String>,
+    /// due, leased, delivered, dead or suppressed.
+    #[arg(long)]
+    state: Option<String>,
+    /// Glob on the event's type.
+    #[arg(long = "type", value_name = "GLOB")]
+    kind: Option<String>,
+    /// Made at or after this instant or day.
+    #[arg(long, value_parser = instant)]
+    since: Option<Timestamp>,
+}
+
+impl DeliverySelection {
+    fn filter(&self, limit: Option<usize>) -> DeliveryFilter {
+        DeliveryFilter { sink: self.sink.clone(), state: self.state.clone(), kind: self.kind.clone(), since: self.since, limit }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.sink.is_none() && self.state.is_none() && self.kind.is_none() && self.since.is_none()
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeliveriesCommand {
+    /// Newest first.
+    List {
+        #[command(flatten)]
+        selection: DeliverySelection,
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// One delivery with its attempts.
+    Show { id: String },
+    /// Send again now, under the same id, with a fresh horizon.
+    Retry {
+        ids: Vec<String>,
+        #[command(flatten)]
+        selection: DeliverySelection,
+    },
+    /// Give up on deliveries that still wait; they stay in the list as suppressed.
+    Drop {
+        ids: Vec<String>,
+        #[command(flatten)]
+        selection: DeliverySelection,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SinksCommand {
+    /// How each sink stands.
+    List {
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Start a stopped sink again; what waits goes out in order.
+    Enable { name: String },
+    /// Stop a sink; its deliveries wait.
+    Disable { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HoldCommand {
+    /// What is held, with sample keys.
+    List {
+        #[command(flatten)]
+        json: Json,
+    },
+    /// The removals happen, with their events.
+    Approve { id: String },
+    /// Keep the records; quiet until the set of missing ones changes.
+    Reject { id: String },
+    /// Forget the missing records silently.
+    Rebaseline { id: String },
+}
+
+pub(super) async fn events(parts: Parts, command: EventsCommand) -> Outcome {
+    match command {
+        EventsCommand::List { kind, source, subject, since, limit, json } => {
+            let filter = EventFilter { kind, source, subject, since, limit: Some(limit.unwrap_or(if json.json { 10_000 } else { 50 })) };
+            let list = data(parts, Op::EventsList { filter }).await?;
+            let head = ["TIME", "SEVERITY", "TYPE", "SUBJECT", "ID"];
+            print_list(&list, json, &head, &["time", "severity", "type", "subject", "id"]);
+        }
+        EventsCommand::Show { id } => output::json(&data(parts, Op::EventShow { id }).await?),
+        EventsCommand::Explain { id, json } => {
+            let told = data(parts, Op::EventExplain { id }).await?;
+            if json.json { output::json(&told) } else { explain(&told) }
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn deliveries(parts: Parts, command: DeliveriesCommand) -> Outcome {
+    match command {
+        DeliveriesCommand::List { selection, limit, json } => {
+            let limit = Some(limit.unwrap_or(if json.json { 10_000 } else { 50 }));
+            let list = data(parts, Op::DeliveriesList { filter: selection.filter(limit) }).await?;
+            let head = ["STATE", "SINK", "TYPE", "SUBJECT", "ATTEMPTS", "DUE", "ID", "REASON"];
+            print_list(&list, json, &head, &["state", "sink", "event_type", "subject", "attempts", "due", "id", "reason"]);
+            Ok(())
+        }
+        DeliveriesCommand::Show { id } => {
+            output::json(&data(parts, Op::DeliveryShow { id }).await?);
+            Ok(())
+        }
+        DeliveriesCommand::Retry { ids, selection } => {
+            let filter = chosen(&ids, &selection, "dead")?;
+            done(parts, Op::DeliveriesRetry { ids, filter }).await
+        }
+        DeliveriesCommand::Drop { ids, selection } => {
+            let filter = chosen(&ids, &selection, "due")?;
+            done(parts, Op::DeliveriesDrop { ids, filter }).await
+        }
+    }
+}
+
+pub(super) async fn sinks(parts: Parts, command: SinksCommand) -> Outcome {
+    match command {
+        SinksCommand::List { json } => {
+            let list = data(parts, Op::SinksList).await?;
+            let head = ["NAME", "KIND", "STATE", "WAITING", "FAILURES", "SINCE", "REASON"];
+            print_list(&list, json, &head, &["name", "kind", "state", "waiting", "failures", "since", "reason"]);
+            Ok(())
+        }
+        SinksCommand::Enable { name } => done(parts, Op::SinkEnable { name }).await,
+        SinksCommand::Disable { name } => done(parts, Op::SinkDisable { name }).await,
+    }
+}
+
+pub(super) async fn hold(parts: Parts, command: HoldCommand) -> Outcome {
+    match command {
+        HoldCommand::List { json } => {
+            let list = data(parts, Op::HoldList).await?;
+            let head = ["ID", "STATE", "SOURCE", "COLLECTION", "MISSING", "KNOWN", "SINCE", "SAMPLE"];
+            print_list(&list, json, &head, &["id", "state", "source", "collection", "count", "known", "opened", "sample"]);
+            Ok(())
+        }
+        HoldCommand::Approve { id } => done(parts, Op::HoldApprove { id }).await,
+        HoldCommand::Reject { id } => done(parts, Op::HoldReject { id }).await,
+        HoldCommand::Rebaseline { id } => done(parts, Op::HoldRebaseline { id }).await,
+    }
+}
+
+/// Does an operation through the running service where there is one, else on the store itself.
+pub(super) async fn operate(parts: Parts, op: Op) -> Result<Answer, Failure> {
+    let folder = parts.settings.store.path.clone();
+    if let Some(holder) = sled::holder(&folder) {
+        let client = Client::find(&folder, parts.settings.admin.token.as_ref())
+            .map_err(|why| Failure::Store(format!("the store {} is in use by {holder}, and {why}", folder.display())))?;
+        return client.execute(&op).await.map_err(Failure::from);
+    }
+    let app = parts.open("command")?;
+    let answer = execute(&app.parts.desk(app.core.store.clone()), op).await;
+    let closed = app.core.store.close().await;
+    let answer = answer?;
+    closed?;
+    Ok(answer)
+}
+
+async fn data(parts: Parts, op: Op) -> Result<Value, Failure> {
+    match operate(parts, op).await? {
+        Answer::Data(value) => Ok(value),
+        Answer::Done(lines) => Err(OpError::Service(lines.join("; ")).into()),
+    }
+}
+
+pub(super) async fn done(parts: Parts, op: Op) -> Outcome {
+    match operate(parts, op).await? {
+        Answer::Done(lines) => lines.iter().for_each(|l| output::line(l)),
+        Answer::Data(value) => output::json(&value),
+    }
+    Ok(())
+}
+
+/// Ids, or a selection; never everything by accident.
+fn chosen(ids: &[String], selection: &DeliverySelection, usual_state: &str) -> Result<Option<DeliveryFilter>, Failure> {
+    match (ids.is_empty(), selection.is_empty()) {
+        (true, true) => Err(Failure::Usage(format!("name delivery ids, or choose with --sink, --state, --type or --since (state {usual_state} where none is given)"))),
+        (false, true) => Ok(None),
+        (false, false) => Err(Failure::Usage("name ids or a selection, not both".to_owned())),
+        (true, false) => {
+            let mut filter = selection.filter(Some(100_000));
+            filter.state.get_or_insert_with(|| usual_state.to_owned());
+            Ok(Some(filter))
+        }
+    }
+}
+
+fn print_list(list: &Value, json: Json, head: &[&str], keys: &[&str]) {
+    if json.json {
+        output::json(list);
+        return;
+    }
+    let rows: Vec<Vec<String>> = list
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|row| keys.iter().map(|k| row.get(*k).map(output::cell).unwrap_or_default()).collect())
+        .collect();
+    if rows.is_empty() {
+        output::line("none");
+    } else {
+        output::table(head, &rows);
+    }
+}
+
+fn explain(told: &Value) {
+    let text = |path: &str| told.pointer(path).map(output::cell).unwrap_or_default();
+    output::heading(&format!("{} {}", text("/event/type"), text("/event/subject")));
+    output::line(&format!("id        {}", text("/event/id")));
+    output::line(&format!("severity  {}", text("/event/severity")));
+    output::line(&format!("time      {} (seen {})", text("/event/time"), text("/seen")));
+    output::line(&format!("from      {}", text("/origin")));
+    output::heading("why");
+    if let Some(Value::Object(why)) = told.get("why") {
+        for (key, value) in why {
+            output::line(&format!("  {key}: {}", output::cell(value)));
+        }
+    }
+    output::heading("where");
+    for note in told.get("routing").and_then(Value::as_array).into_iter().flatten() {
+        output::line(&format!("  {}", output::cell(note)));
+    }
+    for delivery in told.get("deliveries").and_then(Value::as_array).into_iter().flatten() {
+        let part = |key: &str| delivery.get(key).map(output::cell).unwrap_or_default();
+        let reason = part("reason");
+        let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        output::line(&format!("  {} {} after {} attempts ({}){reason}", part("sink"), part("state"), part("attempts"), part("id")));
+    }
+}
+
+/// An instant, or the start of a UTC day.
+fn instant(text: &str) -> Result<Timestamp, String> {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Ok(at);
+    }
+    text.parse::<jiff::civil::Date>()
+        .map(crate::domain::time::start_of_utc_day)
+        .map_err(|_| format!("{text:?} is neither an instant like 2026-11-22T10:00:00Z nor a day like 2026-11-22"))
+}

@@ -1,0 +1,244 @@
+//! The command line: one file per command. stdout is for results, stderr for logs and errors.
+
+mod check;
+mod completions;
+mod data;
+mod once;
+mod output;
+mod render;
+mod run;
+mod schema;
+mod send_test;
+mod state;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::admin::OpError;
+use crate::app::Parts;
+use crate::config::{self, DEFAULT_FILES, Problem, Settings};
+use crate::store::StoreError;
+use crate::telemetry::logs;
+
+/// Webhooks for systems that have none: polls, notices change, guards spend, delivers to Slack, webhooks and email.
+#[derive(Debug, Parser)]
+#[command(name = "ampbridge", version, max_term_width = 100, arg_required_else_help = true, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// The config file [default: ./ampbridge.toml, then /etc/ampbridge/ampbridge.toml].
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What is logged: a level (error, warn, info, debug, trace) or directives like `ampbridge=debug`.
+    #[arg(long, global = true, value_name = "LEVEL", env = "AMPBRIDGE_LOG", default_value = "info")]
+    log: String,
+    /// How logs look on stderr.
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Start here:  ampbridge demo            see it work, no account needed
+             ampbridge check           is the config right, and what will happen
+             ampbridge once            one round: poll, deliver, end
+             ampbridge run             the service
+
+Exit codes:  0 done   1 failed, or something failed that is kept and retried
+             2 the config or the command line is wrong   3 the store can't be opened or written";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// Human on a terminal, JSON otherwise.
+    Auto,
+    Human,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The service: poll, plan, deliver, serve health, metrics and the admin API, until told to stop.
+    Run,
+    /// Poll every collection now in full, commit, deliver all that is due, and end.
+    Once(once::OnceArgs),
+    /// Validate the config, render every template in use, and print the plan.
+    Check(check::CheckArgs),
+    /// Show what an event of a type looks like for a sink.
+    Render(render::RenderArgs),
+    /// Send one marked event (bridge.test) through a sink now, and say what came back.
+    SendTest(send_test::SendTestArgs),
+    /// Events that were made: list them, show one, explain why it was made and where it went.
+    #[command(subcommand)]
+    Events(data::EventsCommand),
+    /// Deliveries: list them, show one, send again, or give up.
+    #[command(subcommand)]
+    Deliveries(data::DeliveriesCommand),
+    /// What is stored: show, forget, export, import.
+    #[command(subcommand)]
+    State(state::StateCommand),
+    /// Sinks: list them with how they stand, stop one, start it again.
+    #[command(subcommand)]
+    Sinks(data::SinksCommand),
+    /// Changes too large to believe: list them and decide.
+    #[command(subcommand)]
+    Hold(data::HoldCommand),
+    /// The JSON Schema of the config, or of an event.
+    #[command(subcommand)]
+    Schema(schema::SchemaCommand),
+    /// Shell completions, printed to stdout.
+    Completions(completions::CompletionsArgs),
+}
+
+/// Prints results as JSON.
+#[derive(Debug, Clone, Copy, Args)]
+struct Json {
+    /// One JSON document instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a command ended, if not well.
+#[derive(Debug)]
+enum Failure {
+    /// Exit 1.
+    Failed(Vec<String>),
+    /// Exit 2.
+    Config(Vec<Problem>),
+    /// Exit 2.
+    Usage(String),
+    /// Exit 3.
+    Store(String),
+}
+
+type Outcome = Result<(), Failure>;
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Import(_) | StoreError::Conflict(_) => Self::Failed(vec![error.to_string()]),
+            _ => Self::Store(error.to_string()),
+        }
+    }
+}
+
+impl From<OpError> for Failure {
+    fn from(error: OpError) -> Self {
+        match error {
+            OpError::Store(error) => error.into(),
+            other => Self::Failed(vec![other.to_string()]),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        match error.downcast::<StoreError>() {
+            Ok(error) => error.into(),
+            Err(other) => Self::Failed(vec![format!("{other:#}")]),
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(vec![error.to_string()])
+    }
+}
+
+/// The program: parses, runs, and returns the exit code.
+pub fn main() -> u8 {
+    let env = crate::env::variables();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are results; everything else is a wrong command line.
+            let _ = error.print();
+            return u8::from(error.use_stderr()) * 2;
+        }
+    };
+    logs::start(
+        &cli.log,
+        match cli.log_format {
+            LogFormat::Auto => logs::Format::Auto,
+            LogFormat::Human => logs::Format::Human,
+            LogFormat::Json => logs::Format::Json,
+        },
+    );
+    logs::install_panic_hook();
+    crate::http::install_tls();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(Failure::Failed(vec![format!("the runtime can't be started: {error}")])),
+    };
+    let outcome = runtime.block_on(dispatch(cli, &env));
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    match outcome {
+        Ok(()) => 0,
+        Err(failure) => report(failure),
+    }
+}
+
+async fn dispatch(cli: Cli, env: &BTreeMap<String, String>) -> Outcome {
+    let settings = || settings(cli.config.as_deref(), env);
+    match cli.command {
+        Command::Schema(command) => schema::run(&command),
+        Command::Completions(args) => completions::run(&args),
+        Command::Render(args) => render::run(&args, settings).await,
+        Command::Check(args) => check::run(parts(settings()?)?, &args).await,
+        Command::Run => run::run(parts(settings()?)?).await,
+        Command::Once(args) => once::run(parts(settings()?)?, &args).await,
+        Command::SendTest(args) => send_test::run(&parts(settings()?)?, &args).await,
+        Command::Events(command) => data::events(parts(settings()?)?, command).await,
+        Command::Deliveries(command) => data::deliveries(parts(settings()?)?, command).await,
+        Command::Sinks(command) => data::sinks(parts(settings()?)?, command).await,
+        Command::Hold(command) => data::hold(parts(settings()?)?, command).await,
+        Command::State(command) => state::run(parts(settings()?)?, command).await,
+    }
+}
+
+fn settings(named: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Settings, Failure> {
+    let file = match named {
+        Some(file) => file.to_owned(),
+        None => match DEFAULT_FILES.iter().map(Path::new).find(|f| f.exists()) {
+            Some(file) => file.to_owned(),
+            None => {
+                return Err(Failure::Usage(format!(
+                    "there is no config file ({} do not exist); name one with --config FILE, or try `ampbridge demo`, which needs none",
+                    DEFAULT_FILES.join(" and ")
+                )));
+            }
+        },
+    };
+    config::load(&file, env).map_err(Failure::Config)
+}
+
+fn parts(settings: Settings) -> Result<Parts, Failure> {
+    Parts::assemble(settings).map_err(Failure::Config)
+}
+
+fn report(failure: Failure) -> u8 {
+    match failure {
+        Failure::Failed(lines) => {
+            for line in lines {
+                output::error(&line);
+            }
+            1
+        }
+        Failure::Config(problems) => {
+            output::error(&format!("the configuration has {}:", output::count(problems.len(), "problem")));
+            for problem in problems {
+                output::error_detail(&problem.to_string());
+            }
+            2
+        }
+        Failure::Usage(line) => {
+            output::error(&line);
+            2
+        }
+        Failure::Store(line) => {
+            output::error(&line);
+            3
+        }
+    }
+}

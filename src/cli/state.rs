@@ -1,0 +1,114 @@
+//! `ampbridge state`.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use serde_json::Value;
+
+use super::{Failure, Json, Outcome, data, output};
+use crate::admin::client::Client;
+use crate::admin::{Answer, Op};
+use crate::app::Parts;
+use crate::store::sled;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StateCommand {
+    /// The collections and how they stand; with a collection's name, its records.
+    Show {
+        /// SOURCE/COLLECTION.
+        collection: Option<String>,
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: usize,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Forget what is known of collections; their next complete look is a quiet baseline. Events and deliveries stay.
+    Reset {
+        /// SOURCE, or SOURCE/COLLECTION; none means all.
+        names: Vec<String>,
+        /// Needed where no name is given.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Write everything to a file as JSON Lines, deliveries that still wait too.
+    Export { file: PathBuf },
+    /// Read an export into an empty store.
+    Import { file: PathBuf },
+}
+
+pub(super) async fn run(parts: Parts, command: StateCommand) -> Outcome {
+    match command {
+        StateCommand::Show { collection, limit, json } => show(parts, collection, limit, json).await,
+        StateCommand::Reset { names, all } => {
+            if names.is_empty() && !all {
+                return Err(Failure::Usage("name a SOURCE or SOURCE/COLLECTION, or say --all".to_owned()));
+            }
+            data::done(parts, Op::StateReset { collections: names }).await
+        }
+        StateCommand::Export { file } => export(parts, &file).await,
+        StateCommand::Import { file } => import(parts, &file).await,
+    }
+}
+
+async fn show(parts: Parts, collection: Option<String>, limit: usize, json: Json) -> Outcome {
+    let whole = collection.is_none();
+    let Answer::Data(state) = data::operate(parts, Op::StateShow { collection, limit }).await? else { return Ok(()) };
+    if json.json || !whole {
+        output::json(&state);
+        return Ok(());
+    }
+    let text = |key: &str| state.get(key).map(output::cell).unwrap_or_default();
+    output::line(&format!("store {} (format {}, {} commits, {} events, {} deliveries waiting)", text("store"), text("format"), text("commits"), text("events"), text("open_deliveries")));
+    let keys = ["collection", "rows", "baseline", "last_good", "failures", "hold", "last_error"];
+    let rows: Vec<Vec<String>> = state
+        .get("collections")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .map(|row| keys.iter().map(|k| row.get(*k).map(output::cell).unwrap_or_default()).collect())
+        .collect();
+    output::table(&["COLLECTION", "RECORDS", "BASELINE", "LAST GOOD LOOK", "FAILURES", "HOLD", "LAST ERROR"], &rows);
+    Ok(())
+}
+
+/// Writes beside the target first, so that a failed export leaves no half file under its name.
+async fn export(parts: Parts, file: &Path) -> Outcome {
+    let fault = |e: std::io::Error| Failure::Failed(vec![format!("{} can't be written: {e}", file.display())]);
+    let temporary = temporary_name(file);
+    let folder = parts.settings.store.path.clone();
+    let lines = if let Some(holder) = sled::holder(&folder) {
+        let client = Client::find(&folder, parts.settings.admin.token.as_ref())
+            .map_err(|why| Failure::Store(format!("the store {} is in use by {holder}, and {why}", folder.display())))?;
+        let bytes = client.export().await?;
+        std::fs::write(&temporary, &bytes).map_err(fault)?;
+        bytes.iter().filter(|b| **b == b'\n').count()
+    } else {
+        let out = BufWriter::new(File::create(&temporary).map_err(fault)?);
+        let app = parts.open("state export")?;
+        let lines = app.core.store.export(Box::new(out)).await;
+        app.core.store.close().await?;
+        usize::try_from(lines?).unwrap_or(usize::MAX)
+    };
+    let mut written = File::open(&temporary).map_err(fault)?;
+    written.flush().and_then(|()| written.sync_all()).map_err(fault)?;
+    std::fs::rename(&temporary, file).map_err(fault)?;
+    output::line(&format!("{} written to {}", output::count(lines, "line"), file.display()));
+    Ok(())
+}
+
+async fn import(parts: Parts, file: &Path) -> Outcome {
+    let source = File::open(file).map_err(|e| Failure::Failed(vec![format!("{} can't be read: {e}", file.display())]))?;
+    let path = parts.settings.store.path.clone();
+    let app = parts.open("state import")?;
+    let lines = app.core.store.import(Box::new(BufReader::new(source))).await?;
+    output::line(&format!("{} read into {}", output::count(usize::try_from(lines).unwrap_or(usize::MAX), "line"), path.display()));
+    Ok(())
+}
+
+fn temporary_name(file: &Path) -> PathBuf {
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    file.with_file_name(name)
+}
