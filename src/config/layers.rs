@@ -194,7 +194,11 @@ fn resolve_secrets(
     folder: &Path,
     problems: &mut Problems,
 ) {
-    let origin = value.origin().map(str::to_owned);
+    // Merging leaves origins to leaves only; a reference's own is that of its one member.
+    let origin = match &value.kind {
+        ValueKind::Table(table) if table.len() == 1 => table.values().next().and_then(|v| v.origin()).map(str::to_owned),
+        _ => value.origin().map(str::to_owned),
+    };
     let replacement = match &mut value.kind {
         ValueKind::Table(table) => match secret_of(table) {
             Some(reference) => Some(lookup(&reference, env, folder).unwrap_or_else(|why| {

@@ -97,6 +97,8 @@ pub struct Needs {
     pub held_rows: Option<CollectionId>,
     /// Deliveries a command names.
     pub deliveries: BTreeSet<String>,
+    /// Claims whose outcome came in: sink, claim, delivery number.
+    pub claims: Vec<(String, u64, u64)>,
 }
 
 /// What is known.
@@ -111,6 +113,8 @@ pub struct Known {
     /// More rows are held than were loaded at once.
     pub held_more: bool,
     pub deliveries: BTreeMap<String, Delivery>,
+    /// Claims that ran out and were given to someone else; their outcomes do not count.
+    pub void_claims: BTreeSet<u64>,
 }
 
 /// Everything one step changes, and what it found out on the way.
@@ -160,7 +164,10 @@ pub fn needs(world: &World, now: Timestamp, input: &Input) -> Needs {
                 spending::rule_needs(world, now, source, &mut needs);
             }
         }
-        Input::Settled(list) => needs.docs.extend(list.iter().map(|s| DocKey::Sink(s.delivery.sink.clone()))),
+        Input::Settled(list) => {
+            needs.docs.extend(list.iter().map(|s| DocKey::Sink(s.delivery.sink.clone())));
+            needs.claims.extend(list.iter().map(|s| (s.delivery.sink.clone(), s.claim, s.delivery.seq)));
+        }
         Input::Command(command) => command.needs(&mut needs),
     }
     needs
@@ -234,7 +241,7 @@ impl<'a> Step<'a> {
 
 fn settle(step: &mut Step<'_>, list: &[Settled]) {
     let mut sinks: BTreeMap<String, SinkState> = BTreeMap::new();
-    for one in list {
+    for one in list.iter().filter(|one| !step.known.void_claims.contains(&one.claim)) {
         let after = delivery::settle(one.delivery.clone(), &one.report, one.started, step.now, &one.policy, one.unit);
         let name = after.sink.clone();
         let state = sinks

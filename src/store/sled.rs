@@ -51,7 +51,7 @@ pub fn open(path: &Path, sync: Sync, note: &str) -> Result<Engine<SledKv>> {
         file,
         marker: Mutex::new(marker),
         sync,
-        _lock: lock,
+        lock: Mutex::new(Some(lock)),
     };
     if let Some(bytes) = kv.get(keys::META)? {
         let meta: Meta = codec::decode(&bytes, "the store's description")?;
@@ -77,8 +77,8 @@ pub struct SledKv {
     file: File,
     marker: Mutex<Marker>,
     sync: Sync,
-    /// Held until the process ends or the store is dropped.
-    _lock: File,
+    /// Held until the store is closed, or the process ends.
+    lock: Mutex<Option<File>>,
 }
 
 impl SledKv {
@@ -140,7 +140,9 @@ impl Kv for SledKv {
         if let Err(panic) = guarded(|| drop(db)) {
             return Err(StoreError::Write(format!("closing failed: {panic}")));
         }
-        self.mark(commit, true)
+        self.mark(commit, true)?;
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+        Ok(())
     }
 
     fn path(&self) -> Option<PathBuf> {

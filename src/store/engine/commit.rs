@@ -37,6 +37,11 @@ impl<K: Kv> Shared<K> {
                 left -= 1;
             }
         }
+        for (sink, claim, seq) in &needs.claims {
+            if !state.outbox.holds(sink, *claim, *seq) {
+                known.void_claims.insert(*claim);
+            }
+        }
         if let Some(probe) = probe {
             known.matches = state.match_rows(&self.kv, probe.collection, probe.records)?;
         }
@@ -62,6 +67,9 @@ impl<K: Kv> Shared<K> {
             if found != *expected {
                 return Err(StoreError::Conflict(key.to_string()));
             }
+        }
+        if let Some((_, late)) = plan.settled.iter().find(|(claim, d)| !state.outbox.holds(&d.sink, *claim, d.seq)) {
+            return Err(StoreError::Conflict(format!("the lease of {}", late.id)));
         }
         let mut batch = Batch::default();
         let applied = self.fill(&mut state, plan, &mut batch);
@@ -174,13 +182,7 @@ impl<K: Kv> Shared<K> {
                 published.push(delivery);
             }
         }
-        for (claim, delivery) in &plan.settled {
-            // A lease that ran out was given to someone else, whose outcome counts.
-            if state.outbox.holds(&delivery.sink, *claim, delivery.seq) {
-                self.move_delivery(state, delivery, batch)?;
-            }
-        }
-        for delivery in &plan.changed {
+        for delivery in plan.settled.iter().map(|(_, d)| d).chain(&plan.changed) {
             self.move_delivery(state, delivery, batch)?;
         }
         Ok(published)

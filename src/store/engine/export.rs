@@ -148,6 +148,7 @@ pub(super) fn read<K: Kv>(shared: &Shared<K>, lines: Box<dyn BufRead + Send>) ->
     shared.kv.apply(batch)?;
     shared.kv.flush(meta.commit)?;
     let mut state = shared.lock()?;
+    state.meta = meta;
     // What is in memory is of the empty store; the process that imported does nothing else.
     state.broken = Some("the store was just imported; open it anew".to_owned());
     Ok(count)

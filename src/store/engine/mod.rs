@@ -288,7 +288,7 @@ impl<K: Kv> Store for Engine<K> {
     async fn close(&self) -> Result<()> {
         let shared = Arc::clone(&self.0);
         blocking(move || {
-            let commit = shared.lock()?.meta.commit;
+            let commit = shared.state.lock().unwrap_or_else(PoisonError::into_inner).meta.commit;
             shared.flusher.stop();
             shared.kv.close(commit)
         })

@@ -1,0 +1,370 @@
+//! One suite that every store passes, through the same plans the program commits.
+
+use std::collections::BTreeMap;
+use std::io::{BufReader, Write};
+use std::sync::{Arc, Mutex};
+
+use ampbridge::domain::collection::{CollectionSpec, EventNames, Role, UpdateRule};
+use ampbridge::domain::cycle::{self, Input, SweepEnd, World};
+use ampbridge::domain::record::{Evidence, Page, Record, Rows};
+use ampbridge::domain::routing::Route;
+use ampbridge::domain::event::Severity;
+use ampbridge::domain::time::{SignedDuration, Timestamp};
+use ampbridge::store::memory::MemoryKv;
+use ampbridge::store::{DeliveryFilter, EventFilter, Probe, Store, StoreError, Sync, Ticket, memory, sled};
+use serde_json::json;
+
+type Opened = Arc<dyn Store>;
+
+/// Opens the same store again and again.
+trait Bench: Send {
+    fn open(&self) -> Opened;
+}
+
+struct SledBench(tempfile::TempDir);
+
+impl Bench for SledBench {
+    fn open(&self) -> Opened {
+        Arc::new(sled::open(&self.0.path().join("store"), Sync::Process, "test").unwrap())
+    }
+}
+
+struct MemoryBench(MemoryKv);
+
+impl Bench for MemoryBench {
+    fn open(&self) -> Opened {
+        Arc::new(memory::open(self.0.clone()).unwrap())
+    }
+}
+
+fn benches() -> Vec<(&'static str, Box<dyn Bench>)> {
+    vec![
+        ("memory", Box::new(MemoryBench(MemoryKv::default()))),
+        ("sled", Box::new(SledBench(tempfile::tempdir().unwrap()))),
+    ]
+}
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + secs).unwrap()
+}
+
+fn spec() -> Arc<CollectionSpec> {
+    Arc::new(CollectionSpec {
+        source: "acme".into(),
+        name: "threads".into(),
+        role: Role::Record,
+        fingerprint: "v1".into(),
+        noun: "thread".into(),
+        events: EventNames {
+            created: Some("thread.created".into()),
+            updated: vec![UpdateRule { field: None, to: None, from: None, event: Some("thread.updated".into()) }],
+            deleted: Some("thread.deleted".into()),
+            severities: BTreeMap::new(),
+        },
+        ..CollectionSpec::default()
+    })
+}
+
+fn world() -> World {
+    World {
+        bridge: "b".into(),
+        routes: vec![Route { events: vec![], sources: vec![], min_severity: Severity::Info, sinks: vec!["a".into(), "b".into()] }],
+        sinks: vec!["a".into(), "b".into()],
+        sources: vec!["acme".into()],
+        ..World::default()
+    }
+}
+
+fn records(keys: std::ops::Range<u32>, title: &str) -> Vec<Record> {
+    keys.map(|n| Record {
+        key: format!("T-{n:05}"),
+        fields: [("title".to_owned(), json!(title))].into(),
+        ..Record::default()
+    })
+    .collect()
+}
+
+async fn step(store: &Opened, now: Timestamp, input: Input) -> cycle::Plan {
+    let world = world();
+    let needs = cycle::needs(&world, now, &input);
+    let id = spec().id();
+    let probe = match &input {
+        Input::Page { page: Page { rows: Rows::Records(records), .. }, .. } => Some(Probe { collection: &id, records }),
+        _ => None,
+    };
+    let known = store.load(&needs, probe).await.unwrap();
+    let plan = cycle::plan(&world, now, &known, &input);
+    store.commit(&plan).await.unwrap();
+    plan
+}
+
+/// A complete look that shows these records, a hundred at a time. Returns the types of the events it made.
+async fn look(store: &Opened, now: Timestamp, shown: &[Record]) -> Vec<String> {
+    let spec = spec();
+    step(store, now, Input::Begin { spec: Arc::clone(&spec) }).await;
+    store.begin_look(&spec.id()).await.unwrap();
+    let mut notes = ampbridge::domain::collection::LookNotes::default();
+    let mut kinds = Vec::new();
+    for chunk in shown.chunks(100) {
+        let page = Page::of(Rows::Records(chunk.to_vec()));
+        let plan = step(store, now, Input::Page { spec: Arc::clone(&spec), page }).await;
+        kinds.extend(plan.events.iter().map(|e| e.event.kind.clone()));
+        cycle::add_notes(&mut notes, plan.notes);
+    }
+    let end = SweepEnd { spec, evidence: Evidence::Complete, notes, cursor: None };
+    let plan = step(store, now, Input::SweepEnd(end)).await;
+    kinds.extend(plan.events.iter().map(|e| e.event.kind.clone()));
+    flush(store).await;
+    kinds
+}
+
+async fn flush(store: &Opened) {
+    let commit = store.overview().await.unwrap().commit;
+    store.durable(Ticket(commit)).await.unwrap();
+}
+
+const LEASE: SignedDuration = SignedDuration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looks_changes_removals_and_reopening() {
+    for (name, bench) in benches() {
+        let store = bench.open();
+        assert!(look(&store, at(0), &records(0..1000, "x")).await.is_empty(), "{name}: a quiet baseline");
+        assert!(look(&store, at(1), &records(0..1000, "x")).await.is_empty(), "{name}: nothing changed");
+        store.close().await.unwrap();
+        drop(store);
+
+        let store = bench.open();
+        let mut next = records(0..997, "x");
+        next.extend(records(1000..1002, "new"));
+        next[5].fields.insert("title".into(), json!("other"));
+        assert_eq!(look(&store, at(2), &next).await, ["thread.updated", "thread.created", "thread.created"], "{name}");
+        assert_eq!(look(&store, at(3), &next).await, ["thread.deleted"; 3], "{name}: missed twice");
+        assert!(look(&store, at(4), &next).await.is_empty(), "{name}");
+        assert_eq!(store.rows(&spec().id(), 5000).await.unwrap().len(), 999, "{name}");
+        assert_eq!(look(&store, at(5), &records(0..1000, "x")).await.len(), 4, "{name}: three are back, one title too");
+        assert_eq!(store.events(&EventFilter::default()).await.unwrap().len(), 10, "{name}");
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_small_changes_are_merged_and_nothing_is_lost() {
+    for (name, bench) in benches() {
+        let store = bench.open();
+        look(&store, at(0), &records(0..500, "x")).await;
+        let mut shown = records(0..500, "x");
+        for round in 1..40 {
+            for n in 0..10 {
+                shown[(round * 37 + n * 11) % 500].fields.insert("title".into(), json!(format!("r{round}")));
+            }
+            look(&store, at(i64::try_from(round).unwrap()), &shown).await;
+        }
+        let rows = store.rows(&spec().id(), 5000).await.unwrap();
+        assert_eq!(rows.len(), 500, "{name}");
+        for (row, record) in rows.iter().zip(&shown) {
+            assert_eq!((&row.key, &row.fields), (&record.key, &record.fields), "{name}");
+        }
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_leases_and_settlement() {
+    for (name, bench) in benches() {
+        let store = bench.open();
+        look(&store, at(0), &records(0..1, "x")).await;
+        look(&store, at(1), &records(0..3, "x")).await;
+        let claimed = store.claim("a", at(2), 10, LEASE).await.unwrap();
+        assert_eq!(claimed.len(), 2, "{name}");
+        assert_eq!(claimed[0].events[0].event.kind, "thread.created");
+        assert!(store.claim("a", at(2), 10, LEASE).await.unwrap().is_empty(), "{name}: leased");
+        assert_eq!(store.claim("b", at(2), 1, LEASE).await.unwrap().len(), 1, "{name}: another sink is apart");
+
+        store.release("a", &[claimed[1].claim]).await.unwrap();
+        let settled = cycle::Settled {
+            delivery: claimed[0].delivery.clone(),
+            claim: claimed[0].claim,
+            report: ampbridge::domain::delivery::Report::new(ampbridge::domain::delivery::Outcome::Accepted, Some(200), ""),
+            started: at(2),
+            policy: ampbridge::domain::retry::RetryPolicy::default(),
+            unit: 0.5,
+        };
+        step(&store, at(3), Input::Settled(vec![settled.clone()])).await;
+        flush(&store).await;
+        // The same claim again is void: whatever it says changes nothing.
+        let late = cycle::Settled {
+            report: ampbridge::domain::delivery::Report::new(ampbridge::domain::delivery::Outcome::Permanent, None, "late"),
+            ..settled
+        };
+        step(&store, at(3), Input::Settled(vec![late])).await;
+        let one = store.delivery(&claimed[0].delivery.id).await.unwrap().unwrap();
+        assert_eq!(one.delivery.state.as_str(), "delivered", "{name}");
+        assert_eq!(store.claim("a", at(4), 10, LEASE).await.unwrap().len(), 1, "{name}: the released one");
+        drop(store.close().await);
+        drop(store);
+
+        // Whoever opens the store takes over its predecessor's leases at once.
+        let store = bench.open();
+        assert_eq!(store.claim("a", at(5), 10, LEASE).await.unwrap().len(), 1, "{name}");
+        assert_eq!(store.claim("b", at(5), 10, LEASE).await.unwrap().len(), 2, "{name}");
+        let by_sink = DeliveryFilter { sink: Some("a".into()), state: Some("leased".into()), ..DeliveryFilter::default() };
+        assert_eq!(store.deliveries(&by_sink).await.unwrap().len(), 1, "{name}");
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_from_an_older_version_is_refused() {
+    for (name, bench) in benches() {
+        let store = bench.open();
+        let world = world();
+        let input = Input::Begin { spec: spec() };
+        let needs = cycle::needs(&world, at(0), &input);
+        let known = store.load(&needs, None).await.unwrap();
+        let plan = cycle::plan(&world, at(0), &known, &input);
+        store.commit(&plan).await.unwrap();
+        assert!(matches!(store.commit(&plan).await, Err(StoreError::Conflict(_))), "{name}");
+        store.close().await.unwrap();
+    }
+}
+
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_read_into_an_empty_store_gives_the_same_answers() {
+    for (name, bench) in benches() {
+        let store = bench.open();
+        look(&store, at(0), &records(0..700, "x")).await;
+        look(&store, at(1), &records(3..705, "x")).await;
+        let out = Buffer::default();
+        store.export(Box::new(out.clone())).await.unwrap();
+        store.close().await.unwrap();
+        let bytes = out.0.lock().unwrap().clone();
+
+        for (target_name, target) in benches() {
+            let fresh = target.open();
+            fresh.import(Box::new(BufReader::new(std::io::Cursor::new(bytes.clone())))).await.unwrap();
+            drop(fresh.close().await);
+            drop(fresh);
+            let copy = target.open();
+            let both = format!("{name} to {target_name}");
+            assert_eq!(copy.events(&EventFilter::default()).await.unwrap().len(), 5, "{both}");
+            assert_eq!(copy.rows(&spec().id(), 5000).await.unwrap().len(), 705, "{both}");
+            assert_eq!(look(&copy, at(2), &records(3..705, "x")).await, ["thread.deleted"; 3], "{both}: the second miss");
+            assert_eq!(copy.claim("a", at(3), 100, LEASE).await.unwrap().len(), 8, "{both}: what waited still waits");
+
+            let refused = copy.import(Box::new(BufReader::new(std::io::Cursor::new(bytes.clone())))).await;
+            assert!(matches!(refused, Err(StoreError::Import(_))), "{both}: not into a filled store");
+            copy.close().await.unwrap();
+        }
+        // A cut file leaves nothing behind.
+        let (_, target) = benches().pop().unwrap();
+        let fresh = target.open();
+        let cut = bytes[..bytes.len() / 2].to_vec();
+        assert!(matches!(fresh.import(Box::new(BufReader::new(std::io::Cursor::new(cut)))).await, Err(StoreError::Import(_))));
+        assert!(look(&fresh, at(9), &records(0..10, "x")).await.is_empty(), "{name}: still an empty store");
+        fresh.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_flushed_is_lost_whole_and_nothing_else() {
+    let kv = MemoryKv::default();
+    let store: Opened = Arc::new(memory::open(kv.clone()).unwrap());
+    look(&store, at(0), &records(0..10, "x")).await;
+    let after_crash = kv.crash();
+    drop(store);
+    let store: Opened = Arc::new(memory::open(after_crash).unwrap());
+    assert_eq!(look(&store, at(1), &records(0..12, "x")).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_failing_store_step_leaves_a_store_that_goes_on() {
+    for fail_at in 0..40 {
+        let kv = MemoryKv::default();
+        let mut told: Vec<String> = Vec::new();
+        {
+            let store: Opened = Arc::new(memory::open(kv.clone()).unwrap());
+            look(&store, at(0), &records(0..30, "x")).await;
+            kv.fail_after(fail_at);
+            let changed = records(0..33, "x");
+            let task = tokio::spawn(async move {
+                look(&store, at(1), &changed).await;
+            });
+            // The look panics on the error; what had been committed before stays.
+            let _ = task.await;
+        }
+        let store: Opened = Arc::new(memory::open(kv.crash()).unwrap());
+        look(&store, at(2), &records(0..33, "x")).await;
+        let events = store.events(&EventFilter::default()).await.unwrap();
+        told.extend(events.iter().map(|e| e.event.subject.clone()));
+        told.sort();
+        assert_eq!(told, ["T-00030", "T-00031", "T-00032"], "failing at operation {fail_at}");
+        let sinks = store.deliveries(&DeliveryFilter::default()).await.unwrap().len();
+        assert_eq!(sinks, 6, "failing at operation {fail_at}: each event reaches both sinks once");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_is_refused_and_told_who_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let first = sled::open(&path, Sync::Process, "process 7 (the first)").unwrap();
+    let Err(StoreError::InUse { holder, .. }) = sled::open(&path, Sync::Process, "second").map(drop) else {
+        panic!("the second open must be refused");
+    };
+    assert_eq!(holder, "process 7 (the first)");
+    assert_eq!(sled::holder(&path).as_deref(), Some("process 7 (the first)"));
+    first.close().await.unwrap();
+    drop(first);
+    assert_eq!(sled::holder(&path), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_is_refused_without_being_written_to_and_mending_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let store: Opened = Arc::new(sled::open(&path, Sync::Power, "t").unwrap());
+    look(&store, at(0), &records(0..2000, "x")).await;
+    look(&store, at(1), &records(0..2010, "x")).await;
+    store.close().await.unwrap();
+    drop(store);
+    let database = path.join("data").join("db");
+    let sound = std::fs::read(&database).unwrap();
+
+    let damages: Vec<(&str, Vec<u8>)> = vec![
+        ("empty", Vec::new()),
+        ("cut in half", sound[..sound.len() / 2].to_vec()),
+        ("cut to a few bytes", sound[..100].to_vec()),
+        ("garbage", sound.iter().map(|b| b ^ 0xa5).collect()),
+        ("garbage in the middle", {
+            let mut bytes = sound.clone();
+            let middle = bytes.len() / 3;
+            bytes[middle..middle + 60_000].fill(0xee);
+            bytes
+        }),
+    ];
+    for (what, bytes) in damages {
+        std::fs::write(&database, &bytes).unwrap();
+        let refused = sled::open(&path, Sync::Power, "t").map(drop);
+        assert!(matches!(refused, Err(StoreError::Corrupt { .. })), "{what}: {refused:?}");
+        assert_eq!(std::fs::read(&database).unwrap(), bytes, "{what}: written to");
+    }
+    std::fs::write(&database, &sound).unwrap();
+    let store: Opened = Arc::new(sled::open(&path, Sync::Power, "t").unwrap());
+    assert!(look(&store, at(2), &records(0..2010, "x")).await.is_empty(), "mended, and nothing was forgotten");
+    assert_eq!(store.events(&EventFilter::default()).await.unwrap().len(), 10);
+    store.close().await.unwrap();
+}
