@@ -334,12 +334,14 @@ impl App {
                     (poller.clone(), collection.clone(), stop.clone(), rounds.clone());
                 let index = number;
                 number += 1;
-                tasks.spawn(
-                    async move { poller.run(&collection, &stop, |good| {
-                        // Nobody listens any more when the service stops.
-                        let _ = rounds.send((index, good));
-                    }).await },
-                );
+                tasks.spawn(async move {
+                    poller
+                        .run(&collection, &stop, |good| {
+                            // Nobody listens any more when the service stops.
+                            let _ = rounds.send((index, good));
+                        })
+                        .await
+                });
             }
         }
         heard

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use ampbridge::domain::collection::{CollectionSpec, EventNames, Role, UpdateRule};
 use ampbridge::domain::cycle::{self, Input, SweepEnd, World};
+use ampbridge::domain::event::Severity;
 use ampbridge::domain::record::{Evidence, Page, Record, Rows};
 use ampbridge::domain::routing::Route;
-use ampbridge::domain::event::Severity;
 use ampbridge::domain::time::{SignedDuration, Timestamp};
 use ampbridge::store::memory::MemoryKv;
 use ampbridge::store::{DeliveryFilter, EventFilter, Probe, Store, StoreError, Sync, Ticket, memory, sled};
@@ -68,7 +68,12 @@ fn spec() -> Arc<CollectionSpec> {
 fn world() -> World {
     World {
         bridge: "b".into(),
-        routes: vec![Route { events: vec![], sources: vec![], min_severity: Severity::Info, sinks: vec!["a".into(), "b".into()] }],
+        routes: vec![Route {
+            events: vec![],
+            sources: vec![],
+            min_severity: Severity::Info,
+            sinks: vec!["a".into(), "b".into()],
+        }],
         sinks: vec!["a".into(), "b".into()],
         sources: vec!["acme".into()],
         ..World::default()
@@ -185,7 +190,11 @@ async fn claims_leases_and_settlement() {
         let settled = cycle::Settled {
             delivery: claimed[0].delivery.clone(),
             claim: claimed[0].claim,
-            report: ampbridge::domain::delivery::Report::new(ampbridge::domain::delivery::Outcome::Accepted, Some(200), ""),
+            report: ampbridge::domain::delivery::Report::new(
+                ampbridge::domain::delivery::Outcome::Accepted,
+                Some(200),
+                "",
+            ),
             started: at(2),
             policy: ampbridge::domain::retry::RetryPolicy::default(),
             unit: 0.5,
@@ -194,7 +203,11 @@ async fn claims_leases_and_settlement() {
         flush(&store).await;
         // The same claim again is void: whatever it says changes nothing.
         let late = cycle::Settled {
-            report: ampbridge::domain::delivery::Report::new(ampbridge::domain::delivery::Outcome::Permanent, None, "late"),
+            report: ampbridge::domain::delivery::Report::new(
+                ampbridge::domain::delivery::Outcome::Permanent,
+                None,
+                "late",
+            ),
             ..settled
         };
         step(&store, at(3), Input::Settled(vec![late])).await;
@@ -208,7 +221,8 @@ async fn claims_leases_and_settlement() {
         let store = bench.open();
         assert_eq!(store.claim("a", at(5), 10, LEASE).await.unwrap().len(), 1, "{name}");
         assert_eq!(store.claim("b", at(5), 10, LEASE).await.unwrap().len(), 2, "{name}");
-        let by_sink = DeliveryFilter { sink: Some("a".into()), state: Some("leased".into()), ..DeliveryFilter::default() };
+        let by_sink =
+            DeliveryFilter { sink: Some("a".into()), state: Some("leased".into()), ..DeliveryFilter::default() };
         assert_eq!(store.deliveries(&by_sink).await.unwrap().len(), 1, "{name}");
         store.close().await.unwrap();
     }
@@ -262,7 +276,11 @@ async fn an_export_read_into_an_empty_store_gives_the_same_answers() {
             let both = format!("{name} to {target_name}");
             assert_eq!(copy.events(&EventFilter::default()).await.unwrap().len(), 5, "{both}");
             assert_eq!(copy.rows(&spec().id(), 5000).await.unwrap().len(), 705, "{both}");
-            assert_eq!(look(&copy, at(2), &records(3..705, "x")).await, ["thread.deleted"; 3], "{both}: the second miss");
+            assert_eq!(
+                look(&copy, at(2), &records(3..705, "x")).await,
+                ["thread.deleted"; 3],
+                "{both}: the second miss"
+            );
             assert_eq!(copy.claim("a", at(3), 100, LEASE).await.unwrap().len(), 8, "{both}: what waited still waits");
 
             let refused = copy.import(Box::new(BufReader::new(std::io::Cursor::new(bytes.clone())))).await;
@@ -273,7 +291,10 @@ async fn an_export_read_into_an_empty_store_gives_the_same_answers() {
         let (_, target) = benches().pop().unwrap();
         let fresh = target.open();
         let cut = bytes[..bytes.len() / 2].to_vec();
-        assert!(matches!(fresh.import(Box::new(BufReader::new(std::io::Cursor::new(cut)))).await, Err(StoreError::Import(_))));
+        assert!(matches!(
+            fresh.import(Box::new(BufReader::new(std::io::Cursor::new(cut)))).await,
+            Err(StoreError::Import(_))
+        ));
         assert!(look(&fresh, at(9), &records(0..10, "x")).await.is_empty(), "{name}: still an empty store");
         fresh.close().await.unwrap();
     }

@@ -196,7 +196,9 @@ fn resolve_secrets(
 ) {
     // Merging leaves origins to leaves only; a reference's own is that of its one member.
     let origin = match &value.kind {
-        ValueKind::Table(table) if table.len() == 1 => table.values().next().and_then(|v| v.origin()).map(str::to_owned),
+        ValueKind::Table(table) if table.len() == 1 => {
+            table.values().next().and_then(|v| v.origin()).map(str::to_owned)
+        }
         _ => value.origin().map(str::to_owned),
     };
     let replacement = match &mut value.kind {

@@ -133,8 +133,14 @@ pub struct StoredEvent {
 pub fn highest_severity(kind: &str) -> Severity {
     match kind {
         "budget.exceeded" | "sink.failing" | "delivery.dead" => Severity::Critical,
-        "cost.spike" | "budget.threshold_reached" | "budget.forecast_exceeded" | "source.failing" | "source.degraded"
-        | "source.stale" | "source.change_held" | "thread.cost_exceeded" => Severity::Warning,
+        "cost.spike"
+        | "budget.threshold_reached"
+        | "budget.forecast_exceeded"
+        | "source.failing"
+        | "source.degraded"
+        | "source.stale"
+        | "source.change_held"
+        | "thread.cost_exceeded" => Severity::Warning,
         _ => Severity::Info,
     }
 }
