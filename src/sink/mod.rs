@@ -3,6 +3,16 @@
 //! Invariant: an attempt ends within its deadline with a [`Report`] whose outcome is a type; nothing a sink reports holds
 //! a secret.
 
+pub mod console;
+pub mod email;
+mod redact;
+mod rendering;
+pub mod slack;
+mod target;
+#[cfg(test)]
+mod testkit;
+pub mod webhook;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,4 +105,9 @@ const fn kind<C: SinkConfig + DeserializeOwned + JsonSchema + 'static>(name: &'s
 }
 
 /// Every kind of sink. A new one is its file and a line here.
-pub const KINDS: &[Kind] = &[];
+pub const KINDS: &[Kind] = &[
+    kind::<slack::SlackConfig>("slack"),
+    kind::<webhook::WebhookConfig>("webhook"),
+    kind::<email::EmailConfig>("email"),
+    kind::<console::ConsoleConfig>("console"),
+];

@@ -1,0 +1,253 @@
+use serde_json::{Value, json};
+
+use super::stub::{Reply, Stub, say};
+use super::*;
+use crate::sink::testkit::{common, config, hasty, message, sink};
+
+const RETRIED: Outcome = Outcome::Transient { after: None, refusal: false };
+const LOGIN: &str = "bridge:p%40s3cret";
+
+fn settings(server: &Stub, to: &[&str]) -> Value {
+    json!({ "smtp_url": format!("smtp://{LOGIN}@{}", server.address), "from": "Bridge <bridge@example.com>", "to": to })
+}
+
+fn email(server: &Stub, to: &[&str], common: &Common) -> Arc<dyn Sink> {
+    sink::<EmailConfig>(settings(server, to), common)
+}
+
+const ALL: [&str; 3] = ["ann@example.com", "Bob <bob@example.com>", "cyd@example.com"];
+
+fn accepted(report: &Report) -> Vec<&str> {
+    let taken = report.recipients.iter().filter(|(_, state)| **state == RecipientState::Accepted);
+    taken.map(|(to, _)| to.as_str()).collect()
+}
+
+#[tokio::test]
+async fn everybody_gets_a_copy_of_one_letter_over_one_connection() {
+    let server = Stub::start(|_| Reply::Usual).await;
+    let sink = email(&server, &ALL, &common());
+    let report = sink.send(&message()).await;
+    assert_eq!(report.outcome, Outcome::Accepted, "{}", report.detail);
+    assert_eq!(report.reference, Some(json!({ "message_id": "<dlv_1@example.com>" })));
+    assert_eq!(accepted(&report), ["ann@example.com", "bob@example.com", "cyd@example.com"]);
+    let taken = server.taken();
+    assert_eq!(
+        taken.iter().map(|t| t.to.as_str()).collect::<Vec<_>>(),
+        ["ann@example.com", "bob@example.com", "cyd@example.com"]
+    );
+    assert!(taken.iter().all(|t| t.letter == taken[0].letter));
+    let head = taken[0].letter.replace("\r\n ", " ");
+    assert!(head.contains("To: ann@example.com, Bob <bob@example.com>, cyd@example.com"), "{head}");
+    assert_eq!(server.lines("MAIL FROM:<bridge@example.com>").len(), 3);
+    // A second letter goes the same way, after a sign of life.
+    assert_eq!(sink.send(&message()).await.outcome, Outcome::Accepted);
+    assert_eq!((server.lines("CONNECT").len(), server.lines("AUTH").len(), server.lines("NOOP").len()), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn a_refused_recipient_keeps_it_from_nobody_and_is_named() {
+    let server = Stub::start(|line| match line {
+        "RCPT TO:<bob@example.com>" => say("550 5.1.1 no such user"),
+        _ => Reply::Usual,
+    })
+    .await;
+    let report = email(&server, &ALL, &common()).send(&message()).await;
+    assert_eq!(report.outcome, Outcome::Permanent);
+    assert_eq!(accepted(&report), ["ann@example.com", "cyd@example.com"]);
+    assert_eq!(report.recipients["bob@example.com"], RecipientState::Refused("550 5.1.1 no such user".into()));
+    assert!(report.detail.contains("bob@example.com (550 5.1.1 no such user)"), "{}", report.detail);
+    assert!(!report.detail.contains("ann@"));
+    assert_eq!((server.lines("CONNECT").len(), server.lines("RSET").len()), (1, 1));
+}
+
+#[tokio::test]
+async fn who_has_it_is_not_asked_again_and_who_refused_it_neither() {
+    let server = Stub::start(|_| Reply::Usual).await;
+    let sink = email(&server, &ALL, &common());
+    let mut again = message();
+    again.delivery.recipients.insert("ann@example.com".into(), RecipientState::Accepted);
+    let report = sink.send(&again).await;
+    assert_eq!(
+        (report.outcome.clone(), accepted(&report)),
+        (Outcome::Accepted, vec!["bob@example.com", "cyd@example.com"])
+    );
+    again.delivery.recipients.insert("bob@example.com".into(), RecipientState::Refused("550 no".into()));
+    let report = sink.send(&again).await;
+    assert_eq!((report.outcome.clone(), accepted(&report)), (Outcome::Permanent, vec!["cyd@example.com"]));
+    assert!(report.detail.contains("bob@example.com (550 no)"));
+    assert_eq!(server.taken().iter().filter(|t| t.to == "ann@example.com").count(), 0);
+}
+
+#[tokio::test]
+async fn what_each_answer_means_for_a_single_recipient() {
+    for (at, answer, expected) in [
+        ("CONNECT", "421 too busy", RETRIED),
+        ("CONNECT", "554 no service here", Outcome::Permanent),
+        ("AUTH", "535 5.7.8 bad credentials", Outcome::Stop),
+        ("AUTH", "534 mechanism too weak", Outcome::Stop),
+        ("AUTH", "504 unknown mechanism", Outcome::Stop),
+        ("AUTH", "454 not now", RETRIED),
+        ("MAIL", "530 sign in first", Outcome::Stop),
+        ("MAIL", "451 later", RETRIED),
+        ("MAIL", "550 bad sender", Outcome::Permanent),
+        ("RCPT", "450 greylisted", RETRIED),
+        ("RCPT", "452 full", RETRIED),
+        ("RCPT", "553 bad name", Outcome::Permanent),
+        ("DATA", "451 later", RETRIED),
+        ("DATA", "554 no", Outcome::Permanent),
+        (".", "451 later", RETRIED),
+        (".", "552 too big", Outcome::Permanent),
+        (".", "421 shutting down", RETRIED),
+    ] {
+        let server = Stub::start(move |line| if line.starts_with(at) { say(answer) } else { Reply::Usual }).await;
+        let report = email(&server, &ALL[..1], &common()).send(&message()).await;
+        assert_eq!(report.outcome, expected, "{at} {answer}");
+        assert!(report.detail.contains(answer), "{at} {answer}: {}", report.detail);
+        assert!(accepted(&report).is_empty());
+        let code: u16 = answer[..3].parse().unwrap();
+        assert!(report.status.is_none_or(|status| status == code));
+    }
+}
+
+#[tokio::test]
+async fn trouble_with_one_is_another_try_for_that_one_alone() {
+    let server = Stub::start(|line| match line {
+        "RCPT TO:<ann@example.com>" => say("450 4.2.0 greylisted"),
+        "RCPT TO:<bob@example.com>" => Reply::Close,
+        _ => Reply::Usual,
+    })
+    .await;
+    let report = email(&server, &ALL, &common()).send(&message()).await;
+    assert_eq!(report.outcome, RETRIED);
+    assert_eq!(accepted(&report), ["cyd@example.com"]);
+    assert_eq!(report.recipients.len(), 1);
+    assert!(report.detail.contains("greylisted (ann@example.com)"), "{}", report.detail);
+    assert_eq!(server.lines("CONNECT").len(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_on_one_starves_nobody() {
+    let server = Stub::start(|line| match line {
+        "RCPT TO:<ann@example.com>" => Reply::Hang,
+        _ => Reply::Usual,
+    })
+    .await;
+    let sink = email(&server, &ALL, &Common { timeout: Duration::from_secs(2), ..common() });
+    let mut message = message();
+    let deadline = Duration::from_secs(60);
+    for _ in 0..2 {
+        let report = tokio::time::timeout(deadline, sink.send(&message)).await.unwrap();
+        assert_eq!(report.outcome, RETRIED);
+        assert!(report.detail.contains("no complete answer within 2s"), "{}", report.detail);
+        message.delivery.recipients.extend(report.recipients);
+        message.delivery.tries += 1;
+    }
+    let has: Vec<&String> = message.delivery.recipients.keys().collect();
+    assert_eq!(has, ["bob@example.com", "cyd@example.com"]);
+    // The connection that was left hanging is not used again.
+    assert_eq!(server.lines("NOOP").len(), 0);
+}
+
+#[tokio::test]
+async fn every_place_to_hang_at_ends_at_the_deadline() {
+    for at in ["CONNECT", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "."] {
+        let server = Stub::start(move |line| if line.starts_with(at) { Reply::Hang } else { Reply::Usual }).await;
+        let sink = email(&server, &ALL, &hasty());
+        let report = tokio::time::timeout(Duration::from_secs(60), sink.send(&message())).await.unwrap();
+        assert_eq!(report.outcome, RETRIED, "{at}");
+        assert!(accepted(&report).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_connection_the_server_has_closed_is_replaced() {
+    let server = Stub::start(|line| if line == "NOOP" { Reply::Close } else { Reply::Usual }).await;
+    let sink = email(&server, &ALL[..1], &common());
+    for connections in 1..=2 {
+        assert_eq!(sink.send(&message()).await.outcome, Outcome::Accepted);
+        assert_eq!(server.lines("CONNECT").len(), connections);
+    }
+    // One that has been idle for long is not even asked.
+    let late = Message { now: crate::domain::time::plus(message().now, SignedDuration::from_secs(61)), ..message() };
+    assert_eq!(sink.send(&late).await.outcome, Outcome::Accepted);
+    assert_eq!((server.lines("CONNECT").len(), server.lines("NOOP").len()), (3, 1));
+}
+
+#[tokio::test]
+async fn without_starttls_nothing_is_handed_over() {
+    let server = Stub::start(|_| Reply::Usual).await;
+    let url = Secret::new(format!("smtp://{LOGIN}@{}", server.address));
+    // As it would be for any host but this machine.
+    let server_settings = Server { security: Security::StartTls, ..Server::parse(&url, false).unwrap() };
+    let tls = TlsParameters::new("mail.example.com".into()).unwrap();
+    let fault = Session::open(&server_settings, Some(&tls)).await.err().unwrap();
+    assert_eq!(fault.blame, Blame::Trouble);
+    assert!(fault.text.contains("STARTTLS"), "{}", fault.text);
+    assert!(server.lines("AUTH").is_empty() && server.lines("MAIL").is_empty());
+}
+
+#[tokio::test]
+async fn no_secret_is_reported_whatever_the_server_says() {
+    let secrets = ["p@s3cret", "s3cret", "AGJyaWRnZQBwQHMzY3JldA", "cEBzM2NyZXQ"];
+    for at in ["CONNECT", "AUTH", "MAIL", "RCPT", "DATA", "."] {
+        for code in [451, 535, 550] {
+            let text = format!("{code} you, p@s3cret or p%40s3cret or AGJyaWRnZQBwQHMzY3JldA== cEBzM2NyZXQ=, no");
+            let server = Stub::start(move |line| if line.starts_with(at) { say(&text) } else { Reply::Usual }).await;
+            let report = email(&server, &ALL, &common()).send(&message()).await;
+            let shown = format!("{report:?}");
+            assert!(secrets.iter().all(|secret| !shown.contains(secret)), "{at} {code}: {shown}");
+        }
+    }
+    // And the password is what was sent.
+    let server = Stub::start(|_| Reply::Usual).await;
+    email(&server, &ALL, &common()).send(&message()).await;
+    assert_eq!(server.lines("AUTH"), ["AUTH PLAIN AGJyaWRnZQBwQHMzY3JldA=="]);
+}
+
+#[tokio::test]
+async fn connecting_signs_in_and_writes_nothing() {
+    let server = Stub::start(|_| Reply::Usual).await;
+    let said = email(&server, &ALL, &common()).connect().await.unwrap();
+    assert_eq!(said, format!("signed in at {} (no encryption)", server.address));
+    assert_eq!((server.lines("AUTH").len(), server.lines("QUIT").len(), server.lines("MAIL").len()), (1, 1, 0));
+    let closed = Stub::start(|line| if line.starts_with("AUTH") { say("535 no") } else { Reply::Usual }).await;
+    assert!(email(&closed, &ALL, &common()).connect().await.unwrap_err().contains("535 no"));
+}
+
+#[test]
+fn problems_name_their_key_and_no_secret() {
+    let keys = |settings: Value| -> Vec<String> {
+        let config: EmailConfig = config(settings);
+        let problems = config.problems();
+        assert!(!format!("{problems:?} {config:?} {}", config.summary()).contains("s3cret"));
+        problems.into_iter().map(|(key, _)| key).collect()
+    };
+    assert_eq!(keys(json!({})), ["smtp_url", "from", "to"]);
+    let url = "smtp://u:s3cret@mail.example.com";
+    assert_eq!(
+        keys(json!({ "smtp_url": url, "from": "a", "to": ["b@example.com", "", "c\r\nd@example.com"] })),
+        ["from", "to[1]", "to[2]"]
+    );
+    assert_eq!(
+        keys(json!({ "smtp_url": "smtp://u:s3cret@h?tls=no", "from": "a@example.com", "to": "b@example.com" })),
+        ["smtp_url"]
+    );
+    assert_eq!(keys(json!({ "smtp_url": url, "from": "a@example.com", "to": "ü@example.com" })), ["to[0]"]);
+    assert_eq!(
+        keys(json!({ "smtp_url": url, "from": "a@example.com", "to": "b@example.com", "ca_file": "/nowhere/ca.pem" })),
+        ["ca_file"]
+    );
+    assert_eq!(
+        keys(json!({ "smtp_url": url, "from": "a@example.com", "to": "b@example.com, c@example.com" })),
+        [""; 0]
+    );
+    let many: Vec<String> = (0..51).map(|n| format!("a{n}@example.com")).collect();
+    assert_eq!(keys(json!({ "smtp_url": url, "from": "a@example.com", "to": many })), ["to"]);
+}
+
+#[test]
+fn a_recipient_named_twice_gets_one_copy() {
+    let to = ["a@example.com", "A <a@example.com>"];
+    let config: EmailConfig = config(json!({ "smtp_url": "smtp://127.0.0.1", "from": "b@example.com", "to": to }));
+    assert_eq!(config.addresses().unwrap().to.len(), 1);
+}

@@ -1,0 +1,214 @@
+//! Takes secrets out of what a receiver said, before it is kept or shown.
+//!
+//! Invariant: text that went through [`Redactor::clean`] holds none of the secrets it was built with, in none of the
+//! spellings a receiver is likely to echo them in.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use url::Url;
+
+use crate::domain::delivery::{EXCERPT_BYTES, cut};
+use crate::http::Reply;
+
+/// What stands in for a secret.
+const MARK: &str = "…";
+/// Shorter parts of a URL's path are words, not tokens.
+const TOKEN_BYTES: usize = 6;
+/// Shorter values of a URL's query are numbers and switches.
+const WORD_BYTES: usize = 3;
+/// A shorter end of a cut text is not worth taking for the beginning of a secret.
+const STUMP_BYTES: usize = 4;
+
+/// Knows the secrets of one sink.
+#[derive(Clone, Default)]
+pub struct Redactor {
+    /// Lower case, longest first.
+    needles: Vec<String>,
+}
+
+impl Redactor {
+    /// Adds a secret: a token, a password, a key.
+    #[must_use]
+    pub fn secret(mut self, text: &str) -> Self {
+        let text = text.trim();
+        self.add(text);
+        self.add(&STANDARD.encode(text));
+        self.add(text.strip_prefix("whsec_").unwrap_or(text));
+        self
+    }
+
+    /// Adds a URL with all in it that may be a secret: credentials, path, query.
+    #[must_use]
+    pub fn url(self, url: &Url) -> Self {
+        let mut this = self.credentials(url);
+        this.add(url.as_str());
+        this.add(url.as_str().trim_end_matches('/'));
+        for part in url.path().split('/').chain([url.path()]).filter(|part| part.len() >= TOKEN_BYTES) {
+            this.add(part);
+        }
+        if let Some(query) = url.query() {
+            this.add(query);
+            for (_, value) in url.query_pairs().filter(|(_, value)| value.len() >= WORD_BYTES) {
+                this.add(&value);
+            }
+        }
+        this
+    }
+
+    /// Adds the user and password of a URL.
+    #[must_use]
+    pub fn credentials(mut self, url: &Url) -> Self {
+        let (user, password) = (decoded(url.username()), decoded(url.password().unwrap_or("")));
+        if !password.is_empty() {
+            // As in HTTP Basic (RFC 7617) and SASL PLAIN (RFC 4616).
+            self.add(&STANDARD.encode(format!("{user}:{password}")));
+            self.add(&STANDARD.encode(format!("\0{user}\0{password}")));
+        }
+        self.secret(&user).secret(&password)
+    }
+
+    /// The text without secrets and control characters, at most [`EXCERPT_BYTES`] of it.
+    pub fn clean(&self, text: &str) -> String {
+        cut(&self.mask(&plain(text)), EXCERPT_BYTES)
+    }
+
+    /// The body of an answer, cleaned. `cap` is what it was read to.
+    pub fn body(&self, reply: &Reply, cap: usize) -> String {
+        let text = self.mask(&plain(&String::from_utf8_lossy(&reply.body)));
+        let whole = if reply.body.len() < cap { text.as_str() } else { self.without_stump(&text) };
+        cut(whole.trim(), EXCERPT_BYTES)
+    }
+
+    /// Adds a text in the spellings it may come back in.
+    fn add(&mut self, text: &str) {
+        let json = serde_json::Value::from(text).to_string();
+        let spellings = [
+            text.to_owned(),
+            decoded(text),
+            utf8_percent_encode(text, NON_ALPHANUMERIC).to_string(),
+            json.trim_matches('"').to_owned(),
+            json.trim_matches('"').replace('/', "\\/"),
+            text.replace('&', "&amp;"),
+            text.trim_end_matches('=').to_owned(),
+        ];
+        for spelling in spellings {
+            let needle = spelling.to_ascii_lowercase();
+            if !needle.is_empty() && !self.needles.contains(&needle) {
+                self.needles.push(needle);
+            }
+        }
+        self.needles.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    }
+
+    /// Every stretch that any needle covers becomes one mark, so that overlapping secrets leave nothing over.
+    fn mask(&self, text: &str) -> String {
+        let lower = text.to_ascii_lowercase();
+        let mut hits: Vec<(usize, usize)> = Vec::new();
+        for needle in &self.needles {
+            hits.extend(lower.match_indices(needle.as_str()).map(|(at, hit)| (at, at + hit.len())));
+        }
+        hits.sort_unstable();
+        let (mut out, mut done) = (String::with_capacity(text.len()), 0);
+        for (start, end) in hits {
+            if start >= done {
+                out.push_str(text.get(done..start).unwrap_or_default());
+                out.push_str(MARK);
+            }
+            done = done.max(end);
+        }
+        out.push_str(text.get(done..).unwrap_or_default());
+        out
+    }
+
+    /// A cut text may end in the first part of a secret; that goes as well.
+    fn without_stump<'a>(&self, text: &'a str) -> &'a str {
+        let lower = text.to_ascii_lowercase();
+        let stump = |needle: &String| {
+            (STUMP_BYTES..needle.len()).rev().find(|&n| needle.get(..n).is_some_and(|head| lower.ends_with(head)))
+        };
+        let longest = self.needles.iter().filter_map(stump).max().unwrap_or(0);
+        text.get(..text.len() - longest).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Redactor({} needles)", self.needles.len())
+    }
+}
+
+/// Text without control characters (a terminal may show it), line ends kept.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| *c != '\r').map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    const URL: &str = "https://user:p%40ss@hooks.example.com/services/T0001/B0002tok/XyZ123456?sig=a%2Bb&n=1";
+
+    fn redactor() -> Redactor {
+        Redactor::default().url(&Url::parse(URL).unwrap()).secret("whsec_c2VjcmV0c2VjcmV0")
+    }
+
+    #[test]
+    fn every_spelling_goes() {
+        let r = redactor();
+        for (text, left) in [
+            (format!("no route for {URL}"), "hooks"),
+            ("GET /services/T0001/B0002tok/XyZ123456 failed".into(), "XyZ"),
+            ("token xyz123456 is unknown".into(), "xyz"),
+            ("https:\\/\\/hooks.example.com\\/services\\/T0001\\/B0002tok\\/XyZ123456".into(), "XyZ"),
+            ("sig was a+b or a%2Bb".into(), "a+b"),
+            ("sig was a%2Bb".into(), "a%2Bb"),
+            ("password p@ss".into(), "p@ss"),
+            (format!("Authorization: Basic {}", STANDARD.encode("user:p@ss")), &STANDARD.encode("user:p@ss")[..6]),
+            ("key c2VjcmV0c2VjcmV0".into(), "c2VjcmV0"),
+        ] {
+            let cleaned = r.clean(&text);
+            assert!(cleaned.contains(MARK) && !cleaned.contains(left), "{cleaned}");
+        }
+        assert_eq!(r.clean("not found"), "not found");
+    }
+
+    #[test]
+    fn overlapping_secrets_leave_nothing_over() {
+        let r = Redactor::default().secret("abcdef").secret("defghi");
+        assert_eq!(r.clean("x abcdefghi y"), "x … y");
+    }
+
+    #[test]
+    fn a_secret_cut_off_at_the_cap_leaves_no_stump() {
+        let r = Redactor::default().secret("whsec_0123456789abcdef");
+        let text = format!("{}whsec_01234567", "whsec_0123456789abcdef ".repeat(3));
+        let reply = Reply {
+            status: http::StatusCode::OK,
+            headers: http::HeaderMap::new(),
+            body: Bytes::from(text.clone().into_bytes()),
+        };
+        assert_eq!(r.body(&reply, text.len()), "… … …");
+        assert!(r.body(&reply, text.len() + 1).ends_with("01234567"));
+    }
+
+    #[test]
+    fn controls_go_and_lines_stay() {
+        assert_eq!(redactor().clean("a\x1b[31mb\r\nc"), "a [31mb\nc");
+        assert_eq!(format!("{:?}", Redactor::default()), "Redactor(0 needles)");
+    }
+
+    proptest! {
+        #[test]
+        fn a_secret_never_survives(before in ".{0,40}", secret in "[!-~]{8,40}", after in ".{0,40}") {
+            let cleaned = Redactor::default().secret(&secret).clean(&format!("{before}{secret}{after}"));
+            prop_assert!(!cleaned.contains(&secret));
+        }
+    }
+}

@@ -1,0 +1,274 @@
+use axum::Json;
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
+use jiff::SignedDuration;
+
+use super::*;
+use crate::sink::testkit::{Receiver, common, config, hasty, message, sink};
+
+const TOKEN: &str = "xoxb-s3cret-t0ken";
+const PATH: &str = "/services/T0000/B00000000/XyZs3cret";
+
+fn bot(base: &str, common: &Common) -> Arc<dyn Sink> {
+    let api = format!("{base}/api/");
+    sink::<SlackConfig>(json!({ "bot_token": TOKEN, "channel": "#ops", "api_url": api }), common)
+}
+
+fn incoming(base: &str, common: &Common) -> Arc<dyn Sink> {
+    sink::<SlackConfig>(json!({ "webhook_url": format!("{base}{PATH}") }), common)
+}
+
+fn posted() -> Response {
+    Json(json!({ "ok": true, "channel": "C1", "ts": "17.5", "message": { "text": "x" } })).into_response()
+}
+
+fn refused(code: &str) -> Response {
+    Json(json!({ "ok": false, "error": code })).into_response()
+}
+
+const RETRIED: Outcome = Outcome::Transient { after: None, refusal: false };
+
+#[tokio::test]
+async fn a_bot_posts_through_the_web_api() {
+    let slack = Receiver::start(|_, _| posted()).await;
+    let report = bot(&slack.base, &common()).send(&message()).await;
+    assert_eq!(report.outcome, Outcome::Accepted);
+    assert_eq!(report.reference, Some(json!({ "channel": "C1", "ts": "17.5", "to": "#ops" })));
+    let seen = &slack.seen()[0];
+    assert_eq!(seen.path, "/api/chat.postMessage");
+    assert_eq!(seen.header("authorization"), format!("Bearer {TOKEN}"));
+    assert_eq!(seen.header("content-type"), "application/json; charset=utf-8");
+    let post = seen.json();
+    assert_eq!(post["channel"], "#ops");
+    assert!(!post["text"].as_str().unwrap().is_empty());
+    for off in ["unfurl_links", "unfurl_media", "link_names"] {
+        assert_eq!(post[off], false, "{off}");
+    }
+    assert_eq!(post["metadata"], json!({ "event_type": "ampbridge_event", "event_payload": { "id": "evt_1" } }));
+}
+
+#[tokio::test]
+async fn an_incoming_webhook_says_ok_or_nothing() {
+    for answer in ["ok", ""] {
+        let slack = Receiver::start(move |_, _| answer.into_response()).await;
+        let report = incoming(&slack.base, &common()).send(&message()).await;
+        assert_eq!((report.outcome, report.reference), (Outcome::Accepted, None));
+        let seen = &slack.seen()[0];
+        assert_eq!(seen.path, PATH);
+        assert_eq!(seen.json().get("channel"), None);
+        assert_eq!(seen.json().get("metadata"), None);
+        assert_eq!(seen.json()["link_names"], false);
+    }
+}
+
+#[tokio::test]
+async fn what_each_refusal_means() {
+    for (code, expected) in [
+        ("internal_error", RETRIED),
+        ("fatal_error", RETRIED),
+        ("service_unavailable", RETRIED),
+        ("rollup_error", RETRIED),
+        ("request_timeout", RETRIED),
+        ("ratelimited", Outcome::Throttled { after: None }),
+        ("invalid_blocks", Outcome::Permanent),
+        ("msg_too_long", Outcome::Permanent),
+        ("msg_blocks_too_long", Outcome::Permanent),
+        ("no_text", Outcome::Permanent),
+        ("as_yet_unknown", Outcome::Permanent),
+        ("invalid_auth", Outcome::Stop),
+        ("token_revoked", Outcome::Stop),
+        ("account_inactive", Outcome::Stop),
+        ("not_authed", Outcome::Stop),
+        ("token_expired", Outcome::Stop),
+        ("channel_not_found", Outcome::Stop),
+        ("is_archived", Outcome::Stop),
+        ("not_in_channel", Outcome::Stop),
+        ("missing_scope", Outcome::Stop),
+    ] {
+        let slack = Receiver::start(move |_, _| refused(code)).await;
+        let report = bot(&slack.base, &common()).send(&message()).await;
+        assert_eq!(report.outcome, expected, "{code}");
+        assert!(code == "ratelimited" || report.detail.contains(code), "{}", report.detail);
+        assert_eq!(report.reference, None);
+    }
+    let nameless = Receiver::start(|_, _| Json(json!({ "ok": false })).into_response()).await;
+    assert_eq!(bot(&nameless.base, &common()).send(&message()).await.outcome, Outcome::Permanent);
+}
+
+#[tokio::test]
+async fn what_each_status_means_on_either_way() {
+    let refusal = Outcome::Transient { after: None, refusal: true };
+    for (code, by_webhook, by_bot) in [
+        (301, RETRIED, RETRIED),
+        (400, Outcome::Permanent, Outcome::Permanent),
+        (403, Outcome::Stop, Outcome::Permanent),
+        (404, Outcome::Stop, Outcome::Permanent),
+        (408, RETRIED, RETRIED),
+        (410, Outcome::Stop, Outcome::Stop),
+        (418, refusal.clone(), refusal),
+        (429, Outcome::Throttled { after: None }, Outcome::Throttled { after: None }),
+        (500, RETRIED, RETRIED),
+        (503, RETRIED, RETRIED),
+    ] {
+        let slack = Receiver::start(move |_, seen| {
+            // A web page of a proxy on the way: the status decides.
+            (StatusCode::from_u16(code).unwrap(), format!("<html>{} {:?}", seen.path, seen.headers)).into_response()
+        })
+        .await;
+        for (sink, expected) in [(incoming(&slack.base, &common()), by_webhook), (bot(&slack.base, &common()), by_bot)]
+        {
+            let report = sink.send(&message()).await;
+            assert_eq!((report.outcome, report.status), (expected, Some(code)), "{code}");
+            assert!(!report.detail.contains("s3cret"), "{}", report.detail);
+        }
+    }
+}
+
+#[tokio::test]
+async fn retry_after_is_obeyed_as_seconds_and_as_a_date() {
+    let slack = Receiver::start(|n, _| match n {
+        0 => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "30")]).into_response(),
+        1 => {
+            let headers = [("retry-after", "Sun, 22 Nov 2026 10:01:00 GMT"), ("date", "Sun, 22 Nov 2026 10:00:00 GMT")];
+            (StatusCode::TOO_MANY_REQUESTS, headers).into_response()
+        }
+        _ => (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "30")]).into_response(),
+    })
+    .await;
+    let sink = bot(&slack.base, &common());
+    let secs = |n| Some(SignedDuration::from_secs(n));
+    for expected in [
+        Outcome::Throttled { after: secs(30) },
+        Outcome::Throttled { after: secs(60) },
+        Outcome::Transient { after: secs(30), refusal: false },
+    ] {
+        assert_eq!(sink.send(&message()).await.outcome, expected);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_means_it_was_taken_but_a_web_page_does_not() {
+    let slack =
+        Receiver::start(|n, _| if n == 0 { "{\"ok\":tr".into_response() } else { "<html>hi".into_response() }).await;
+    let sink = bot(&slack.base, &common());
+    let report = sink.send(&message()).await;
+    assert_eq!(report.outcome, Outcome::Accepted);
+    assert!(report.detail.contains("can't be read"));
+    let report = sink.send(&message()).await;
+    assert_eq!(report.outcome, RETRIED);
+    assert!(report.detail.contains("web page"), "{}", report.detail);
+}
+
+fn post_of(value: Value) -> Map<String, Value> {
+    serde_json::from_value(value).unwrap()
+}
+
+fn refusal(code: &str) -> Answer {
+    Answer::Refused { code: code.to_owned(), body: String::new() }
+}
+
+#[test]
+fn what_is_refused_is_taken_out_once() {
+    let mut post = post_of(
+        json!({ "text": "é".repeat(4000), "blocks": [1], "thread_ts": "1", "reply_broadcast": true, "metadata": {} }),
+    );
+    assert!(!refusal("invalid_auth").mend(&mut post));
+    assert!(refusal("thread_not_found").mend(&mut post));
+    assert!(!post.contains_key("thread_ts") && !post.contains_key("reply_broadcast"));
+    assert!(!refusal("thread_not_found").mend(&mut post));
+    assert!(refusal("metadata_too_large").mend(&mut post));
+    assert!(refusal("invalid_blocks").mend(&mut post));
+    assert_eq!(post_of(json!({ "text": "é".repeat(2000) })), post);
+    assert!(!refusal("invalid_blocks").mend(&mut post));
+    let bad = Answer::Status { status: StatusCode::BAD_REQUEST, after: None, body: "invalid_blocks\n".into() };
+    assert!(bad.mend(&mut post_of(json!({ "text": "t", "blocks": [1] }))));
+    assert!(!bad.mend(&mut post_of(json!({ "text": "t" }))));
+}
+
+#[tokio::test]
+async fn refused_blocks_are_sent_again_as_text_in_the_same_attempt() {
+    let slack = Receiver::start(
+        |_, seen| {
+            if seen.json().get("blocks").is_some() { refused("invalid_blocks") } else { posted() }
+        },
+    )
+    .await;
+    let sink = bot_with_blocks(&slack.base);
+    let answer = sink.exchange(&message(), post_of(json!({ "text": "t", "channel": "#ops", "blocks": [{}] }))).await;
+    assert_eq!(answer.outcome, Outcome::Accepted);
+    assert_eq!(slack.seen().len(), 2);
+    assert_eq!(slack.seen()[1].json()["text"], "t");
+}
+
+fn bot_with_blocks(base: &str) -> Slack {
+    let config: SlackConfig = config(json!({ "bot_token": TOKEN, "channel": "#ops", "api_url": base }));
+    config.open("x", &common(), &crate::sink::testkit::context()).unwrap()
+}
+
+#[tokio::test]
+async fn later_messages_of_an_incident_hang_on_the_first_while_it_is_there() {
+    let slack = Receiver::start(|n, _| if n == 1 { refused("thread_not_found") } else { posted() }).await;
+    let sink = bot(&slack.base, &common());
+    let mut message = message();
+    let root = json!({ "channel": "C9", "ts": "9.9", "to": "#ops" });
+    message.reference = Some(root.clone());
+    assert_eq!(sink.send(&message).await.reference, Some(root));
+    let first = slack.seen()[0].json();
+    assert_eq!(
+        (&first["channel"], &first["thread_ts"], &first["reply_broadcast"]),
+        (&json!("C9"), &json!("9.9"), &json!(true))
+    );
+    // The thread has gone: a message of its own, which later ones hang on.
+    assert_eq!(sink.send(&message).await.reference, Some(json!({ "channel": "C1", "ts": "17.5", "to": "#ops" })));
+    assert_eq!(slack.seen()[2].json().get("thread_ts"), None);
+    // The sink was pointed to another channel.
+    message.reference = Some(json!({ "channel": "C9", "ts": "9.9", "to": "#old" }));
+    sink.send(&message).await;
+    assert_eq!(slack.seen()[3].json()["channel"], "#ops");
+}
+
+#[tokio::test]
+async fn silence_ends_at_the_deadline() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    for sink in [bot(&base, &hasty()), incoming(&base, &hasty())] {
+        let report = tokio::time::timeout(Duration::from_secs(60), sink.send(&message())).await.unwrap();
+        assert_eq!((report.outcome, report.status), (RETRIED, None));
+        assert!(report.detail.contains("no complete answer"), "{}", report.detail);
+    }
+}
+
+#[tokio::test]
+async fn connecting_signs_in_and_posts_nothing() {
+    let slack = Receiver::start(|n, _| match n {
+        0 => Json(json!({ "ok": true, "user": "bridge", "team": "Acme" })).into_response(),
+        _ => refused("invalid_auth"),
+    })
+    .await;
+    let sink = bot(&slack.base, &common());
+    assert_eq!(sink.connect().await.unwrap(), "signed in as bridge of Acme, posts to #ops");
+    assert!(sink.connect().await.unwrap_err().contains("invalid_auth"));
+    assert_eq!(slack.seen()[0].path, "/api/auth.test");
+    assert!(incoming(&slack.base, &common()).connect().await.unwrap().contains("can be reached"));
+    assert_eq!(slack.seen().len(), 2);
+}
+
+#[test]
+fn problems_name_their_key_and_no_secret() {
+    let keys = |settings: Value| -> Vec<String> {
+        let config: SlackConfig = config(settings);
+        let problems = config.problems();
+        assert!(!format!("{problems:?} {config:?} {}", config.summary()).contains("s3cret"));
+        problems.into_iter().map(|(key, _)| key).collect()
+    };
+    assert_eq!(keys(json!({})), ["webhook_url"]);
+    assert_eq!(keys(json!({ "webhook_url": "https://example.com/s3cret", "bot_token": "s3cret" })), ["bot_token"]);
+    assert_eq!(keys(json!({ "webhook_url": "s3cret", "channel": "#x" })), ["channel", "webhook_url"]);
+    assert_eq!(keys(json!({ "bot_token": "s3cret\n x" })), ["bot_token", "channel"]);
+    assert_eq!(
+        keys(json!({ "bot_token": "s3cret", "channel": "#x", "api_url": "http://slack.example.com/api" })),
+        ["api_url"]
+    );
+    assert_eq!(keys(json!({ "bot_token": "s3cret", "channel": "#x" })), [""; 0]);
+    assert_eq!(keys(json!({ "webhook_url": "https://hooks.example.com/s3cret" })), [""; 0]);
+}
