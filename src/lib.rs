@@ -2,6 +2,7 @@ pub mod admin;
 pub mod app;
 // pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod domain;
 pub mod env;
 pub mod http;
