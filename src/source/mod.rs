@@ -2,6 +2,7 @@
 //!
 //! Invariant: a source says honestly how complete a look was. It never decides what changed; it shows rows.
 
+pub mod amp_threads;
 pub mod limiter;
 
 use std::sync::Arc;
@@ -155,4 +156,4 @@ const fn kind<C: SourceConfig + DeserializeOwned + JsonSchema + 'static>(name: &
 }
 
 /// Every kind of source. A new one is its file and a line here.
-pub const KINDS: &[Kind] = &[];
+pub const KINDS: &[Kind] = &[kind::<amp_threads::Config>("amp_threads")];

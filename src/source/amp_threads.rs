@@ -1,0 +1,239 @@
+//! Source `amp_threads`: a directory of Amp thread documents.
+//!
+//! Local thread files of Amp until March 2026, or what `amp threads export` wrote and a user's cron put there. Three
+//! collections: `threads` (records), `usage` (estimated spend) and, where a rule asks for it, `thread_costs`. Nothing
+//! is called over the network, and nothing of a message's content is kept.
+//!
+//! Invariant: a file that can't be used is never a deletion. It shows what it last held and bars removals.
+
+mod book;
+mod directory;
+mod document;
+mod file;
+mod lenient;
+mod record;
+mod spend;
+mod usage;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Collection, Common, Context, LookEnd, LookRequest, Pages, Schedule, Source, SourceConfig, Stopped};
+use crate::domain::collection::{CollectionSpec, Deletes, EventNames, Role, UpdateRule};
+use crate::domain::money::Micros;
+use crate::domain::record::{CostRow, Evidence, Failure, Page, Rows, key_hash};
+use directory::{Directory, Limits, View};
+use document::Thread;
+
+const KIND: &str = "amp_threads";
+const THREADS: &str = "threads";
+const USAGE: &str = "usage";
+const COSTS: &str = "thread_costs";
+/// Rows a page holds at most.
+const PAGE: usize = 500;
+/// Costs a page holds at most: a rule tells all it finds in its very first page as one event.
+const COST_PAGE: usize = 5_000;
+/// Names the shape of keys and watched fields; another one means a new quiet baseline.
+const SHAPE: &str = "threads-1";
+
+/// A directory of Amp thread documents (local thread files, or exports).
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The directory. A relative path counts from the config file; `~` is not expanded.
+    pub path: String,
+}
+
+impl SourceConfig for Config {
+    fn problems(&self) -> Vec<(String, String)> {
+        let problem = if self.path.trim().is_empty() {
+            "name the directory the thread files are in"
+        } else if self.path.starts_with('~') {
+            "`~` is not expanded here; write the whole path"
+        } else if self.path.contains('\0') {
+            "a path can't hold a NUL"
+        } else {
+            return Vec::new();
+        };
+        vec![("path".to_owned(), problem.to_owned())]
+    }
+
+    fn build(&self, name: &str, common: &Common, context: &Context) -> Result<Arc<dyn Source>, String> {
+        let directory = Directory::new(context.folder.join(&self.path), Limits::default(), Arc::new(book::Bundled));
+        Ok(Arc::new(AmpThreads::new(name, directory, common, context.wants_costs)))
+    }
+}
+
+/// The source.
+pub struct AmpThreads {
+    name: String,
+    directory: Directory,
+    timeout: Duration,
+    collections: Vec<Collection>,
+    /// Costs as last shown, by the hash of the thread's id: what is the same needs no telling.
+    shown: Mutex<BTreeMap<u64, Micros>>,
+}
+
+impl AmpThreads {
+    fn new(name: &str, directory: Directory, common: &Common, wants_costs: bool) -> Self {
+        let mut roles = vec![(THREADS, Role::Record), (USAGE, Role::Spend)];
+        if wants_costs {
+            roles.push((COSTS, Role::Cost));
+        }
+        let collections =
+            roles.into_iter().map(|(id, role)| collection(name, id, role, directory.path(), common.every)).collect();
+        Self { name: name.to_owned(), directory, timeout: common.timeout, collections, shown: Mutex::default() }
+    }
+
+    async fn show(&self, request: &LookRequest, view: &View, pages: &Pages) -> Result<u32, Stopped> {
+        match request.collection.as_str() {
+            USAGE => show_spend(view, pages).await,
+            COSTS => self.show_costs(request, view, pages).await,
+            _ => show_threads(view, pages).await,
+        }
+    }
+
+    /// Costs that changed since they were last shown, and those that are asked for.
+    async fn show_costs(&self, request: &LookRequest, view: &View, pages: &Pages) -> Result<u32, Stopped> {
+        let wanted: BTreeSet<&str> = request.wanted.iter().map(String::as_str).collect();
+        let mut costs: BTreeMap<u64, Micros> = BTreeMap::new();
+        let mut rows: Vec<CostRow> = Vec::new();
+        {
+            let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+            for thread in &view.threads {
+                let Some(row) = spend::cost_row(thread) else { continue };
+                let key = key_hash(&row.key);
+                costs.insert(key, row.cost);
+                if shown.get(&key) != Some(&row.cost) || wanted.contains(row.key.as_str()) {
+                    rows.push(row);
+                }
+            }
+        }
+        spend::by_cost(&mut rows);
+        let mut sent = 0;
+        let mut asked = request.wanted.clone();
+        let mut rest = rows.into_iter().peekable();
+        while rest.peek().is_some() || !asked.is_empty() {
+            let rows = rest.by_ref().take(COST_PAGE).collect();
+            pages.send(Page { asked: std::mem::take(&mut asked), ..Page::of(Rows::Costs(rows)) }).await?;
+            sent += 1;
+        }
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = costs;
+        Ok(sent)
+    }
+}
+
+#[async_trait]
+impl Source for AmpThreads {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn collections(&self) -> &[Collection] {
+        &self.collections
+    }
+
+    async fn look(&self, request: &LookRequest, pages: &Pages) -> LookEnd {
+        let view = match self.directory.look(request.now, self.timeout).await {
+            Ok(view) => view,
+            Err(failure) => return LookEnd::failed(failure),
+        };
+        tracing::debug!(
+            source = self.name,
+            collection = request.collection,
+            threads = view.threads.len(),
+            other_files = view.others,
+            unusable_files = view.unusable.len(),
+            read_files = view.read,
+            "looked at the directory"
+        );
+        match self.show(request, &view, pages).await {
+            Ok(pages) => LookEnd { evidence: Evidence::Complete, cursor: None, pages },
+            Err(Stopped) => LookEnd::failed(Failure::broken("the look was stopped before its end")),
+        }
+    }
+
+    async fn connect(&self) -> Result<String, Failure> {
+        let files = self.directory.count(self.timeout).await?;
+        Ok(format!("{files} JSON files in {:?}", self.directory.path()))
+    }
+}
+
+fn collection(source: &str, name: &str, role: Role, path: &Path, every: Duration) -> Collection {
+    let (noun, events, deletes) = match role {
+        Role::Record => ("thread", thread_events(), Deletes::TwoSweeps),
+        _ => ("row", EventNames::default(), Deletes::Never),
+    };
+    let spec = CollectionSpec {
+        source: source.to_owned(),
+        name: name.to_owned(),
+        role,
+        fingerprint: format!("{KIND} {SHAPE} {}", path.to_string_lossy()),
+        events,
+        deletes,
+        noun: noun.to_owned(),
+        ..CollectionSpec::default()
+    };
+    Collection {
+        spec: Arc::new(spec),
+        schedule: Schedule { head: None, hot: None, full: every },
+        calls_per_day: Some(0),
+        calls_note: "reads a local directory, calls nothing".to_owned(),
+    }
+}
+
+fn thread_events() -> EventNames {
+    let any_field = UpdateRule { field: None, to: None, from: None, event: Some("thread.updated".to_owned()) };
+    EventNames {
+        created: Some("thread.created".to_owned()),
+        updated: vec![any_field],
+        deleted: Some("thread.deleted".to_owned()),
+        ..EventNames::default()
+    }
+}
+
+async fn show_threads(view: &View, pages: &Pages) -> Result<u32, Stopped> {
+    let live: Vec<Arc<Thread>> = view.threads.iter().filter(|thread| !thread.deleted).cloned().collect();
+    let mut chunks = live.chunks(PAGE);
+    let mut quarantined = view.unusable.clone();
+    let mut sent = 0;
+    loop {
+        let chunk = chunks.next();
+        if chunk.is_none() && quarantined.is_empty() {
+            return Ok(sent);
+        }
+        let mut rows = Vec::with_capacity(PAGE);
+        for thread in chunk.unwrap_or_default() {
+            rows.push(record::record(thread));
+        }
+        let page = Page::of(Rows::Records(rows));
+        pages.send(Page { quarantined: std::mem::take(&mut quarantined), ..page }).await?;
+        sent += 1;
+    }
+}
+
+async fn show_spend(view: &View, pages: &Pages) -> Result<u32, Stopped> {
+    let (rows, mut quarantined) = spend::rows(&view.threads);
+    quarantined.extend(view.unusable.iter().cloned());
+    let mut rows = rows.into_iter().peekable();
+    let mut sent = 0;
+    while rows.peek().is_some() || !quarantined.is_empty() {
+        let page = Page::of(Rows::Spend(rows.by_ref().take(PAGE).collect()));
+        pages.send(Page { quarantined: std::mem::take(&mut quarantined), ..page }).await?;
+        sent += 1;
+    }
+    Ok(sent)
+}
+
+#[cfg(test)]
+mod tests;

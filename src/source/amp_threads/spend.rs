@@ -1,0 +1,71 @@
+//! What all known threads cost together, by day, user and model; and each by itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use serde_json::Value;
+
+use super::document::Thread;
+use super::record;
+use super::usage::Pico;
+use crate::domain::record::CostRow;
+use crate::domain::spend::{Basis, SpendRow};
+
+/// Money rows of all threads, and a line for each model without a price.
+pub fn rows(threads: &[Arc<Thread>]) -> (Vec<SpendRow>, Vec<String>) {
+    let mut sums: BTreeMap<(Date, &str, &str), (Pico, u64)> = BTreeMap::new();
+    let mut unpriced: BTreeMap<&str, u64> = BTreeMap::new();
+    for thread in threads {
+        let user = thread.creator.as_deref().unwrap_or_default();
+        for line in &thread.bill.lines {
+            if line.unpriced > 0 {
+                let tokens = unpriced.entry(&line.model).or_default();
+                *tokens = tokens.saturating_add(line.unpriced);
+            }
+            let Some(cost) = line.known_cost() else { continue };
+            let (sum, tokens) = sums.entry((line.day, user, &line.model)).or_default();
+            *sum = sum.plus(cost);
+            *tokens = tokens.saturating_add(line.priced);
+        }
+    }
+    let named = |name: &str| (!name.is_empty()).then(|| name.to_owned());
+    let rows = sums.into_iter().map(|((day, user, model), (sum, tokens))| SpendRow {
+        day,
+        user: named(user),
+        model: named(model),
+        amount: sum.to_micros(),
+        tokens,
+        basis: Basis::Estimate,
+        whole_user: false,
+    });
+    let odd = unpriced.into_iter().map(|(model, tokens)| {
+        let model = if model.is_empty() { "a call without a model".to_owned() } else { format!("{model:?}") };
+        format!("{model} is in no price table: what its {tokens} tokens cost is unknown")
+    });
+    (rows.collect(), odd.collect())
+}
+
+/// What a thread has cost so far; `None` where nothing of it has a price.
+pub fn cost_row(thread: &Thread) -> Option<CostRow> {
+    let cost = thread.bill.known_cost()?;
+    let facts = [
+        ("name", record::name(thread).map(Value::String)),
+        ("who", thread.creator.as_deref().map(Value::from)),
+        ("link", record::link(&thread.id).map(Value::String)),
+        ("createdAt", thread.created.map(record::iso)),
+        // A sub-agent's usage is missing, or something has no price: it cost at least this.
+        ("atLeast", thread.bill.floor.then_some(Value::Bool(true))),
+    ];
+    Some(CostRow {
+        key: thread.id.to_string(),
+        cost: cost.to_micros(),
+        estimated: true,
+        facts: facts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
+    })
+}
+
+/// Dearest first, then by id.
+pub fn by_cost(rows: &mut [CostRow]) {
+    rows.sort_by(|a, b| b.cost.cmp(&a.cost).then_with(|| a.key.cmp(&b.key)));
+}

@@ -1,0 +1,406 @@
+//! What a thread used, and what that costs by dated prices.
+//!
+//! Three eras write usage differently: a ledger beside the messages (until January 2026), the messages alone, and
+//! exports (the same, without sub-agents). Invariants: a model call is counted once, wherever it is written; each
+//! call is priced by itself, at its own time; what can't be priced is unknown, never zero.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use jiff::civil::Date;
+use serde::Deserialize;
+
+use super::lenient::{Object, Scalar};
+use crate::domain::money::Micros;
+use crate::domain::time::{Timestamp, utc_day};
+
+/// More tokens than any model takes in one call: such a number is a mistake and is not priced.
+const CALL_TOKENS: u64 = 100_000_000;
+/// Longest model name kept, in bytes.
+const MODEL_BYTES: usize = 128;
+/// Tools that run an agent or a model of their own, whose usage stands nowhere in the thread once there is no ledger.
+const AGENT_TOOLS: &[&str] =
+    &["Task", "oracle", "librarian", "finder", "codebase_search_agent", "look_at", "read_thread", "painter"];
+
+/// Tokens of one model call. The prompt is the sum of the first three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tokens {
+    /// Prompt tokens that were neither read from nor written to a cache.
+    pub input: u64,
+    pub cache_read: u64,
+    pub cache_creation: u64,
+    pub output: u64,
+}
+
+impl Tokens {
+    pub fn prompt(&self) -> u64 {
+        self.input.saturating_add(self.cache_read).saturating_add(self.cache_creation)
+    }
+
+    pub fn total(&self) -> u64 {
+        self.prompt().saturating_add(self.output)
+    }
+}
+
+/// Millionths of a micro-dollar: one token costs some, and thousands of calls must add up exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Pico(pub i64);
+
+impl Pico {
+    pub fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// The nearest amount, half a micro-dollar away from zero.
+    pub fn to_micros(self) -> Micros {
+        let (whole, rest) = (self.0.div_euclid(1_000_000), self.0.rem_euclid(1_000_000));
+        Micros(whole + i64::from(rest >= 500_000))
+    }
+}
+
+/// What a model call cost when it was made.
+pub trait PriceBook: Send + Sync {
+    /// `None` where the model is in no table.
+    fn price(&self, model: &str, tokens: Tokens, at: Timestamp) -> Option<Pico>;
+}
+
+/// What one thread used of one model on one UTC day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub day: Date,
+    /// Empty where the document names none.
+    pub model: Box<str>,
+    /// Tokens that `cost` pays for.
+    pub priced: u64,
+    pub cost: Pico,
+    /// Tokens without a price.
+    pub unpriced: u64,
+}
+
+impl Line {
+    /// `None` where nothing could be priced.
+    pub fn known_cost(&self) -> Option<Pico> {
+        (self.priced > 0).then_some(self.cost)
+    }
+}
+
+/// What one thread used.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Bill {
+    /// By day, then model.
+    pub lines: Box<[Line]>,
+    /// It cost at least this: a sub-agent's usage is missing, or something has no price.
+    pub floor: bool,
+}
+
+impl Bill {
+    /// The sum of what could be priced; `None` where nothing could.
+    pub fn known_cost(&self) -> Option<Pico> {
+        self.lines.iter().filter_map(Line::known_cost).reduce(Pico::plus)
+    }
+}
+
+/// Everything in one document that tells of usage.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub messages: Vec<MessageCall>,
+    pub ledger: Vec<LedgerEvent>,
+    pub helpers: Vec<Helper>,
+    /// For calls that tell no time and follow none.
+    pub default_time: Option<Timestamp>,
+}
+
+/// A message that carries usage.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct MessageCall {
+    /// `M-…`: the stable key, in newer documents.
+    pub protocol_id: Option<Box<str>>,
+    pub version: Option<u64>,
+    pub id: Option<Box<str>>,
+    /// The tool call of the parent this message of a sub-agent belongs to.
+    pub parent_tool_use: Option<Box<str>>,
+    pub time: Option<Timestamp>,
+    pub guessed_time: Option<Timestamp>,
+    pub usage: Usage,
+}
+
+/// Model and tokens as written, wherever they were written.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Usage {
+    pub model: Option<Box<str>>,
+    pub tokens: Tokens,
+    /// Only a sum is known: taken as uncached input, the least it can have cost without a cache.
+    pub vague: bool,
+}
+
+impl Usage {
+    /// What the two accounts of one call always agree on.
+    fn token_key(&self) -> (Option<Box<str>>, u64) {
+        (self.model.clone(), self.tokens.output)
+    }
+}
+
+/// An event of the ledger beside the messages.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LedgerEvent {
+    id: Option<Box<str>>,
+    time: Option<Timestamp>,
+    usage: Usage,
+    to_message: Option<Box<str>>,
+    tool_use: Option<Box<str>>,
+    of_sub_agent: bool,
+}
+
+/// A tool call that runs an agent of its own.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Helper {
+    pub tool_use: Option<Box<str>>,
+    pub message: Option<Box<str>>,
+}
+
+/// Whether a tool of this name uses a model besides the thread's own.
+pub fn runs_an_agent(tool: &str) -> bool {
+    AGENT_TOOLS.contains(&tool)
+}
+
+/// Counts every call once and prices it.
+pub fn bill(tally: Tally, book: &dyn PriceBook) -> Bill {
+    let messages = latest_versions(tally.messages);
+    let ledger = distinct(tally.ledger);
+    let mut floor = misses_sub_agents(&tally.helpers, &messages, &ledger);
+    let mut lines: BTreeMap<(Date, Box<str>), Line> = BTreeMap::new();
+    for call in join(&messages, ledger) {
+        if call.usage.tokens.total() == 0 {
+            continue;
+        }
+        let Some(at) = call.time.or(tally.default_time) else {
+            // Without a day there is no price and no budget it belongs to.
+            floor = true;
+            continue;
+        };
+        floor |= call.usage.vague;
+        let model = model_name(call.usage.model.as_deref());
+        let total = call.usage.tokens.total();
+        let price = if model.is_empty() || total > CALL_TOKENS {
+            None
+        } else {
+            book.price(&model, billable(&model, call.usage.tokens), at)
+        };
+        let day = utc_day(at);
+        let line = lines.entry((day, model.clone())).or_insert_with(|| Line {
+            day,
+            model,
+            priced: 0,
+            cost: Pico::default(),
+            unpriced: 0,
+        });
+        match price {
+            Some(cost) => {
+                line.cost = line.cost.plus(cost);
+                line.priced = line.priced.saturating_add(total);
+            }
+            None => {
+                floor = true;
+                line.unpriced = line.unpriced.saturating_add(total);
+            }
+        }
+    }
+    Bill { lines: lines.into_values().collect(), floor }
+}
+
+/// One model call, from wherever most is known of it.
+struct Call {
+    time: Option<Timestamp>,
+    usage: Usage,
+}
+
+/// Joins ledger and messages: first by the message's id, then by equal model and tokens. What only one of them has
+/// is a call of its own. Events of sub-agents name messages of another thread and are never joined.
+fn join(messages: &[MessageCall], ledger: Vec<LedgerEvent>) -> Vec<Call> {
+    let (alone, mut free): (Vec<LedgerEvent>, Vec<LedgerEvent>) = ledger.into_iter().partition(|e| e.of_sub_agent);
+    let by_id = |event: &LedgerEvent| event.to_message.clone();
+    let mut partners = vec![None; messages.len()];
+    pair(messages, &mut partners, &mut free, |message| message.id.clone(), by_id, true);
+    pair(messages, &mut partners, &mut free, |message| message.id.clone(), by_id, false);
+    let (ours, theirs) = (|m: &MessageCall| Some(m.usage.token_key()), |e: &LedgerEvent| Some(e.usage.token_key()));
+    pair(messages, &mut partners, &mut free, ours, theirs, true);
+    let joined = messages.iter().zip(partners).map(|(message, event)| Call {
+        time: message.time.or(event.as_ref().and_then(|e: &LedgerEvent| e.time)).or(message.guessed_time),
+        usage: more_telling(&message.usage, event.map(|e| e.usage)),
+    });
+    let others = alone.into_iter().chain(free).map(|event| Call { time: event.time, usage: event.usage });
+    joined.chain(others).collect()
+}
+
+/// Gives each message without a partner the first free event of the same key; with `exact`, one of equal usage only.
+fn pair<K: Ord>(
+    messages: &[MessageCall],
+    partners: &mut [Option<LedgerEvent>],
+    free: &mut Vec<LedgerEvent>,
+    message_key: impl Fn(&MessageCall) -> Option<K>,
+    event_key: impl Fn(&LedgerEvent) -> Option<K>,
+    exact: bool,
+) {
+    let mut waiting: BTreeMap<K, VecDeque<LedgerEvent>> = BTreeMap::new();
+    for event in std::mem::take(free) {
+        match event_key(&event) {
+            Some(key) => waiting.entry(key).or_default().push_back(event),
+            None => free.push(event),
+        }
+    }
+    for (message, slot) in messages.iter().zip(partners).filter(|(_, slot)| slot.is_none()) {
+        let Some(events) = message_key(message).and_then(|key| waiting.get_mut(&key)) else { continue };
+        let place = events.iter().position(|event| !exact || agree(&message.usage, &event.usage));
+        *slot = place.and_then(|place| events.remove(place));
+    }
+    free.extend(waiting.into_values().flatten());
+}
+
+fn agree(message: &Usage, event: &Usage) -> bool {
+    let prompt = event.tokens.prompt();
+    message.model == event.model
+        && message.tokens.output == event.tokens.output
+        && (message.tokens.input == prompt || message.tokens.prompt() == prompt)
+}
+
+/// Messages tell what was cached, the ledger does not; a message with empty usage tells nothing.
+fn more_telling(message: &Usage, event: Option<Usage>) -> Usage {
+    match event {
+        Some(event) if message.tokens.total() == 0 => event,
+        Some(event) if message.model.is_none() => Usage { model: event.model, ..message.clone() },
+        _ => message.clone(),
+    }
+}
+
+/// One entry per message: the highest version, else the last one written.
+fn latest_versions(messages: Vec<MessageCall>) -> Vec<MessageCall> {
+    let mut places: BTreeMap<(bool, Box<str>), usize> = BTreeMap::new();
+    let mut kept: Vec<MessageCall> = Vec::with_capacity(messages.len());
+    for message in messages {
+        let key = match (&message.protocol_id, &message.id) {
+            (Some(id), _) => Some((true, id.clone())),
+            (None, Some(id)) => Some((false, id.clone())),
+            (None, None) => None,
+        };
+        let place = key.map(|key| *places.entry(key).or_insert(kept.len()));
+        match place.and_then(|place| kept.get_mut(place)) {
+            Some(known) if message.version >= known.version => *known = message,
+            Some(_) => {}
+            None => kept.push(message),
+        }
+    }
+    kept
+}
+
+/// Ledger events, each once.
+fn distinct(events: Vec<LedgerEvent>) -> Vec<LedgerEvent> {
+    let mut seen: BTreeSet<Box<str>> = BTreeSet::new();
+    events.into_iter().filter(|event| event.id.clone().is_none_or(|id| seen.insert(id))).collect()
+}
+
+/// Whether an agent ran whose usage stands nowhere: not on the ledger (which ends in January 2026), and not on
+/// messages of its own.
+fn misses_sub_agents(helpers: &[Helper], messages: &[MessageCall], ledger: &[LedgerEvent]) -> bool {
+    let on_ledger: BTreeSet<&str> = ledger.iter().filter_map(|e| e.tool_use.as_deref()).collect();
+    let on_messages: BTreeSet<&str> = messages.iter().filter_map(|m| m.parent_tool_use.as_deref()).collect();
+    let number = |label: &Option<Box<str>>| label.as_deref().and_then(|text| text.parse::<u64>().ok());
+    let ledger_reaches = ledger.iter().filter_map(|e| number(&e.to_message)).max();
+    helpers.iter().any(|helper| {
+        let told = helper.tool_use.as_deref().is_some_and(|id| on_ledger.contains(id) || on_messages.contains(id));
+        let in_ledger_days = number(&helper.message).is_some_and(|id| ledger_reaches.is_some_and(|last| id <= last));
+        !told && !in_ledger_days
+    })
+}
+
+/// Tokens as they are billed. For models that are not Anthropic's the documents write the uncached prompt as cache
+/// creation and the input as 0, while the input price is what Amp charges (seen on a billed thread of July 2026).
+fn billable(model: &str, tokens: Tokens) -> Tokens {
+    let lower = model.to_ascii_lowercase();
+    if lower.contains("claude") || lower.contains("anthropic") {
+        return tokens;
+    }
+    Tokens { input: tokens.input.saturating_add(tokens.cache_creation), cache_creation: 0, ..tokens }
+}
+
+fn model_name(model: Option<&str>) -> Box<str> {
+    let clean: String = model.unwrap_or_default().trim().chars().filter(|c| !c.is_control()).collect();
+    clean.get(..clean.floor_char_boundary(MODEL_BYTES)).unwrap_or_default().into()
+}
+
+/// `messages[].usage`. Neither `totalInputTokens` nor `maxInputTokens` is ever a part of a sum; `credits` is in a unit
+/// nobody has documented, and is not read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RawUsage {
+    pub timestamp: Scalar,
+    model: Scalar,
+    input_tokens: Scalar,
+    output_tokens: Scalar,
+    cache_creation_input_tokens: Scalar,
+    cache_read_input_tokens: Scalar,
+    total_input_tokens: Scalar,
+}
+
+impl From<RawUsage> for Usage {
+    fn from(raw: RawUsage) -> Self {
+        let count = |scalar: &Scalar| scalar.count().unwrap_or(0);
+        let mut tokens = Tokens {
+            input: count(&raw.input_tokens),
+            cache_read: count(&raw.cache_read_input_tokens),
+            cache_creation: count(&raw.cache_creation_input_tokens),
+            output: count(&raw.output_tokens),
+        };
+        // Old files tell only the total: what no part accounts for was uncached input.
+        tokens.input += count(&raw.total_input_tokens).saturating_sub(tokens.prompt());
+        Self { model: raw.model.word(), tokens, vague: false }
+    }
+}
+
+/// `usageLedger.events[]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RawEvent {
+    id: Scalar,
+    timestamp: Scalar,
+    model: Scalar,
+    tokens: Object<RawTokens>,
+    to_message_id: Scalar,
+    #[serde(rename = "toolUseID")]
+    tool_use: Scalar,
+    #[serde(rename = "subagentThreadID")]
+    sub_agent: Scalar,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct RawTokens {
+    input: Scalar,
+    output: Scalar,
+    total: Scalar,
+    cache_read_input_tokens: Scalar,
+    cache_creation_input_tokens: Scalar,
+}
+
+impl From<RawEvent> for LedgerEvent {
+    fn from(raw: RawEvent) -> Self {
+        let tokens = raw.tokens.0.unwrap_or_default();
+        let count = |scalar: &Scalar| scalar.count().unwrap_or(0);
+        let vague = tokens.input.count().is_none() && tokens.total.count().is_some();
+        let mut known = Tokens {
+            input: count(&tokens.input),
+            cache_read: count(&tokens.cache_read_input_tokens),
+            cache_creation: count(&tokens.cache_creation_input_tokens),
+            output: count(&tokens.output),
+        };
+        if vague {
+            known.input = count(&tokens.total).saturating_sub(known.total());
+        }
+        Self {
+            id: raw.id.label(),
+            time: raw.timestamp.instant(),
+            usage: Usage { model: raw.model.word(), tokens: known, vague },
+            to_message: raw.to_message_id.label(),
+            tool_use: raw.tool_use.word(),
+            of_sub_agent: raw.sub_agent.word().is_some(),
+        }
+    }
+}
