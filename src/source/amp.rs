@@ -1,7 +1,7 @@
 //! Source kind `amp`: the Amp External API v2 of a workspace. Threads, members, daily usage, and what threads cost.
 //!
-//! Contract: the OpenAPI document of the API, version v2 (<https://ampcode.com>). The live API is wider than the
-//! document, so unknown fields pass.
+//! Contract: the API's own document, version v2 (<https://ampcode.com>). The live API is wider than it, so unknown fields
+//! pass.
 
 mod body;
 mod client;
@@ -111,8 +111,8 @@ impl Source for Amp {
             };
             read.push(got);
         }
-        let missing: String = missing.iter().map(|scope| format!("; {scope} is not granted")).collect();
-        Ok(format!("signed in; can read {}{missing}", read.join(", ")))
+        let can = format!("signed in; can read {}", read.join(", "));
+        Ok(if missing.is_empty() { can } else { format!("{can}; not granted: {}", missing.join(", ")) })
     }
 }
 

@@ -93,6 +93,9 @@ impl Caller {
     }
 
     /// Calls until there is an answer that waiting or asking again would not better. `what` names the call in errors.
+    ///
+    /// # Errors
+    /// Why there is no such answer. Any status but 429, 5xx and 408 is an answer.
     pub async fn send(
         &self,
         what: &str,

@@ -90,9 +90,9 @@ fn string_length(text: &str) -> usize {
 pub(super) fn path_label(path: &[&str]) -> String {
     let parts: Vec<Cow<'_, str>> = path
         .iter()
-        .map(|part| match part.chars().all(|c| c.is_ascii_graphic()) {
-            true => Cow::Borrowed(*part),
-            false => Cow::Owned(part.escape_debug().to_string()),
+        .map(|part| {
+            let plain = part.chars().all(|c| c.is_ascii_graphic());
+            if plain { Cow::Borrowed(*part) } else { Cow::Owned(part.escape_debug().to_string()) }
         })
         .collect();
     crate::domain::delivery::cut(&format!("/{}", parts.join("/")), 200)

@@ -49,10 +49,10 @@ struct Rig {
 
 impl Rig {
     async fn new() -> Self {
-        Self::with(Fake::start().await, json!({}))
+        Self::with(Fake::start().await, &json!({}))
     }
 
-    fn with(fake: Fake, more: Value) -> Self {
+    fn with(fake: Fake, more: &Value) -> Self {
         let mut settings = json!({
             "base_url": fake.url(""), "token_url": fake.url("/oauth2/token"),
             "client_id": fake::ID, "client_secret": fake::SECRET,
@@ -92,13 +92,7 @@ impl Rig {
 }
 
 fn common() -> Common {
-    Common {
-        every: Duration::from_secs(60),
-        timeout: Duration::from_secs(60),
-        max_rps: 1e6,
-        proxy: None,
-        ca_file: None,
-    }
+    Common { every: Duration::from_mins(1), timeout: Duration::from_mins(1), max_rps: 1e6, proxy: None, ca_file: None }
 }
 
 fn context(clock: Arc<TestClock>) -> Context {

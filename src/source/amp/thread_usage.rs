@@ -55,7 +55,7 @@ pub(super) async fn look(client: &Client, budget: &Hourly, request: &LookRequest
         }
         calls += 1;
         match ask(client, key).await {
-            Ok(body) => batch.read(key, body),
+            Ok(body) => batch.read(key, &body),
             Err(Refusal::NotFound) => {}
             Err(Refusal::Invalid(_)) => batch.quarantined.push(format!("the thread {key} is refused as a thread id")),
             Err(refusal) => {
@@ -92,7 +92,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn read(&mut self, key: &str, body: Map<String, Value>) {
+    fn read(&mut self, key: &str, body: &Map<String, Value>) {
         if body.get("threadID").and_then(Value::as_str).is_some_and(|id| id != key) {
             self.quarantined.push(format!("the cost of thread {key} came back as another thread's"));
             return;

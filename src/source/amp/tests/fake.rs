@@ -39,11 +39,11 @@ impl Script {
         Self::Answer(status, Vec::new(), json!({"error": "scripted"}).to_string())
     }
 
-    pub fn ok(body: impl ToString) -> Self {
+    pub fn ok(body: &(impl ToString + ?Sized)) -> Self {
         Self::Answer(200, Vec::new(), body.to_string())
     }
 
-    pub fn wait(status: u16, retry_after: impl ToString) -> Self {
+    pub fn wait(status: u16, retry_after: &(impl ToString + ?Sized)) -> Self {
         Self::Answer(status, vec![("retry-after", retry_after.to_string())], String::new())
     }
 }

@@ -59,7 +59,7 @@ async fn the_servers_day_counts() {
     assert_eq!((look.end.evidence.clone(), look.spend().len()), (Evidence::Complete, 1));
     assert_eq!(rig.ranges(), owned(&[("2026-11-22", "4"), ("2026-11-23", "35")]));
     // The server's clock is carried on by ours between answers.
-    rig.clock.advance(Duration::from_secs(24 * 3600));
+    rig.clock.advance(Duration::from_hours(24));
     rig.usage(state("2026-11-24")).await;
     assert_eq!(rig.ranges()[2], ("2026-11-24".into(), "4".into()));
 }
@@ -144,13 +144,13 @@ async fn another_range_than_asked_for_is_partial() {
     ] {
         let rig = Rig::new().await;
         let days = json!([{"date": "2026-11-21", "users": [user("u", &json!(1), &json!({}))]}]);
-        rig.fake.script(PATH, [Script::ok(json!({"metadata": metadata, "data": days}))]);
+        rig.fake.script(PATH, [Script::ok(&json!({"metadata": metadata, "data": days}))]);
         let look = rig.usage(state("2026-11-22")).await;
         look.assert_broken(message);
         assert_eq!(look.spend().len(), 1, "what was shown still counts");
     }
     let rig = Rig::new().await;
-    rig.fake.script(PATH, [Script::ok(json!({"metadata": {"endDate": "2026-11-22"}}))]);
+    rig.fake.script(PATH, [Script::ok(&json!({"metadata": {"endDate": "2026-11-22"}}))]);
     rig.usage(state("2026-11-22")).await.assert_broken("no list `data`");
 }
 
@@ -160,7 +160,7 @@ async fn an_answer_that_is_too_large_is_asked_for_in_parts() {
     rig.fake.world().days = (1..=22)
         .map(|day| json!({"date": format!("2026-11-{day:02}"), "users": [user("u", &json!(day), &json!({}))]}))
         .collect();
-    rig.fake.script(PATH, [Script::ok(" ".repeat(17 << 20)), Script::ok(" ".repeat(17 << 20))]);
+    rig.fake.script(PATH, [Script::ok(&" ".repeat(17 << 20)), Script::ok(&" ".repeat(17 << 20))]);
     let look = rig.usage(CollectionState::default()).await;
     assert_eq!((look.end.evidence.clone(), look.spend().len()), (Evidence::Complete, 22));
     let expected = [
@@ -194,7 +194,7 @@ async fn costs_of_threads() {
 
 #[tokio::test]
 async fn costs_keep_to_an_hourly_budget_and_to_what_was_answered() {
-    let rig = Rig::with(Fake::start().await, json!({"thread_calls_per_hour": 25}));
+    let rig = Rig::with(Fake::start().await, &json!({"thread_calls_per_hour": 25}));
     let wanted: Vec<String> = (0..40).map(|n| format!("T-{n}")).collect();
     let look = |wanted: Vec<String>| rig.look(LookRequest { wanted, ..rig.request("thread_usage") });
     let asked = |look: &Look| look.pages.iter().map(|page| page.asked.len()).collect::<Vec<_>>();

@@ -120,7 +120,7 @@ async fn a_time_that_has_not_come_does_not_freeze_the_cursor() {
 async fn a_list_that_does_not_end_well_is_partial() {
     let page = |ids: &[&str], next: Value| {
         let rows: Vec<Value> = ids.iter().map(|id| json!({ "id": id })).collect();
-        Script::ok(json!({"threads": rows, "nextCursor": next}))
+        Script::ok(&json!({"threads": rows, "nextCursor": next}))
     };
     for (scripts, rows, message) in [
         (vec![page(&["a"], json!("x")), page(&["b"], json!("y")), page(&["c"], json!("x"))], 3, "was there before"),
@@ -128,9 +128,9 @@ async fn a_list_that_does_not_end_well_is_partial() {
         (vec![page(&["a"], json!(7))], 1, "no text"),
         (vec![page(&["a"], json!("x")), Script::ok("<!DOCTYPE html><p>Sign in")], 1, "a web page"),
         (vec![page(&["a"], json!("x")), Script::ok("{\"threads\": [")], 1, "not JSON"),
-        (vec![page(&["a"], json!("x")), Script::ok(json!({"error": "oh"}))], 1, "200 with an error inside"),
-        (vec![page(&["a"], json!("x")), Script::ok(json!({"threads": {}}))], 1, "has no list `threads`"),
-        (vec![page(&["a"], json!("x")), Script::ok(json!([]))], 1, "JSON that is no object"),
+        (vec![page(&["a"], json!("x")), Script::ok(&json!({"error": "oh"}))], 1, "200 with an error inside"),
+        (vec![page(&["a"], json!("x")), Script::ok(&json!({"threads": {}}))], 1, "has no list `threads`"),
+        (vec![page(&["a"], json!("x")), Script::ok(&json!([]))], 1, "JSON that is no object"),
         (vec![page(&["a"], json!("x")), Script::status(404)], 1, "404"),
         (vec![page(&["a"], json!("x")), Script::status(418)], 1, "418"),
     ] {
@@ -179,6 +179,6 @@ async fn members_are_keyed_by_email() {
     assert_eq!((json!(bo.fields), bo.name.as_deref()), (json!({"name": " "}), None));
 
     let more = json!({"members": [{"email": "a@example.com"}], "nextCursor": "2"});
-    rig.fake.script("/api/v2/workspace/members", [Script::ok(more), Script::status(400)]);
+    rig.fake.script("/api/v2/workspace/members", [Script::ok(&more), Script::status(400)]);
     rig.full("members").await.assert_broken("400");
 }
