@@ -2,8 +2,12 @@
 //!
 //! Invariant: a source says honestly how complete a look was. It never decides what changed; it shows rows.
 
+pub mod amp;
 pub mod amp_threads;
+pub mod calls;
 pub mod limiter;
+pub mod oauth;
+pub mod prices;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,4 +160,4 @@ const fn kind<C: SourceConfig + DeserializeOwned + JsonSchema + 'static>(name: &
 }
 
 /// Every kind of source. A new one is its file and a line here.
-pub const KINDS: &[Kind] = &[kind::<amp_threads::Config>("amp_threads")];
+pub const KINDS: &[Kind] = &[kind::<amp::Config>("amp"), kind::<amp_threads::Config>("amp_threads")];

@@ -1,0 +1,145 @@
+//! Settings of a source of kind `amp`, and how it is built from them.
+
+use std::sync::Arc;
+
+use reqwest::Url;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::domain::ids;
+use crate::domain::setting::Secret;
+use crate::env::SeededDice;
+use crate::http::{ClientOptions, HttpClient};
+use crate::source::calls::Caller;
+use crate::source::oauth::{self, ClientCredentials};
+use crate::source::prices::BundledPrices;
+use crate::source::{Common, Context, Source, SourceConfig};
+
+use super::client::{Client, SCOPES};
+use super::thread_usage::Hourly;
+use super::{Amp, collections};
+
+/// Changes whenever keys are made in another way: everything known is then learned anew, silently.
+const KEYS: &str = "1";
+/// The most calls an hour for the costs of threads that may be set.
+const MOST_THREAD_CALLS: u32 = 3_600;
+
+/// Settings of a source of kind `amp` (Amp External API v2).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Stands before `/api/v2/…`. Plain http only to loopback.
+    #[serde(default = "default_base_url")]
+    #[schemars(extend("default" = "https://ampcode.com"))]
+    base_url: Secret,
+    /// Where tokens come from (OAuth 2.0 client credentials). Plain http only to loopback.
+    #[serde(default = "default_token_url")]
+    #[schemars(extend("default" = "https://auth.ampcode.com/oauth2/token"))]
+    token_url: Secret,
+    client_id: Secret,
+    client_secret: Secret,
+    /// Calls an hour, at most, to ask what single threads have cost; only made where a rule of kind `thread_cost` asks.
+    #[serde(default = "default_thread_calls")]
+    thread_calls_per_hour: u32,
+}
+
+fn default_base_url() -> Secret {
+    Secret::new("https://ampcode.com")
+}
+
+fn default_token_url() -> Secret {
+    Secret::new("https://auth.ampcode.com/oauth2/token")
+}
+
+fn default_thread_calls() -> u32 {
+    60
+}
+
+impl SourceConfig for Config {
+    fn problems(&self) -> Vec<(String, String)> {
+        let mut problems = Vec::new();
+        let mut problem = |key: &str, what: String| problems.push((key.to_owned(), what));
+        for (key, url, query) in [("base_url", &self.base_url, false), ("token_url", &self.token_url, true)] {
+            if let Err(what) = parse_url(url, query) {
+                problem(key, what);
+            }
+        }
+        for (key, secret) in [("client_id", &self.client_id), ("client_secret", &self.client_secret)] {
+            if secret.is_empty() {
+                problem(key, "is empty; set it to that of the workspace's API client".to_owned());
+            }
+        }
+        if !(1..=MOST_THREAD_CALLS).contains(&self.thread_calls_per_hour) {
+            problem("thread_calls_per_hour", format!("must be between 1 and {MOST_THREAD_CALLS}"));
+        }
+        problems
+    }
+
+    fn build(&self, name: &str, common: &Common, context: &Context) -> Result<Arc<dyn Source>, String> {
+        let named = |key: &'static str| move |what: String| format!("{key} {what}");
+        let base = parse_url(&self.base_url, false).map_err(named("base_url"))?;
+        let token_url = parse_url(&self.token_url, true).map_err(named("token_url"))?;
+        let in_the_clear = [&base, &token_url].iter().any(|url| url.scheme() == "http");
+        if in_the_clear && common.proxy.as_ref().is_some_and(|proxy| !is_loopback(proxy)) {
+            return Err("a proxy would carry credentials in the clear; use https for base_url and token_url".to_owned());
+        }
+        let http = HttpClient::new(ClientOptions {
+            proxy: common.proxy.clone(),
+            ca_file: common.ca_file.as_ref().map(|path| context.folder.join(path)),
+            guard: None,
+        })
+        .map_err(|error| error.to_string())?;
+        let dice = Arc::new(SeededDice::from_system());
+        let caller = |url: &Url| {
+            let limiter = context.limiters.host(&authority(url), common.max_rps);
+            Caller::new(http.clone(), limiter, common.timeout, Arc::clone(&context.clock), dice.clone())
+        };
+        let fingerprint = ids::derive("amp", &[base.as_str(), self.client_id.expose(), KEYS]);
+        let scopes = SCOPES.to_vec();
+        let (id, secret) = (self.client_id.clone(), self.client_secret.clone());
+        let auth = ClientCredentials::new(caller(&token_url), oauth::Client { token_url, id, secret, scopes });
+        Ok(Arc::new(Amp {
+            name: name.to_owned(),
+            collections: collections(name, &fingerprint, common.every, context.wants_costs, self.thread_calls_per_hour),
+            client: Client::new(caller(&base), auth, base),
+            prices: Arc::new(BundledPrices),
+            thread_calls: Hourly::new(usize::try_from(self.thread_calls_per_hour).unwrap_or(usize::MAX)),
+            names: std::sync::Mutex::default(),
+        }))
+    }
+}
+
+/// Reads a URL that credentials may go to.
+fn parse_url(text: &Secret, query: bool) -> Result<Url, String> {
+    let Ok(url) = Url::parse(text.expose().trim()) else {
+        return Err("is no URL; write it like https://ampcode.com".to_owned());
+    };
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err("is no http URL; write it like https://ampcode.com".to_owned());
+    }
+    if url.scheme() == "http" && !is_loopback(&url) {
+        return Err("would carry credentials in the clear; use https (plain http is for loopback only)".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds a user name or password; use client_id and client_secret".to_owned());
+    }
+    if url.fragment().is_some() || (url.query().is_some() && !query) {
+        return Err("ends in a query or a fragment; leave that out".to_owned());
+    }
+    Ok(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// Host, and port where it is not the usual one: what a rate budget is for.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}

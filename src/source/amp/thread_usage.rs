@@ -1,0 +1,115 @@
+//! What single threads have cost: one call each, so few of them, and only where a rule asks.
+//!
+//! A thread's figure includes its sub-threads. 404 means unknown: figures are there for threads of the last 90 days
+//! only (Amp External API v2, `GET /api/v2/threads/{threadID}/usage`).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use jiff::SignedDuration;
+use serde_json::{Map, Value, json};
+
+use crate::domain::money::Micros;
+use crate::domain::record::{CostRow, Evidence, Failure, Page, Rows};
+use crate::domain::time::Timestamp;
+use crate::source::{LookEnd, LookRequest, Pages};
+
+use super::client::{Client, Get, META, Refusal};
+
+/// Threads in one page.
+const PAGE_KEYS: usize = 20;
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+/// Calls that may be made in any one hour. Kept in memory: a restart begins a new hour.
+#[derive(Debug)]
+pub(super) struct Hourly {
+    limit: usize,
+    made: Mutex<VecDeque<Timestamp>>,
+}
+
+impl Hourly {
+    pub fn new(limit: usize) -> Self {
+        Self { limit, made: Mutex::default() }
+    }
+
+    /// Takes one call out of the budget, if there is one left.
+    pub fn take(&self, now: Timestamp) -> bool {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.retain(|at| now.duration_since(*at).abs() < HOUR);
+        if made.len() >= self.limit {
+            return false;
+        }
+        made.push_back(now);
+        true
+    }
+}
+
+/// Looks at what the wanted threads have cost, as many as the budget allows; the others stay wanted.
+pub(super) async fn look(client: &Client, budget: &Hourly, request: &LookRequest, pages: &Pages) -> LookEnd {
+    let mut batch = Batch::default();
+    let mut calls = 0;
+    let mut fault = None;
+    for key in &request.wanted {
+        if !budget.take(client.local_now()) {
+            break;
+        }
+        calls += 1;
+        match ask(client, key).await {
+            Ok(body) => batch.read(key, &body),
+            Err(Refusal::NotFound) => {}
+            Err(Refusal::Invalid(_)) => batch.quarantined.push(format!("the thread {key} is refused as a thread id")),
+            Err(refusal) => {
+                fault = Some(refusal.into_failure("GET /api/v2/threads/…/usage"));
+                break;
+            }
+        }
+        batch.asked.push(key.clone());
+        if batch.asked.len() == PAGE_KEYS && pages.send(std::mem::take(&mut batch).finish()).await.is_err() {
+            fault = Some(Failure::broken("the look at the costs of threads was stopped"));
+            break;
+        }
+    }
+    if !batch.asked.is_empty() && pages.send(batch.finish()).await.is_err() {
+        fault = fault.or_else(|| Some(Failure::broken("the look at the costs of threads was stopped")));
+    }
+    LookEnd { evidence: fault.map_or(Evidence::Window, Evidence::Partial), cursor: None, pages: calls }
+}
+
+async fn ask(client: &Client, key: &str) -> Result<Map<String, Value>, Refusal> {
+    // A URL swallows these two: what would be asked then is something else.
+    if matches!(key, "." | "..") {
+        return Err(Refusal::NotFound);
+    }
+    client.get(&Get { path: &["api", "v2", "threads", key, "usage"], query: &[], scope: META }).await
+}
+
+/// A page in the making.
+#[derive(Default)]
+struct Batch {
+    rows: Vec<CostRow>,
+    quarantined: Vec<String>,
+    asked: Vec<String>,
+}
+
+impl Batch {
+    fn read(&mut self, key: &str, body: &Map<String, Value>) {
+        if body.get("threadID").and_then(Value::as_str).is_some_and(|id| id != key) {
+            self.quarantined.push(format!("the cost of thread {key} came back as another thread's"));
+            return;
+        }
+        let amount = body.get("usage").and_then(|usage| Micros::from_json(usage, 0).ok());
+        let Some(cost) = amount.filter(|amount| !amount.is_negative()) else {
+            self.quarantined.push(format!("the cost of thread {key} is no amount"));
+            return;
+        };
+        let mut facts = BTreeMap::new();
+        if let Some(Value::Array(threads)) = body.get("subThreadIDs") {
+            facts.insert("subThreads".to_owned(), json!(threads.len()));
+        }
+        self.rows.push(CostRow { key: key.to_owned(), cost, estimated: false, facts });
+    }
+
+    fn finish(self) -> Page {
+        Page { quarantined: self.quarantined, asked: self.asked, ..Page::of(Rows::Costs(self.rows)) }
+    }
+}

@@ -1,0 +1,186 @@
+//! Calls as a polite client makes them: in turn, with a deadline, later where asked, again where that helps.
+//!
+//! Invariant: once a server has asked to wait, nobody who shares the [`Caller`] calls it before that time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::StatusCode;
+use jiff::SignedDuration;
+
+use crate::domain::record::{Failure, FailureKind};
+use crate::domain::time::{Timestamp, plus};
+use crate::env::{Clock, Dice};
+use crate::http::{Cap, HttpClient, HttpError, Reply};
+
+use super::limiter::HostLimiter;
+
+/// Largest answer that is read.
+pub const BODY: usize = 16 * 1024 * 1024;
+/// Waits for one call, at most.
+const WAITS: u32 = 3;
+/// A wait longer than this ends the look instead.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(60);
+/// No server makes us wait longer than this.
+const LONGEST_OBEYED: SignedDuration = SignedDuration::from_hours(1);
+/// Repetitions of one call after a fault, at most.
+const RETRIES: u32 = 2;
+/// The first pause between repetitions is up to this; each further one up to twice as long.
+pub const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a call brought no answer that could be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    #[error("{what} was answered with a request to wait {after_secs} s; it is asked again then")]
+    Throttled { what: String, after_secs: u64 },
+    #[error("{what} was answered with more than {limit} bytes")]
+    TooLarge { what: String, limit: usize },
+    #[error("{what} failed: {reason}")]
+    Broken { what: String, reason: String },
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        let message = error.to_string();
+        let kind = match error {
+            CallError::Throttled { after_secs, .. } => FailureKind::Throttled { after_secs },
+            CallError::TooLarge { .. } | CallError::Broken { .. } => FailureKind::Broken,
+        };
+        Self { kind, message }
+    }
+}
+
+/// Makes the calls to one host. Cheap to clone; clones share the rate and the waiting.
+#[derive(Clone)]
+pub struct Caller {
+    http: HttpClient,
+    limiter: HostLimiter,
+    timeout: Duration,
+    clock: Arc<dyn Clock>,
+    dice: Arc<dyn Dice>,
+    pause: Duration,
+    /// When the host may be called again.
+    resume: Arc<Mutex<Option<Timestamp>>>,
+}
+
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Caller").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+impl Caller {
+    /// `timeout` is the deadline of one call; `dice` spread the pauses between repetitions.
+    pub fn new(
+        http: HttpClient,
+        limiter: HostLimiter,
+        timeout: Duration,
+        clock: Arc<dyn Clock>,
+        dice: Arc<dyn Dice>,
+    ) -> Self {
+        Self { http, limiter, timeout, clock, dice, pause: PAUSE, resume: Arc::default() }
+    }
+
+    /// Another first pause than [`PAUSE`].
+    #[must_use]
+    pub fn with_pause(self, pause: Duration) -> Self {
+        Self { pause, ..self }
+    }
+
+    /// The local clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Calls until there is an answer that waiting or asking again would not better. `what` names the call in errors.
+    ///
+    /// # Errors
+    /// Why there is no such answer. Any status but 429, 5xx and 408 is an answer.
+    pub async fn send(
+        &self,
+        what: &str,
+        request: impl Fn(&HttpClient) -> reqwest::RequestBuilder + Send,
+    ) -> Result<Reply, CallError> {
+        let (mut waits, mut retries) = (0, 0);
+        loop {
+            self.hold_back(what).await?;
+            self.limiter.turn().await;
+            let outcome = self.http.send(request(&self.http), self.timeout, Cap::Fail(BODY)).await;
+            let reason = match outcome {
+                Ok(reply) => match self.asked_to_wait(&reply, waits) {
+                    Some(wait) => {
+                        self.resume_in(wait);
+                        waits += 1;
+                        if waits > WAITS || wait > LONGEST_WAIT {
+                            return Err(throttled(what, wait));
+                        }
+                        continue;
+                    }
+                    None if is_fault(reply.status) => format!("it was answered {}", reply.status.as_u16()),
+                    None => return Ok(reply),
+                },
+                Err(HttpError::TooLarge(limit)) => return Err(CallError::TooLarge { what: what.to_owned(), limit }),
+                Err(error @ (HttpError::Refused(_) | HttpError::Request(_))) => return Err(broken(what, &error)),
+                Err(error) => error.to_string(),
+            };
+            if retries == RETRIES {
+                let reason = format!("{reason} ({} tries)", RETRIES + 1);
+                return Err(CallError::Broken { what: what.to_owned(), reason });
+            }
+            tokio::time::sleep(self.pause.saturating_mul(1 << retries).mul_f64(self.dice.unit().clamp(0.0, 1.0))).await;
+            retries += 1;
+        }
+    }
+
+    /// How long the server wants to be left alone; 429 always, 503 where it says so (RFC 6585 section 4, RFC 9110
+    /// section 15.6.4).
+    fn asked_to_wait(&self, reply: &Reply, waits: u32) -> Option<SignedDuration> {
+        let named = reply.retry_after(self.clock.now());
+        let wait = match reply.status {
+            StatusCode::TOO_MANY_REQUESTS => named.or_else(|| {
+                let unnamed = self.pause.saturating_mul(10 << waits.min(WAITS));
+                SignedDuration::try_from(unnamed).ok()
+            }),
+            StatusCode::SERVICE_UNAVAILABLE => named,
+            _ => None,
+        };
+        wait.map(|wait| wait.min(LONGEST_OBEYED))
+    }
+
+    fn resume_in(&self, wait: SignedDuration) {
+        let at = plus(self.clock.now(), wait);
+        let mut resume = self.resume.lock().unwrap_or_else(PoisonError::into_inner);
+        *resume = Some(resume.map_or(at, |known| known.max(at)));
+    }
+
+    /// Waits until the host may be called again, or gives up at once where that is too far off.
+    async fn hold_back(&self, what: &str) -> Result<(), CallError> {
+        let resume = *self.resume.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(at) = resume else { return Ok(()) };
+        let wait = at.duration_since(self.clock.now()).min(LONGEST_OBEYED);
+        if wait > LONGEST_WAIT {
+            return Err(throttled(what, wait));
+        }
+        if let Ok(wait) = Duration::try_from(wait) {
+            tokio::time::sleep(wait).await;
+        }
+        let mut resume = self.resume.lock().unwrap_or_else(PoisonError::into_inner);
+        if *resume == Some(at) {
+            *resume = None;
+        }
+        Ok(())
+    }
+}
+
+/// Faults that may be gone a moment later.
+fn is_fault(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT
+}
+
+fn throttled(what: &str, wait: SignedDuration) -> CallError {
+    CallError::Throttled { what: what.to_owned(), after_secs: u64::try_from(wait.as_secs()).unwrap_or(0).max(1) }
+}
+
+fn broken(what: &str, error: &HttpError) -> CallError {
+    CallError::Broken { what: what.to_owned(), reason: error.to_string() }
+}

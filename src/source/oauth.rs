@@ -1,0 +1,265 @@
+//! OAuth 2.0 client credentials (RFC 6749 section 4.4): one token for all scopes that are granted, kept until shortly
+//! before it ends.
+//!
+//! Invariant: a missing scope costs what needs that scope and nothing else; the secret goes to the token endpoint only.
+
+use std::collections::BTreeSet;
+
+use http::{Method, StatusCode, header};
+use jiff::SignedDuration;
+use reqwest::Url;
+use serde_json::{Map, Value};
+use tokio::sync::Mutex;
+
+use crate::domain::record::{Failure, FailureKind};
+use crate::domain::setting::Secret;
+use crate::domain::time::{Timestamp, elapsed, plus};
+use crate::http::Reply;
+
+use super::calls::Caller;
+
+/// How the token endpoint is called in errors.
+const WHAT: &str = "the token endpoint";
+/// Lifetime of a token that comes without one.
+const DEFAULT_LIFETIME: SignedDuration = SignedDuration::from_mins(10);
+/// No token is kept longer.
+const LONGEST_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
+/// A token is replaced this long before it ends, or a tenth of its lifetime where that is less.
+const MARGIN: SignedDuration = SignedDuration::from_mins(1);
+/// Scopes that were refused are asked for again after this long.
+const ASK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
+
+/// A bearer token. Prints as `…`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token(Secret);
+
+impl Token {
+    /// The token itself, for the `Authorization` header.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+/// Who signs in where, for what.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub token_url: Url,
+    pub id: Secret,
+    pub secret: Secret,
+    /// All scopes there is a use for.
+    pub scopes: Vec<&'static str>,
+}
+
+/// Gets tokens and keeps them. Looks that run side by side share one.
+#[derive(Debug)]
+pub struct ClientCredentials {
+    caller: Caller,
+    client: Client,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    token: Option<(Token, Timestamp)>,
+    /// Scopes this client has; `None` before the first answer.
+    granted: Option<BTreeSet<String>>,
+    /// When it was last found out which those are.
+    asked: Option<Timestamp>,
+}
+
+/// What asking for a token came to.
+enum Answer {
+    Token { token: Token, until: Timestamp, granted: BTreeSet<String> },
+    InvalidScope,
+}
+
+impl ClientCredentials {
+    pub fn new(caller: Caller, client: Client) -> Self {
+        Self { caller, client, state: Mutex::default() }
+    }
+
+    /// A token that is good for `scope`.
+    ///
+    /// # Errors
+    /// `Forbidden` without any call where the scope is known not to be granted; otherwise why there is no token.
+    pub async fn token(&self, scope: &str) -> Result<Token, Failure> {
+        let mut state = self.state.lock().await;
+        self.refresh(&mut state).await?;
+        let granted = state.granted.as_ref().is_some_and(|granted| granted.contains(scope));
+        match &state.token {
+            Some((token, _)) if granted => Ok(token.clone()),
+            _ => Err(missing_scope(scope)),
+        }
+    }
+
+    /// A new token in place of one that was refused; the current one where somebody else has already replaced it.
+    ///
+    /// # Errors
+    /// As for [`Self::token`].
+    pub async fn renew(&self, refused: &Token, scope: &str) -> Result<Token, Failure> {
+        let mut state = self.state.lock().await;
+        if state.token.as_ref().is_some_and(|(token, _)| token == refused) {
+            state.token = None;
+        }
+        drop(state);
+        self.token(scope).await
+    }
+
+    /// The scopes this client has.
+    ///
+    /// # Errors
+    /// Why that can't be told.
+    pub async fn granted(&self) -> Result<BTreeSet<String>, Failure> {
+        let mut state = self.state.lock().await;
+        self.refresh(&mut state).await?;
+        Ok(state.granted.clone().unwrap_or_default())
+    }
+
+    /// Sees to it that there is a token, unless no scope is granted.
+    async fn refresh(&self, state: &mut State) -> Result<(), Failure> {
+        let now = self.caller.now();
+        let narrow = state.granted.as_ref().filter(|granted| granted.len() < self.client.scopes.len());
+        let ask_again = narrow.is_some() && state.asked.is_none_or(|asked| elapsed(asked, now) >= ASK_AGAIN);
+        let usable = state.token.as_ref().is_some_and(|(_, until)| now < *until);
+        let nothing_granted = narrow.is_some_and(BTreeSet::is_empty);
+        if !ask_again && (usable || nothing_granted) {
+            return Ok(());
+        }
+        let mut scopes: Vec<&str> = self.client.scopes.clone();
+        if let Some(granted) = narrow.filter(|_| !ask_again) {
+            scopes.retain(|scope| granted.contains(*scope));
+        }
+        let mut found_out = scopes.len() == self.client.scopes.len();
+        let mut outcome = self.ask(&scopes, now).await;
+        if matches!(outcome, Ok(Answer::InvalidScope)) {
+            found_out = true;
+            outcome = self.probe(now).await;
+        }
+        if found_out {
+            state.asked = Some(now);
+        }
+        match outcome {
+            Ok(Answer::Token { token, until, granted }) => {
+                state.token = Some((token, until));
+                state.granted = Some(granted);
+                Ok(())
+            }
+            Ok(Answer::InvalidScope) => {
+                state.token = None;
+                state.granted = Some(BTreeSet::new());
+                Ok(())
+            }
+            // Asking for more must not cost what there is.
+            Err(_) if usable => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Finds out which scopes are granted by asking for each alone, then asks for those together.
+    async fn probe(&self, now: Timestamp) -> Result<Answer, Failure> {
+        let mut granted: Vec<&str> = Vec::new();
+        for scope in &self.client.scopes {
+            if let Answer::Token { granted: answered, .. } = self.ask(&[scope], now).await?
+                && answered.contains(*scope)
+            {
+                granted.push(scope);
+            }
+        }
+        if granted.is_empty() {
+            return Ok(Answer::InvalidScope);
+        }
+        match self.ask(&granted, now).await? {
+            Answer::InvalidScope => Err(Failure::broken(format!(
+                "{WHAT} grants {} one by one but not together; grant them to the client as a whole",
+                granted.join(" ")
+            ))),
+            answer @ Answer::Token { .. } => Ok(answer),
+        }
+    }
+
+    async fn ask(&self, scopes: &[&str], now: Timestamp) -> Result<Answer, Failure> {
+        let (id, secret) = (form_encoded(&self.client.id), form_encoded(&self.client.secret));
+        let form = [("grant_type", "client_credentials"), ("scope", &scopes.join(" "))];
+        let reply = self
+            .caller
+            .send(WHAT, |http| {
+                http.request(Method::POST, self.client.token_url.clone())
+                    .basic_auth(&id, Some(&secret))
+                    .header(header::ACCEPT, "application/json")
+                    .form(&form)
+            })
+            .await?;
+        let body = match serde_json::from_slice::<Value>(&reply.body) {
+            Ok(Value::Object(body)) => body,
+            _ => Map::new(),
+        };
+        if !reply.status.is_success() || body.contains_key("error") {
+            return refusal(&reply, &body);
+        }
+        read(&body, scopes, now)
+    }
+}
+
+/// The value of a Basic credential is form-encoded first (RFC 6749 section 2.3.1).
+fn form_encoded(secret: &Secret) -> String {
+    url::form_urlencoded::byte_serialize(secret.expose().as_bytes()).collect()
+}
+
+/// RFC 6749 section 5.2.
+fn refusal(reply: &Reply, body: &Map<String, Value>) -> Result<Answer, Failure> {
+    let code = body.get("error").and_then(Value::as_str).unwrap_or_default();
+    let named = match code {
+        "" => String::new(),
+        code if code.len() <= 40 && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') => format!(" ({code})"),
+        _ => " (an unusual error)".to_owned(),
+    };
+    let status = reply.status.as_u16();
+    let refused = matches!(reply.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    match code {
+        "invalid_scope" => Ok(Answer::InvalidScope),
+        "invalid_client" | "unauthorized_client" | "invalid_grant" | "access_denied" => {
+            Err(unauthorized(status, &named))
+        }
+        _ if refused => Err(unauthorized(status, &named)),
+        _ => Err(Failure::broken(format!("{WHAT} answered {status}{named}; check token_url"))),
+    }
+}
+
+/// RFC 6749 section 5.1.
+fn read(body: &Map<String, Value>, asked: &[&str], now: Timestamp) -> Result<Answer, Failure> {
+    let token = body.get("access_token").and_then(Value::as_str).unwrap_or_default();
+    if token.is_empty() {
+        return Err(Failure::broken(format!("{WHAT} answered without an access token; check token_url")));
+    }
+    let lifetime = match body.get("expires_in") {
+        Some(Value::Number(n)) => n.as_i64(),
+        Some(Value::String(text)) => text.trim().parse().ok(),
+        _ => None,
+    };
+    let lifetime = lifetime.map_or(DEFAULT_LIFETIME, SignedDuration::from_secs);
+    let lifetime = lifetime.clamp(SignedDuration::from_secs(1), LONGEST_LIFETIME);
+    let until = plus(now, lifetime - MARGIN.min(lifetime / 10));
+    // No list of scopes means that all were granted.
+    let listed = body.get("scope").and_then(Value::as_str).filter(|list| !list.trim().is_empty());
+    let granted = asked
+        .iter()
+        .filter(|scope| listed.is_none_or(|list| list.split_whitespace().any(|s| s == **scope)))
+        .map(|scope| (*scope).to_owned())
+        .collect();
+    Ok(Answer::Token { token: Token(Secret::new(token)), until, granted })
+}
+
+fn unauthorized(status: u16, named: &str) -> Failure {
+    Failure {
+        kind: FailureKind::Unauthorized,
+        message: format!("{WHAT} refused the client with {status}{named}; check client_id and client_secret"),
+    }
+}
+
+/// What a call that needs a scope the client hasn't got comes to.
+pub fn missing_scope(scope: &str) -> Failure {
+    Failure {
+        kind: FailureKind::Forbidden { scope: scope.to_owned() },
+        message: format!("the client has not been granted {scope}; grant it, then it is used within the hour"),
+    }
+}
