@@ -232,7 +232,7 @@ async fn silence_ends_at_the_deadline() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     for sink in [bot(&base, &hasty()), incoming(&base, &hasty())] {
-        let report = tokio::time::timeout(Duration::from_secs(60), sink.send(&message())).await.unwrap();
+        let report = tokio::time::timeout(Duration::from_mins(1), sink.send(&message())).await.unwrap();
         assert_eq!((report.outcome, report.status), (RETRIED, None));
         assert!(report.detail.contains("no complete answer"), "{}", report.detail);
     }
