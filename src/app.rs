@@ -287,6 +287,35 @@ impl App {
         Ok(report)
     }
 
+    /// Looks once at every collection, one after the other. Returns the number of looks.
+    pub async fn look_at_everything(&self, reach: Reach) -> Result<u64, StoreError> {
+        let mut looks = 0;
+        for source in &self.parts.sources {
+            let poller = Poller::new(self.core.clone(), Arc::clone(source));
+            for collection in source.collections() {
+                poller.look(collection, reach).await?;
+                looks += 1;
+            }
+        }
+        Ok(looks)
+    }
+
+    /// Waits until nothing waits at any sink, at most `longest`; false where something still does.
+    pub async fn settled(&self, longest: Duration) -> Result<bool, StoreError> {
+        self.flushed().await?;
+        let begun = std::time::Instant::now();
+        loop {
+            let mut waiting = 0;
+            for sink in &self.parts.sinks {
+                waiting += self.core.store.depth(sink.name()).await?.waiting;
+            }
+            if waiting == 0 || begun.elapsed() > longest {
+                return Ok(waiting == 0);
+            }
+            tokio::time::sleep(DRAIN_STEP).await;
+        }
+    }
+
     /// Looks at the money rules before anything is polled: an edited limit speaks at once.
     async fn tick(&self) -> Result<(), StoreError> {
         let mut known = Vec::new();
@@ -306,7 +335,7 @@ impl App {
     }
 
     /// Starts a dispatcher per sink; its tally by the sink's name.
-    fn start_sinks(
+    pub fn start_sinks(
         &self,
         tasks: &mut JoinSet<Result<(), StoreError>>,
         stop: &CancellationToken,

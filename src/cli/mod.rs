@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod data;
+mod demo;
 mod once;
 mod output;
 mod render;
@@ -64,6 +65,8 @@ enum Command {
     Once(once::OnceArgs),
     /// Validate the config, render every template in use, and print the plan.
     Check(check::CheckArgs),
+    /// See it work: a fake workspace, days passing in seconds, every event as it is delivered. No account, no config.
+    Demo(demo::DemoArgs),
     /// Show what an event of a type looks like for a sink.
     Render(render::RenderArgs),
     /// Send one marked event (bridge.test) through a sink now, and say what came back.
@@ -88,6 +91,9 @@ enum Command {
     Schema(schema::SchemaCommand),
     /// Shell completions, printed to stdout.
     Completions(completions::CompletionsArgs),
+    /// The demo's fake workspace by itself, with a control surface, for scripts.
+    #[command(hide = true)]
+    DemoWorkspace(demo::WorkspaceArgs),
 }
 
 /// Prints results as JSON.
@@ -184,6 +190,8 @@ async fn dispatch(cli: Cli, env: &BTreeMap<String, String>) -> Outcome {
     match cli.command {
         Command::Schema(command) => schema::run(&command),
         Command::Completions(args) => completions::run(&args),
+        Command::Demo(args) => demo::run(&args).await,
+        Command::DemoWorkspace(args) => demo::workspace(&args).await,
         Command::Render(args) => render::run(&args, settings).await,
         Command::Check(args) => check::run(parts(settings()?)?, &args).await,
         Command::Run => run::run(parts(settings()?)?).await,

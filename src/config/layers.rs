@@ -18,15 +18,19 @@ const MAX_SECRET: u64 = 64 * 1024;
 
 /// Reads and merges everything. Syntax errors are problems; what could be read is still returned.
 pub fn load(file: &Path, env: &BTreeMap<String, String>, problems: &mut Problems) -> Option<Value> {
-    let text = match read_capped(file, MAX_BYTES) {
-        Ok(text) => text,
+    match read_capped(file, MAX_BYTES) {
+        Ok(text) => load_text(&text, file.parent().unwrap_or(Path::new(".")), env, problems),
         Err(why) => {
             problems.add("", format!("the config file {} can't be read: {why}", file.display()));
-            return None;
+            None
         }
-    };
+    }
+}
+
+/// The same from a text.
+pub fn load_text(text: &str, folder: &Path, env: &BTreeMap<String, String>, problems: &mut Problems) -> Option<Value> {
     let defaults = parse(DEFAULTS, &mut Problems::default());
-    let tree = parse(&text, problems);
+    let tree = parse(text, problems);
     let overrides = Layer(overrides(env, &Value::new(None, ValueKind::Table(tree.clone()))));
     let merged = ::config::Config::builder()
         .add_source(Layer(defaults))
@@ -36,7 +40,6 @@ pub fn load(file: &Path, env: &BTreeMap<String, String>, problems: &mut Problems
         .map(|c| c.cache);
     match merged {
         Ok(mut value) => {
-            let folder = file.parent().unwrap_or(Path::new("."));
             resolve_secrets(&mut value, "", env, folder, problems);
             Some(value)
         }

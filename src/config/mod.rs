@@ -65,8 +65,18 @@ pub fn load(file: &Path, env: &BTreeMap<String, String>) -> Result<Settings, Vec
         None => PathBuf::from("."),
     };
     let Some(mut tree) = layers::load(file, env, &mut problems) else { return Err(problems.0) };
-    let settings = read(&mut tree, file, &folder, &mut problems);
-    match settings {
+    finish(&mut tree, file, &folder, problems)
+}
+
+/// Loads a config text, as if it stood in `folder`; nothing overrides it.
+pub fn load_text(text: &str, folder: &Path) -> Result<Settings, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let Some(mut tree) = layers::load_text(text, folder, &BTreeMap::new(), &mut problems) else { return Err(problems.0) };
+    finish(&mut tree, &folder.join("ampbridge.toml"), folder, problems)
+}
+
+fn finish(tree: &mut Value, file: &Path, folder: &Path, mut problems: Problems) -> Result<Settings, Vec<Problem>> {
+    match read(tree, file, folder, &mut problems) {
         Some(settings) if problems.0.is_empty() => Ok(settings),
         _ => Err(problems.0),
     }

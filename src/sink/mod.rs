@@ -111,3 +111,51 @@ pub const KINDS: &[Kind] = &[
     kind::<email::EmailConfig>("email"),
     kind::<console::ConsoleConfig>("console"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(kind: &str, toml: &str) -> Result<Box<dyn SinkConfig>, String> {
+        let file = ::config::File::from_str(toml, ::config::FileFormat::Toml);
+        let value = ::config::Config::builder().add_source(file).build().unwrap().get("sink").unwrap();
+        let kind = KINDS.iter().find(|known| known.name == kind).unwrap();
+        (kind.parse)(value).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_kind_reads_its_settings_as_the_example_writes_them() {
+        for (kind, toml, summary) in [
+            ("slack", r#"sink = { webhook_url = "https://hooks.example.com/s/T/B/X" }"#, "https://hooks.example.com"),
+            ("slack", r#"sink = { bot_token = "xoxb-1", channel = "C1" }"#, "https://slack.com"),
+            (
+                "webhook",
+                r#"sink = { url = "https://example.com/amp", secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], allow_networks = ["10.0.0.0/8"] }"#,
+                "https://example.com",
+            ),
+            (
+                "email",
+                r#"sink = { smtp_url = "smtp://127.0.0.1:25", from = "a@example.com", to = ["b@example.com"], allow_plaintext = true }"#,
+                "b@example.com",
+            ),
+            ("console", r#"sink = { format = "json" }"#, "stdout"),
+        ] {
+            let config = parse(kind, toml).unwrap();
+            assert_eq!(config.problems(), [], "{kind}");
+            assert!(config.summary().contains(summary), "{}", config.summary());
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_errors_and_every_kind_has_a_schema() {
+        let mut generator = SchemaGenerator::default();
+        for kind in KINDS {
+            let error = parse(kind.name, "sink = { colour = \"red\" }").unwrap_err();
+            assert!(error.contains("colour"), "{error}");
+            (kind.schema)(&mut generator);
+        }
+        let schemas = serde_json::to_value(generator.definitions()).unwrap();
+        assert_eq!(schemas["WebhookConfig"]["required"], serde_json::json!(["url", "secrets"]));
+        assert_eq!(schemas["EmailConfig"]["required"], serde_json::json!(["smtp_url", "from", "to"]));
+    }
+}

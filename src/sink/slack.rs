@@ -290,7 +290,7 @@ impl Slack {
     }
 
     fn report(&self, answer: &Answer, threaded: bool, message: &Message) -> Report {
-        let outcome = answer.outcome(self.way.via(), self.way.target().is_literal());
+        let outcome = answer.outcome(self.way.via());
         let mut report = Report::new(outcome, answer.status(), self.redact.clean(&answer.detail()));
         if report.outcome == Outcome::Accepted
             && let Way::Bot { channel: to, .. } = &self.way

@@ -26,7 +26,8 @@ pub fn joined(problems: &[Problem]) -> String {
 }
 
 impl Target {
-    /// Reads the URL of setting `key` and `allow_networks`; all problems at once.
+    /// Reads the URL of setting `key` and `allow_networks`; all problems at once. A literal address the guard would
+    /// refuse is one of them, so that while sending only names are ever refused, and their addresses may change.
     pub fn parse(key: &str, url: &Secret, networks: &Many<String>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut allow = Vec::new();
@@ -64,11 +65,6 @@ impl Target {
     /// Scheme, host and port: what may be shown.
     pub fn origin(&self) -> String {
         self.url.origin().ascii_serialization()
-    }
-
-    /// Whether the host is an address, so that no answer of the DNS can change what it is.
-    pub fn is_literal(&self) -> bool {
-        !matches!(self.url.host(), Some(Host::Domain(_)))
     }
 
     /// Whether what is sent with the URL can't be read on the way: TLS, or an address of this machine.

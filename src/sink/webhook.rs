@@ -1,6 +1,6 @@
-//! Signed webhooks: the event as it is, POSTed.
+//! Signed webhooks: the event itself, sent by POST.
 //!
-//! Formats: CloudEvents 1.0 HTTP binding, structured and batched mode
+//! Formats: `CloudEvents` 1.0 HTTP binding, structured and batched mode
 //! (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>); Standard Webhooks
 //! 1.0 headers (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
 
@@ -38,7 +38,7 @@ const OTHER_TYPE: &str = "application/json; charset=utf-8";
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookConfig {
-    /// Where events are POSTed.
+    /// Where events are sent.
     #[schemars(required)]
     url: Option<Secret>,
     /// `whsec_…` secrets the deliveries are signed with: one, or several while rotating.
@@ -51,7 +51,7 @@ pub struct WebhookConfig {
 
 impl WebhookConfig {
     fn target(&self) -> Result<Target, Vec<Problem>> {
-        let missing = || vec![("url".to_owned(), "is missing: where are the events to be POSTed?".to_owned())];
+        let missing = || vec![("url".to_owned(), "is missing: where are the events to go?".to_owned())];
         Target::parse("url", self.url.as_ref().ok_or_else(missing)?, &self.allow_networks)
     }
 
@@ -119,7 +119,7 @@ struct Webhook {
     renderer: Arc<Renderer>,
 }
 
-/// What is POSTed.
+/// What is sent.
 struct Body {
     id: String,
     content_type: &'static str,
@@ -204,8 +204,6 @@ impl Webhook {
 
     fn unanswered(&self, error: &HttpError) -> Report {
         let outcome = match error {
-            // No answer of the DNS will change a literal address, and no retry a request that can't be built.
-            HttpError::Refused(_) if self.target.is_literal() => Outcome::Permanent,
             HttpError::Request(_) => Outcome::Permanent,
             _ => Outcome::Transient { after: None, refusal: false },
         };

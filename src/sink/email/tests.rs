@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::stub::{Reply, Stub, say};
+use super::stub::{Cipher, Reply, Stub, certificate, say};
 use super::*;
 use crate::sink::testkit::{common, config, hasty, message, sink};
 
@@ -55,7 +55,11 @@ async fn a_refused_recipient_keeps_it_from_nobody_and_is_named() {
     assert_eq!(report.outcome, Outcome::Permanent);
     assert_eq!(accepted(&report), ["ann@example.com", "cyd@example.com"]);
     assert_eq!(report.recipients["bob@example.com"], RecipientState::Refused("550 5.1.1 no such user".into()));
-    assert!(report.detail.contains("bob@example.com (550 5.1.1 no such user)"), "{}", report.detail);
+    assert!(
+        report.detail.contains("refused for good: bob@example.com\nbob@example.com: 550 5.1.1 no such user"),
+        "{}",
+        report.detail
+    );
     assert!(!report.detail.contains("ann@"));
     assert_eq!((server.lines("CONNECT").len(), server.lines("RSET").len()), (1, 1));
 }
@@ -74,7 +78,7 @@ async fn who_has_it_is_not_asked_again_and_who_refused_it_neither() {
     again.delivery.recipients.insert("bob@example.com".into(), RecipientState::Refused("550 no".into()));
     let report = sink.send(&again).await;
     assert_eq!((report.outcome.clone(), accepted(&report)), (Outcome::Permanent, vec!["cyd@example.com"]));
-    assert!(report.detail.contains("bob@example.com (550 no)"));
+    assert!(report.detail.contains("bob@example.com: 550 no"));
     assert_eq!(server.taken().iter().filter(|t| t.to == "ann@example.com").count(), 0);
 }
 
@@ -134,7 +138,7 @@ async fn a_server_that_hangs_on_one_starves_nobody() {
     .await;
     let sink = email(&server, &ALL, &Common { timeout: Duration::from_secs(2), ..common() });
     let mut message = message();
-    let deadline = Duration::from_secs(60);
+    let deadline = Duration::from_mins(1);
     for _ in 0..2 {
         let report = tokio::time::timeout(deadline, sink.send(&message)).await.unwrap();
         assert_eq!(report.outcome, RETRIED);
@@ -153,7 +157,7 @@ async fn every_place_to_hang_at_ends_at_the_deadline() {
     for at in ["CONNECT", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "."] {
         let server = Stub::start(move |line| if line.starts_with(at) { Reply::Hang } else { Reply::Usual }).await;
         let sink = email(&server, &ALL, &hasty());
-        let report = tokio::time::timeout(Duration::from_secs(60), sink.send(&message())).await.unwrap();
+        let report = tokio::time::timeout(Duration::from_mins(1), sink.send(&message())).await.unwrap();
         assert_eq!(report.outcome, RETRIED, "{at}");
         assert!(accepted(&report).is_empty());
     }
@@ -184,6 +188,36 @@ async fn without_starttls_nothing_is_handed_over() {
     assert_eq!(fault.blame, Blame::Trouble);
     assert!(fault.text.contains("STARTTLS"), "{}", fault.text);
     assert!(server.lines("AUTH").is_empty() && server.lines("MAIL").is_empty());
+}
+
+#[tokio::test]
+async fn encrypted_from_the_start_or_after_starttls_with_a_trusted_certificate_only() {
+    let (pem, acceptor) = certificate();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), pem).unwrap();
+    let (hidden, upgraded) = (Cipher::FromTheStart(acceptor.clone()), Cipher::OnStartTls(acceptor));
+
+    let server = Stub::encrypting(hidden, |_| Reply::Usual).await;
+    let mut settings = settings(&server, &ALL);
+    settings["smtp_url"] = format!("smtps://{LOGIN}@{}", server.address).into();
+    let report = sink::<EmailConfig>(settings.clone(), &common()).send(&message()).await;
+    assert_eq!(report.outcome, RETRIED);
+    assert!(server.lines("").is_empty(), "{:?}", server.lines(""));
+    settings["ca_file"] = file.path().to_str().unwrap().into();
+    let report = sink::<EmailConfig>(settings.clone(), &common()).send(&message()).await;
+    assert_eq!((report.outcome, server.taken().len()), (Outcome::Accepted, 3), "{}", report.detail);
+
+    let server = Stub::encrypting(upgraded, |_| Reply::Usual).await;
+    let config: EmailConfig = config(settings);
+    let url = Secret::new(format!("smtp://{LOGIN}@{}", server.address));
+    // As it would be for any host but this machine.
+    let settings = Server { security: Security::StartTls, ..Server::parse(&url, false).unwrap() };
+    let strangers = TlsParameters::new("127.0.0.1".into()).unwrap();
+    assert_eq!(Session::open(&settings, Some(&strangers)).await.err().unwrap().blame, Blame::Trouble);
+    assert!(server.lines("AUTH").is_empty());
+    let session = Session::open(&settings, config.tls(&settings).unwrap().as_ref()).await.unwrap();
+    session.quit().await;
+    assert_eq!((server.lines("STARTTLS").len(), server.lines("EHLO").len(), server.lines("AUTH").len()), (2, 3, 1));
 }
 
 #[tokio::test]

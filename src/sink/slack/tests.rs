@@ -232,7 +232,7 @@ async fn silence_ends_at_the_deadline() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     for sink in [bot(&base, &hasty()), incoming(&base, &hasty())] {
-        let report = tokio::time::timeout(Duration::from_secs(60), sink.send(&message())).await.unwrap();
+        let report = tokio::time::timeout(Duration::from_mins(1), sink.send(&message())).await.unwrap();
         assert_eq!((report.outcome, report.status), (RETRIED, None));
         assert!(report.detail.contains("no complete answer"), "{}", report.detail);
     }
@@ -271,4 +271,27 @@ fn problems_name_their_key_and_no_secret() {
     );
     assert_eq!(keys(json!({ "bot_token": "s3cret", "channel": "#x" })), [""; 0]);
     assert_eq!(keys(json!({ "webhook_url": "https://hooks.example.com/s3cret" })), [""; 0]);
+}
+
+#[tokio::test]
+async fn whatever_is_answered_no_secret_is_reported() {
+    let echo = |seen: &crate::sink::testkit::Seen| format!("you sent {:?} to {}", seen.headers, seen.path);
+    for code in [200, 302, 400, 403, 404, 410, 418, 429, 500, 503] {
+        let slack = Receiver::start(move |_, seen| {
+            let body = match code {
+                200 => json!({ "ok": false, "error": "odd", "echo": echo(seen) }).to_string(),
+                _ => echo(seen),
+            };
+            (StatusCode::from_u16(code).unwrap(), body).into_response()
+        })
+        .await;
+        for sink in [bot(&slack.base, &common()), incoming(&slack.base, &common())] {
+            let report = sink.send(&message()).await;
+            assert_eq!(report.status, Some(code));
+            assert!(code == 429 || report.detail.contains("you sent"), "{}", report.detail);
+            for secret in [TOKEN, "t0ken", "XyZs3cret", "B00000000"] {
+                assert!(!report.detail.contains(secret), "{code}: {}", report.detail);
+            }
+        }
+    }
 }

@@ -95,11 +95,11 @@ impl Answer {
             }
             // Slack took it before it answered; a retry would double it.
             Err(SlackClientError::ProtocolError(_)) => {
-                Self::Posted { channel: None, ts: None, note: "taken, with an answer that can't be read" }
+                Self::Posted { channel: None, ts: None, note: "the answer can't be read" }
             }
-            Err(SlackClientError::SystemError(e)) => match e.cause.map(|cause| cause.downcast::<Fault>()) {
-                Some(Ok(fault)) => Self::from(*fault),
-                _ => Self::Silence(HttpError::Request("the Slack client failed".to_owned())),
+            Err(SlackClientError::SystemError(e)) => match e.cause.and_then(|cause| cause.downcast::<Fault>().ok()) {
+                Some(fault) => Self::from(*fault),
+                None => Self::Silence(HttpError::Request("the Slack client failed".to_owned())),
             },
             Err(_) => Self::Silence(HttpError::Request("api_url makes no usable address".to_owned())),
         }
@@ -134,27 +134,24 @@ impl Answer {
         self.detail().lines().next().unwrap_or_default().to_owned()
     }
 
-    /// What it means. `literal`: the target is an address, not a name.
-    pub fn outcome(&self, via: Via, literal: bool) -> Outcome {
+    /// What it means.
+    pub fn outcome(&self, via: Via) -> Outcome {
         let transient = |after| Outcome::Transient { after, refusal: false };
         match self {
             Self::Posted { .. } => Outcome::Accepted,
             Self::RateLimited { after } => Outcome::Throttled { after: *after },
             Self::Refused { code, .. } if RETRY.contains(&code.as_str()) => transient(None),
             Self::Refused { code, .. } if CLOSED.contains(&code.as_str()) => Outcome::Stop,
-            Self::Refused { .. } => Outcome::Permanent,
+            Self::Refused { .. } | Self::Silence(HttpError::Request(_)) => Outcome::Permanent,
             Self::Status { status, after, .. } => match (status.as_u16(), via) {
                 // A revoked or removed incoming webhook answers so for good.
-                (403 | 404 | 410, Via::IncomingWebhook) => Outcome::Stop,
+                (403 | 404, Via::IncomingWebhook) | (410, _) => Outcome::Stop,
                 (400 | 403 | 404, _) => Outcome::Permanent,
-                (410, Via::BotToken) => Outcome::Stop,
                 (503, _) => transient(*after),
                 (408 | 425, _) => transient(None),
                 (400..=499, _) => Outcome::Transient { after: None, refusal: true },
                 _ => transient(None),
             },
-            Self::Silence(HttpError::Refused(_)) if literal => Outcome::Permanent,
-            Self::Silence(HttpError::Request(_)) => Outcome::Permanent,
             Self::Silence(_) => transient(None),
         }
     }

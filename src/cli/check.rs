@@ -1,0 +1,202 @@
+//! `ampbridge check`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{Failure, Outcome, output};
+use crate::app::Parts;
+use crate::config::Problem;
+use crate::domain::event::{glob_matches, highest_severity};
+use crate::domain::routing::{Route, is_internal};
+use crate::domain::rules::Rule;
+use crate::domain::setting::Span;
+
+/// Longest wait for one answer with `--connect`.
+const CONNECT: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Also sign in at each source and reach each sink, without sending.
+    #[arg(long)]
+    connect: bool,
+}
+
+pub(super) async fn run(parts: Parts, args: &CheckArgs) -> Outcome {
+    let problems: Vec<Problem> = parts
+        .renderer
+        .check()
+        .into_iter()
+        .map(|error| Problem { path: "templates".to_owned(), origin: None, message: error.to_string() })
+        .collect();
+    if !problems.is_empty() {
+        return Err(Failure::Config(problems));
+    }
+    print_plan(&parts);
+    for warning in warnings(&parts) {
+        output::warning(&warning);
+    }
+    if args.connect {
+        return connect(&parts).await;
+    }
+    output::line("the configuration is right");
+    Ok(())
+}
+
+fn print_plan(parts: &Parts) {
+    let settings = &parts.settings;
+    output::heading(&format!("bridge {} ({}), {}", settings.bridge.name, settings.bridge.zone_name, settings.file.display()));
+    output::line(&format!("store {} ({:?} sync)", settings.store.path.display(), settings.store.sync).to_lowercase());
+    output::line(&format!("admin http://{}", settings.admin.listen));
+    output::heading("sources");
+    for source in &parts.sources {
+        output::line(&format!("  {} ({})", source.name(), source.kind()));
+        let mut total = Some(0_u64);
+        for collection in source.collections() {
+            let calls = collection.calls_per_day;
+            total = total.zip(calls).map(|(a, b)| a + b);
+            let every = collection.schedule.head.unwrap_or(collection.schedule.full);
+            let every = Span(every.try_into().unwrap_or_default());
+            let count = calls.map_or_else(|| "calls depend on its size".to_owned(), |n| format!("{n} calls a day"));
+            let note = if collection.calls_note.is_empty() { String::new() } else { format!(" ({})", collection.calls_note) };
+            output::line(&format!("    {}: every {every}, {count}{note}", collection.spec.name));
+        }
+        if let Some(total) = total {
+            output::line(&format!("    together {total} calls a day"));
+        }
+    }
+    output::heading("rules");
+    for rule in &settings.rules {
+        let over = if rule.sources.is_empty() { "each source apart".to_owned() } else { rule.sources.join(" + ") };
+        output::line(&format!("  {}: {} ({over})", rule.name, describe(&rule.rule)));
+    }
+    output::heading("routes");
+    for (index, route) in settings.routes.iter().enumerate() {
+        output::line(&format!("  {}. {}", index + 1, describe_route(route)));
+    }
+    output::heading("sinks");
+    for (name, entry) in &settings.sinks {
+        let retry = &entry.common.retry;
+        output::line(&format!(
+            "  {name} ({}): {}; {} an attempt, retries from {} to {} for {}",
+            entry.kind,
+            entry.config.summary(),
+            Span(entry.common.timeout.try_into().unwrap_or_default()),
+            Span(retry.min),
+            Span(retry.max),
+            Span(retry.horizon),
+        ));
+    }
+}
+
+fn describe(rule: &Rule) -> String {
+    match rule {
+        Rule::Budget(b) => {
+            let thresholds: Vec<String> = b.thresholds.iter().map(|t| format!("{t} %")).collect();
+            format!("{} a {} per {}, told at {}", b.limit, b.period, format!("{:?}", b.per).to_lowercase(), thresholds.join(", "))
+        }
+        Rule::Spike(s) => format!("spend far above the usual, per {}", format!("{:?}", s.per).to_lowercase()),
+        Rule::ThreadCost(t) => {
+            let limits: Vec<String> = t.limits.iter().map(ToString::to_string).collect();
+            format!("a thread that costs {}", limits.join(", "))
+        }
+    }
+}
+
+fn describe_route(route: &Route) -> String {
+    let list = |items: &[String], all: &str| if items.is_empty() { all.to_owned() } else { items.join(", ") };
+    format!(
+        "{} of {}, {} and above, to {}",
+        list(&route.events, "every event"),
+        list(&route.sources, "every source"),
+        route.min_severity,
+        route.sinks.join(", "),
+    )
+}
+
+/// What is allowed and probably not meant.
+fn warnings(parts: &Parts) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let settings = &parts.settings;
+    if settings.sources.is_empty() {
+        warnings.push("there is no source, so nothing will ever be observed".to_owned());
+    }
+    if settings.sinks.is_empty() {
+        warnings.push("there is no sink, so nothing will ever be delivered".to_owned());
+    }
+    for (kind, sources) in possible_events(parts) {
+        let lost: Vec<&str> = sources.iter().filter(|s| !is_routed(&settings.routes, &kind, s)).map(String::as_str).collect();
+        if !lost.is_empty() && !is_internal(&kind) {
+            warnings.push(format!("no route can match {kind} of {}; it is kept and sent nowhere", lost.join(", ")));
+        }
+    }
+    let used: BTreeSet<&String> = settings.routes.iter().flat_map(|r| &r.sinks).collect();
+    for name in settings.sinks.keys().filter(|name| !used.contains(name)) {
+        warnings.push(format!("no route names sink {name}; it only hears of ampbridge's own health"));
+    }
+    for route in &settings.routes {
+        for glob in &route.events {
+            let known = possible_events(parts).keys().any(|kind| glob_matches(glob, kind)) || INTERNAL.iter().any(|k| glob_matches(glob, k));
+            if !known {
+                warnings.push(format!("the glob {glob:?} of a route matches no event that this configuration can make"));
+            }
+        }
+    }
+    warnings
+}
+
+const INTERNAL: [&str; 9] = [
+    "source.failing",
+    "source.recovered",
+    "source.degraded",
+    "source.change_held",
+    "sink.failing",
+    "sink.recovered",
+    "delivery.dead",
+    "bridge.test",
+    "source.stale",
+];
+
+/// Event types with the sources they can come from.
+fn possible_events(parts: &Parts) -> BTreeMap<String, BTreeSet<String>> {
+    let mut possible: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in &parts.sources {
+        let mut kinds: BTreeSet<String> = source.collections().iter().flat_map(|c| c.spec.event_types()).collect();
+        for rule in parts.settings.rules.iter().filter(|r| r.group_of(source.name()).is_some()) {
+            kinds.extend(rule.rule.event_types().iter().map(|k| (*k).to_owned()));
+        }
+        for kind in kinds {
+            possible.entry(kind).or_default().insert(source.name().to_owned());
+        }
+    }
+    possible
+}
+
+fn is_routed(routes: &[Route], kind: &str, source: &str) -> bool {
+    routes.iter().any(|route| {
+        (route.events.is_empty() || route.events.iter().any(|glob| glob_matches(glob, kind)))
+            && (route.sources.is_empty() || route.sources.iter().any(|s| s == source))
+            && highest_severity(kind) >= route.min_severity
+    })
+}
+
+async fn connect(parts: &Parts) -> Outcome {
+    output::heading("connections");
+    let mut failures = Vec::new();
+    for source in &parts.sources {
+        match tokio::time::timeout(CONNECT, source.connect()).await {
+            Ok(Ok(line)) => output::line(&format!("  source {}: {line}", source.name())),
+            Ok(Err(failure)) => failures.push(format!("source {}: {}", source.name(), failure.message)),
+            Err(_) => failures.push(format!("source {}: no answer within {CONNECT:?}", source.name())),
+        }
+    }
+    for sink in &parts.sinks {
+        match tokio::time::timeout(CONNECT, sink.connect()).await {
+            Ok(Ok(line)) => output::line(&format!("  sink {}: {line}", sink.name())),
+            Ok(Err(why)) => failures.push(format!("sink {}: {why}", sink.name())),
+            Err(_) => failures.push(format!("sink {}: no answer within {CONNECT:?}", sink.name())),
+        }
+    }
+    if failures.is_empty() { Ok(()) } else { Err(Failure::Failed(failures)) }
+}

@@ -1,0 +1,127 @@
+//! `ampbridge render`.
+
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{Failure, Outcome, output, parts};
+use crate::config::Settings;
+use crate::domain::delivery::DeliveryKind;
+use crate::domain::event::StoredEvent;
+use crate::render::{Context, Fallback, Renderer, samples};
+use crate::store::sled;
+
+#[derive(Debug, Args)]
+pub(super) struct RenderArgs {
+    /// The event type; its sample is shown.
+    #[arg(long, value_name = "TYPE", required_unless_present = "id")]
+    event: Option<String>,
+    /// A stored event instead of a sample.
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// The sink; without it, one of each kind.
+    #[arg(long, value_name = "NAME")]
+    sink: Option<String>,
+}
+
+pub(super) async fn run(args: &RenderArgs, settings: impl Fn() -> Result<Settings, Failure>) -> Outcome {
+    // A sample for every kind of sink needs no configuration; with one, the user's templates apply.
+    let configured = match settings() {
+        Ok(settings) => Some(parts(settings)?),
+        Err(failure @ Failure::Config(_)) => return Err(failure),
+        Err(failure) if args.id.is_some() || args.sink.is_some() => return Err(failure),
+        Err(_) => None,
+    };
+    let renderer = match &configured {
+        Some(parts) => Arc::clone(&parts.renderer),
+        None => Arc::new(Renderer::load(None).map_err(|errors| Failure::Failed(errors.iter().map(ToString::to_string).collect()))?),
+    };
+    let kinds: Vec<&'static str> = match (&args.sink, &configured) {
+        (Some(name), Some(parts)) => match parts.settings.sinks.get(name) {
+            Some(entry) => vec![entry.kind],
+            None => {
+                let hint = crate::config::hint(name, parts.settings.sinks.keys().map(String::as_str));
+                return Err(Failure::Usage(format!("there is no sink {name:?}{hint}")));
+            }
+        },
+        _ => vec!["slack", "email", "webhook", "console"],
+    };
+    let event = match &args.id {
+        Some(id) => stored(configured, id).await?,
+        None => sample(args.event.as_deref().unwrap_or_default())?,
+    };
+    let events = [Arc::new(event)];
+    for kind in kinds {
+        show(&renderer, kind, &Context { kind: DeliveryKind::Single, events: &events });
+    }
+    Ok(())
+}
+
+fn sample(kind: &str) -> Result<StoredEvent, Failure> {
+    let Some(event) = samples::sample(kind) else {
+        let hint = crate::config::hint(kind, samples::types());
+        return Err(Failure::Usage(format!("there is no sample of {kind:?}{hint}; known are {}", samples::types().join(", "))));
+    };
+    Ok(StoredEvent { seen: event.time, event, why: Value::Null, origin: "acme".to_owned(), routing: Vec::new() })
+}
+
+async fn stored(configured: Option<crate::app::Parts>, id: &str) -> Result<StoredEvent, Failure> {
+    let Some(parts) = configured else { return Err(Failure::Usage("a stored event needs a config file".to_owned())) };
+    let folder = parts.settings.store.path.clone();
+    if sled::holder(&folder).is_some() {
+        let answer = super::data::operate(parts, crate::admin::Op::EventShow { id: id.to_owned() }).await?;
+        let crate::admin::Answer::Data(value) = answer else { return Err(Failure::Failed(vec!["no event came back".to_owned()])) };
+        let event: crate::domain::event::Event =
+            serde_json::from_value(value).map_err(|e| Failure::Failed(vec![format!("the running service answered something else: {e}")]))?;
+        return Ok(StoredEvent { seen: event.time, event, why: Value::Null, origin: String::new(), routing: Vec::new() });
+    }
+    let app = parts.open("render")?;
+    let found = app.core.store.event(id).await;
+    app.core.store.close().await?;
+    found?.ok_or_else(|| Failure::Failed(vec![format!("no event has the id {id}; `ampbridge events list` shows them")]))
+}
+
+fn show(renderer: &Renderer, kind: &str, context: &Context<'_>) {
+    let event = &context.events[0].event;
+    match kind {
+        "slack" => {
+            output::heading("slack: text");
+            let rendered = renderer.slack(context);
+            output::line(&rendered.value.text);
+            output::heading("slack: blocks");
+            output::json(&rendered.value.blocks.unwrap_or(Value::Null));
+            warn(&rendered.fallbacks);
+        }
+        "email" => {
+            let rendered = renderer.email(context);
+            output::heading("email: subject");
+            output::line(&rendered.value.subject);
+            output::heading("email: text");
+            output::line(&rendered.value.text);
+            output::heading("email: html");
+            output::line(&rendered.value.html);
+            warn(&rendered.fallbacks);
+        }
+        "webhook" => {
+            output::heading("webhook: body");
+            match renderer.webhook(context) {
+                Some(rendered) => {
+                    output::json(&rendered.value);
+                    warn(&rendered.fallbacks);
+                }
+                None => output::json(&serde_json::to_value(event).unwrap_or_else(|_| json!({}))),
+            }
+        }
+        _ => {
+            output::heading(kind);
+            output::line(&renderer.line(event));
+        }
+    }
+}
+
+fn warn(fallbacks: &[Fallback]) {
+    for fallback in fallbacks {
+        output::warning(&format!("template {} failed and another was used: {}", fallback.template, fallback.error));
+    }
+}
