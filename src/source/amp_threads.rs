@@ -10,6 +10,7 @@ mod book;
 mod directory;
 mod document;
 mod file;
+mod gone;
 mod lenient;
 mod record;
 mod spend;
@@ -21,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -28,8 +30,11 @@ use super::{Collection, Common, Context, LookEnd, LookRequest, Pages, Schedule, 
 use crate::domain::collection::{CollectionSpec, Deletes, EventNames, Role, UpdateRule};
 use crate::domain::money::Micros;
 use crate::domain::record::{CostRow, Evidence, Failure, Page, Rows, key_hash};
+use crate::domain::rules::spike;
+use crate::domain::time::{minus_days, utc_day};
 use directory::{Directory, Limits, View};
 use document::Thread;
+use gone::Gone;
 
 const KIND: &str = "amp_threads";
 const THREADS: &str = "threads";
@@ -39,6 +44,8 @@ const COSTS: &str = "thread_costs";
 const PAGE: usize = 500;
 /// Costs a page holds at most: a rule tells all it finds in its very first page as one event.
 const COST_PAGE: usize = 5_000;
+/// Days whose spend is shown again and again: as far as any rule looks back.
+const LOOK_BACK_DAYS: i64 = spike::DAYS_NEEDED;
 /// Names the shape of keys and watched fields; another one means a new quiet baseline.
 const SHAPE: &str = "threads-1";
 
@@ -76,6 +83,8 @@ pub struct AmpThreads {
     directory: Directory,
     timeout: Duration,
     collections: Vec<Collection>,
+    /// Threads whose money was last counted, so that those which vanish can go on counting.
+    counted: Mutex<Vec<Arc<Thread>>>,
     /// Costs as last shown, by the hash of the thread's id: what is the same needs no telling.
     shown: Mutex<BTreeMap<u64, Micros>>,
 }
@@ -88,15 +97,42 @@ impl AmpThreads {
         }
         let collections =
             roles.into_iter().map(|(id, role)| collection(name, id, role, directory.path(), common.every)).collect();
-        Self { name: name.to_owned(), directory, timeout: common.timeout, collections, shown: Mutex::default() }
+        Self {
+            name: name.to_owned(),
+            directory,
+            timeout: common.timeout,
+            collections,
+            counted: Mutex::default(),
+            shown: Mutex::default(),
+        }
     }
 
-    async fn show(&self, request: &LookRequest, view: &View, pages: &Pages) -> Result<u32, Stopped> {
-        match request.collection.as_str() {
-            USAGE => show_spend(view, pages).await,
-            COSTS => self.show_costs(request, view, pages).await,
-            _ => show_threads(view, pages).await,
-        }
+    async fn show(&self, request: &LookRequest, view: &View, pages: &Pages) -> Result<LookEnd, Stopped> {
+        let mut cursor = None;
+        let pages = match request.collection.as_str() {
+            USAGE => {
+                let gone = self.count_gone(request, view);
+                cursor = gone.to_cursor();
+                show_spend(request, view, &gone, pages).await?
+            }
+            COSTS => self.show_costs(request, view, pages).await?,
+            _ => show_threads(view, pages).await?,
+        };
+        Ok(LookEnd { evidence: Evidence::Complete, cursor, pages })
+    }
+
+    /// Finds out which threads went away since their money was last counted.
+    fn count_gone(&self, request: &LookRequest, view: &View) -> Gone {
+        let mut gone = Gone::from_cursor(&request.state.cursor);
+        let there: BTreeSet<&str> = view.threads.iter().map(|thread| thread.id.as_ref()).collect();
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let vanished: Vec<Arc<Thread>> =
+            counted.iter().filter(|thread| !there.contains(thread.id.as_ref())).cloned().collect();
+        // Until the cursor with it has been committed, a vanished thread is remembered here.
+        let unsaved = vanished.iter().filter(|thread| !gone.holds(&thread.id)).cloned();
+        *counted = view.threads.iter().cloned().chain(unsaved).collect();
+        gone.update(&vanished, &there, earliest(request));
+        gone
     }
 
     /// Costs that changed since they were last shown, and those that are asked for.
@@ -157,15 +193,14 @@ impl Source for AmpThreads {
             read_files = view.read,
             "looked at the directory"
         );
-        match self.show(request, &view, pages).await {
-            Ok(pages) => LookEnd { evidence: Evidence::Complete, cursor: None, pages },
-            Err(Stopped) => LookEnd::failed(Failure::broken("the look was stopped before its end")),
-        }
+        self.show(request, &view, pages)
+            .await
+            .unwrap_or_else(|Stopped| LookEnd::failed(Failure::broken("the look was stopped before its end")))
     }
 
     async fn connect(&self) -> Result<String, Failure> {
         let files = self.directory.count(self.timeout).await?;
-        Ok(format!("{files} JSON files in {:?}", self.directory.path()))
+        Ok(format!("{files} JSON files in {}", self.directory.path().display()))
     }
 }
 
@@ -222,8 +257,11 @@ async fn show_threads(view: &View, pages: &Pages) -> Result<u32, Stopped> {
     }
 }
 
-async fn show_spend(view: &View, pages: &Pages) -> Result<u32, Stopped> {
-    let (rows, mut quarantined) = spend::rows(&view.threads);
+async fn show_spend(request: &LookRequest, view: &View, gone: &Gone, pages: &Pages) -> Result<u32, Stopped> {
+    // The baseline shows all history. Later on no rule looks back further, and rows that are not shown keep their
+    // amounts: a thread that was deleted long ago lowers nothing.
+    let from = request.state.baseline.map(|_| earliest(request));
+    let (rows, mut quarantined) = spend::rows(&view.threads, gone, from);
     quarantined.extend(view.unusable.iter().cloned());
     let mut rows = rows.into_iter().peekable();
     let mut sent = 0;
@@ -233,6 +271,10 @@ async fn show_spend(view: &View, pages: &Pages) -> Result<u32, Stopped> {
         sent += 1;
     }
     Ok(sent)
+}
+
+fn earliest(request: &LookRequest) -> Date {
+    minus_days(utc_day(request.now), LOOK_BACK_DAYS)
 }
 
 #[cfg(test)]

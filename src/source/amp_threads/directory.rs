@@ -117,7 +117,7 @@ impl Directory {
     }
 
     fn shown(&self) -> String {
-        format!("the directory {:?}", self.path)
+        format!("the directory {}", self.path.display())
     }
 
     fn stuck(&self, why: &str) -> Failure {

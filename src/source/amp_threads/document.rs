@@ -249,10 +249,12 @@ struct Messages {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Message {
-    message_id: Scalar,
+    #[serde(rename = "messageId")]
+    id: Scalar,
     #[serde(rename = "protocolMessageID")]
-    protocol_message_id: Scalar,
-    protocol_message_version: Scalar,
+    protocol_id: Scalar,
+    #[serde(rename = "protocolMessageVersion")]
+    version: Scalar,
     parent_tool_use_id: Scalar,
     state: Object<MessageState>,
     meta: Object<MessageMeta>,
@@ -280,13 +282,13 @@ impl Gather for Messages {
         let Some(message) = message.0 else { return Ok(()) };
         self.state = message.state.0.unwrap_or_default().r#type.text().or(std::mem::take(&mut self.state));
         let sent = message.meta.0.unwrap_or_default().sent_at.instant();
-        let id = message.message_id.label();
+        let id = message.id.label();
         if let Some(usage) = message.usage.0 {
             let own = usage.timestamp.instant();
             self.latest = self.latest.max(own).max(sent);
             self.calls.push(MessageCall {
-                protocol_id: message.protocol_message_id.word(),
-                version: message.protocol_message_version.count(),
+                protocol_id: message.protocol_id.word(),
+                version: message.version.count(),
                 id: id.clone(),
                 parent_tool_use: message.parent_tool_use_id.word(),
                 time: own.or(sent),

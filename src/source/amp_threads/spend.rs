@@ -7,34 +7,37 @@ use jiff::civil::Date;
 use serde_json::Value;
 
 use super::document::Thread;
+use super::gone::Gone;
 use super::record;
-use super::usage::Pico;
+use super::usage::Picos;
 use crate::domain::record::CostRow;
 use crate::domain::spend::{Basis, SpendRow};
 
-/// Money rows of all threads, and a line for each model without a price.
-pub fn rows(threads: &[Arc<Thread>]) -> (Vec<SpendRow>, Vec<String>) {
-    let mut sums: BTreeMap<(Date, &str, &str), (Pico, u64)> = BTreeMap::new();
+/// Money rows of all threads, there or gone, from a day on; and a line for each model without a price.
+pub fn rows(threads: &[Arc<Thread>], gone: &Gone, from: Option<Date>) -> (Vec<SpendRow>, Vec<String>) {
+    let mut sums = Sums::default();
     let mut unpriced: BTreeMap<&str, u64> = BTreeMap::new();
     for thread in threads {
         let user = thread.creator.as_deref().unwrap_or_default();
-        for line in &thread.bill.lines {
+        for line in thread.bill.lines.iter().filter(|line| from.is_none_or(|from| line.day >= from)) {
             if line.unpriced > 0 {
                 let tokens = unpriced.entry(&line.model).or_default();
                 *tokens = tokens.saturating_add(line.unpriced);
             }
-            let Some(cost) = line.known_cost() else { continue };
-            let (sum, tokens) = sums.entry((line.day, user, &line.model)).or_default();
-            *sum = sum.plus(cost);
-            *tokens = tokens.saturating_add(line.priced);
+            if let Some(cost) = line.known_cost() {
+                add(&mut sums, (line.day, user, &line.model), cost, line.priced);
+            }
         }
+    }
+    for line in gone.lines().filter(|line| from.is_none_or(|from| line.day >= from)) {
+        add(&mut sums, (line.day, &line.user, &line.model), line.cost(), line.tokens);
     }
     let named = |name: &str| (!name.is_empty()).then(|| name.to_owned());
     let rows = sums.into_iter().map(|((day, user, model), (sum, tokens))| SpendRow {
         day,
         user: named(user),
         model: named(model),
-        amount: sum.to_micros(),
+        amount: sum.micros(),
         tokens,
         basis: Basis::Estimate,
         whole_user: false,
@@ -59,7 +62,7 @@ pub fn cost_row(thread: &Thread) -> Option<CostRow> {
     ];
     Some(CostRow {
         key: thread.id.to_string(),
-        cost: cost.to_micros(),
+        cost: cost.micros(),
         estimated: true,
         facts: facts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
     })
@@ -68,4 +71,13 @@ pub fn cost_row(thread: &Thread) -> Option<CostRow> {
 /// Dearest first, then by id.
 pub fn by_cost(rows: &mut [CostRow]) {
     rows.sort_by(|a, b| b.cost.cmp(&a.cost).then_with(|| a.key.cmp(&b.key)));
+}
+
+/// Cost and tokens by day, user and model.
+type Sums<'a> = BTreeMap<(Date, &'a str, &'a str), (Picos, u64)>;
+
+fn add<'a>(sums: &mut Sums<'a>, key: (Date, &'a str, &'a str), cost: Picos, priced: u64) {
+    let (sum, tokens) = sums.entry(key).or_default();
+    *sum = sum.plus(cost);
+    *tokens = tokens.saturating_add(priced);
 }

@@ -4,12 +4,14 @@
 //! exports (the same, without sub-agents). Invariants: a model call is counted once, wherever it is written; each
 //! call is priced by itself, at its own time; what can't be priced is unknown, never zero.
 
+mod wire;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::civil::Date;
-use serde::Deserialize;
 
-use super::lenient::{Object, Scalar};
+pub use wire::{RawEvent, RawUsage};
+
 use crate::domain::money::Micros;
 use crate::domain::time::{Timestamp, utc_day};
 
@@ -27,13 +29,13 @@ pub struct Tokens {
     /// Prompt tokens that were neither read from nor written to a cache.
     pub input: u64,
     pub cache_read: u64,
-    pub cache_creation: u64,
+    pub cache_write: u64,
     pub output: u64,
 }
 
 impl Tokens {
     pub fn prompt(&self) -> u64 {
-        self.input.saturating_add(self.cache_read).saturating_add(self.cache_creation)
+        self.input.saturating_add(self.cache_read).saturating_add(self.cache_write)
     }
 
     pub fn total(&self) -> u64 {
@@ -41,26 +43,26 @@ impl Tokens {
     }
 }
 
-/// Millionths of a micro-dollar: one token costs some, and thousands of calls must add up exactly.
+/// Millionths of a micro-dollar (10^-12 US dollars): one token costs some, and thousands of calls must add up exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Pico(pub i64);
+pub struct Picos(pub i128);
 
-impl Pico {
+impl Picos {
     pub fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// The nearest amount, half a micro-dollar away from zero.
-    pub fn to_micros(self) -> Micros {
-        let (whole, rest) = (self.0.div_euclid(1_000_000), self.0.rem_euclid(1_000_000));
-        Micros(whole + i64::from(rest >= 500_000))
+    /// The nearest micro-dollar, half up; saturates.
+    pub fn micros(self) -> Micros {
+        let rounded = self.0.saturating_add(500_000).div_euclid(1_000_000);
+        Micros(i64::try_from(rounded).unwrap_or(if rounded < 0 { i64::MIN } else { i64::MAX }))
     }
 }
 
 /// What a model call cost when it was made.
 pub trait PriceBook: Send + Sync {
     /// `None` where the model is in no table.
-    fn price(&self, model: &str, tokens: Tokens, at: Timestamp) -> Option<Pico>;
+    fn call(&self, model: &str, tokens: &Tokens, at: Timestamp) -> Option<Picos>;
 }
 
 /// What one thread used of one model on one UTC day.
@@ -71,14 +73,14 @@ pub struct Line {
     pub model: Box<str>,
     /// Tokens that `cost` pays for.
     pub priced: u64,
-    pub cost: Pico,
+    pub cost: Picos,
     /// Tokens without a price.
     pub unpriced: u64,
 }
 
 impl Line {
     /// `None` where nothing could be priced.
-    pub fn known_cost(&self) -> Option<Pico> {
+    pub fn known_cost(&self) -> Option<Picos> {
         (self.priced > 0).then_some(self.cost)
     }
 }
@@ -94,8 +96,8 @@ pub struct Bill {
 
 impl Bill {
     /// The sum of what could be priced; `None` where nothing could.
-    pub fn known_cost(&self) -> Option<Pico> {
-        self.lines.iter().filter_map(Line::known_cost).reduce(Pico::plus)
+    pub fn known_cost(&self) -> Option<Picos> {
+        self.lines.iter().filter_map(Line::known_cost).reduce(Picos::plus)
     }
 }
 
@@ -183,25 +185,22 @@ pub fn bill(tally: Tally, book: &dyn PriceBook) -> Bill {
         let price = if model.is_empty() || total > CALL_TOKENS {
             None
         } else {
-            book.price(&model, billable(&model, call.usage.tokens), at)
+            book.call(&model, &billable(&model, call.usage.tokens), at)
         };
         let day = utc_day(at);
         let line = lines.entry((day, model.clone())).or_insert_with(|| Line {
             day,
             model,
             priced: 0,
-            cost: Pico::default(),
+            cost: Picos::default(),
             unpriced: 0,
         });
-        match price {
-            Some(cost) => {
-                line.cost = line.cost.plus(cost);
-                line.priced = line.priced.saturating_add(total);
-            }
-            None => {
-                floor = true;
-                line.unpriced = line.unpriced.saturating_add(total);
-            }
+        if let Some(cost) = price {
+            line.cost = line.cost.plus(cost);
+            line.priced = line.priced.saturating_add(total);
+        } else {
+            floor = true;
+            line.unpriced = line.unpriced.saturating_add(total);
         }
     }
     Bill { lines: lines.into_values().collect(), floor }
@@ -318,7 +317,7 @@ fn billable(model: &str, tokens: Tokens) -> Tokens {
     if lower.contains("claude") || lower.contains("anthropic") {
         return tokens;
     }
-    Tokens { input: tokens.input.saturating_add(tokens.cache_creation), cache_creation: 0, ..tokens }
+    Tokens { input: tokens.input.saturating_add(tokens.cache_write), cache_write: 0, ..tokens }
 }
 
 fn model_name(model: Option<&str>) -> Box<str> {
@@ -326,81 +325,5 @@ fn model_name(model: Option<&str>) -> Box<str> {
     clean.get(..clean.floor_char_boundary(MODEL_BYTES)).unwrap_or_default().into()
 }
 
-/// `messages[].usage`. Neither `totalInputTokens` nor `maxInputTokens` is ever a part of a sum; `credits` is in a unit
-/// nobody has documented, and is not read.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct RawUsage {
-    pub timestamp: Scalar,
-    model: Scalar,
-    input_tokens: Scalar,
-    output_tokens: Scalar,
-    cache_creation_input_tokens: Scalar,
-    cache_read_input_tokens: Scalar,
-    total_input_tokens: Scalar,
-}
-
-impl From<RawUsage> for Usage {
-    fn from(raw: RawUsage) -> Self {
-        let count = |scalar: &Scalar| scalar.count().unwrap_or(0);
-        let mut tokens = Tokens {
-            input: count(&raw.input_tokens),
-            cache_read: count(&raw.cache_read_input_tokens),
-            cache_creation: count(&raw.cache_creation_input_tokens),
-            output: count(&raw.output_tokens),
-        };
-        // Old files tell only the total: what no part accounts for was uncached input.
-        tokens.input += count(&raw.total_input_tokens).saturating_sub(tokens.prompt());
-        Self { model: raw.model.word(), tokens, vague: false }
-    }
-}
-
-/// `usageLedger.events[]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct RawEvent {
-    id: Scalar,
-    timestamp: Scalar,
-    model: Scalar,
-    tokens: Object<RawTokens>,
-    to_message_id: Scalar,
-    #[serde(rename = "toolUseID")]
-    tool_use: Scalar,
-    #[serde(rename = "subagentThreadID")]
-    sub_agent: Scalar,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct RawTokens {
-    input: Scalar,
-    output: Scalar,
-    total: Scalar,
-    cache_read_input_tokens: Scalar,
-    cache_creation_input_tokens: Scalar,
-}
-
-impl From<RawEvent> for LedgerEvent {
-    fn from(raw: RawEvent) -> Self {
-        let tokens = raw.tokens.0.unwrap_or_default();
-        let count = |scalar: &Scalar| scalar.count().unwrap_or(0);
-        let vague = tokens.input.count().is_none() && tokens.total.count().is_some();
-        let mut known = Tokens {
-            input: count(&tokens.input),
-            cache_read: count(&tokens.cache_read_input_tokens),
-            cache_creation: count(&tokens.cache_creation_input_tokens),
-            output: count(&tokens.output),
-        };
-        if vague {
-            known.input = count(&tokens.total).saturating_sub(known.total());
-        }
-        Self {
-            id: raw.id.label(),
-            time: raw.timestamp.instant(),
-            usage: Usage { model: raw.model.word(), tokens: known, vague },
-            to_message: raw.to_message_id.label(),
-            tool_use: raw.tool_use.word(),
-            of_sub_agent: raw.sub_agent.word().is_some(),
-        }
-    }
-}
+#[cfg(test)]
+mod tests;
