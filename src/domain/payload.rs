@@ -119,6 +119,29 @@ pub struct CorrectionData {
     pub state: String,
 }
 
+/// Spend that goes on like this ends the period above its limit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ForecastData {
+    pub rule: String,
+    pub scope: String,
+    pub who: Option<Who>,
+    pub sources: Vec<String>,
+    pub period: String,
+    pub period_start: String,
+    /// So far.
+    pub spend_usd: Micros,
+    pub limit_usd: Micros,
+    /// Expected by the end of the period.
+    pub forecast_usd: Micros,
+    /// The band the end of the period falls into in 80 of 100 cases.
+    pub low_usd: Micros,
+    pub high_usd: Micros,
+    /// The day the limit is expected to be reached, YYYY-MM-DD.
+    pub reached_on: Option<String>,
+    pub incident: String,
+    pub state: String,
+}
+
 /// Spend of a day far above what was to be expected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SpikeData {

@@ -2,7 +2,17 @@
 //!
 //! Invariant: a template can never lose an event. What fails falls back to the default template, then to plain text.
 
+mod engine;
+mod filters;
+mod lenient;
+mod library;
+mod line;
+mod mrkdwn;
 pub mod samples;
+mod scene;
+mod show;
+mod slack;
+mod text;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +21,11 @@ use serde_json::Value;
 
 use crate::domain::delivery::DeliveryKind;
 use crate::domain::event::{Event, StoredEvent};
+use library::{Library, Part};
+use scene::Scene;
+
+/// Longest subject of an email, in characters.
+pub const SUBJECT: usize = 120;
 
 /// What templates see.
 #[derive(Debug, Clone)]
@@ -44,13 +59,14 @@ pub struct SlackParts {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmailParts {
+    /// One line of at most [`SUBJECT`] characters.
     pub subject: String,
     pub text: String,
     pub html: String,
 }
 
 /// A template that can't be used, found when loading or checking.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("template {template}: {message}")]
 pub struct TemplateError {
     pub template: String,
@@ -59,33 +75,79 @@ pub struct TemplateError {
 
 /// All template engines, one per output kind.
 #[derive(Debug, Clone)]
-pub struct Renderer {}
+pub struct Renderer {
+    library: Arc<Library>,
+}
 
 impl Renderer {
     /// Loads the built-in templates and, over them, those of a folder. All problems at once.
-    pub fn load(_templates_dir: Option<&Path>) -> Result<Self, Vec<TemplateError>> {
-        Ok(Self {})
+    pub fn load(templates_dir: Option<&Path>) -> Result<Self, Vec<TemplateError>> {
+        Library::load(templates_dir).map(|library| Self { library: Arc::new(library) })
+    }
+
+    /// Renders every template with every type's sample, a hostile one included, with no fallback; reports all failures.
+    pub fn check(&self) -> Vec<TemplateError> {
+        library::check(&self.library)
     }
 
     pub fn slack(&self, context: &Context<'_>) -> Rendered<SlackParts> {
-        Rendered {
-            value: SlackParts { blocks: None, text: context.events[0].event.kind.clone() },
-            fallbacks: Vec::new(),
-        }
+        let scene = Scene::new(context);
+        let mut fallbacks = Vec::new();
+        let text = self.part(Part::SLACK_TEXT, &scene, &mut fallbacks, scene::slack_text);
+        let blocks = self.part(Part::SLACK_BLOCKS, &scene, &mut fallbacks, scene::slack_blocks);
+        let text = text.unwrap_or_else(|| text::escape_slack(&scene.said.line()));
+        Rendered { value: SlackParts { blocks, text }, fallbacks }
     }
 
     pub fn email(&self, context: &Context<'_>) -> Rendered<EmailParts> {
-        let text = context.events[0].event.kind.clone();
-        Rendered { value: EmailParts { subject: text.clone(), html: text.clone(), text }, fallbacks: Vec::new() }
+        let scene = Scene::new(context);
+        let mut fallbacks = Vec::new();
+        let subject = self.part(Part::EMAIL_SUBJECT, &scene, &mut fallbacks, scene::subject);
+        let body = self.part(Part::EMAIL_TEXT, &scene, &mut fallbacks, scene::plain);
+        let html = self.part(Part::EMAIL_HTML, &scene, &mut fallbacks, scene::html);
+        let value = EmailParts {
+            subject: subject.unwrap_or_else(|| text::brief(&scene.said.head, SUBJECT)),
+            text: body.unwrap_or_else(|| scene.plain_text()),
+            html: html.unwrap_or_else(|| scene.plain_html()),
+        };
+        Rendered { value, fallbacks }
     }
 
-    /// The body a user's template makes of the event; `None` where there is no such template.
-    pub fn webhook(&self, _context: &Context<'_>) -> Option<Rendered<Value>> {
-        None
+    /// The body a user's template makes of the event; `None` where there is no such template. Where it fails, the body
+    /// is the event itself (a list of several), and the failure is told.
+    pub fn webhook(&self, context: &Context<'_>) -> Option<Rendered<Value>> {
+        let scene = Scene::new(context);
+        if self.library.chain(Part::WEBHOOK_BODY, &scene).is_empty() {
+            return None;
+        }
+        let mut fallbacks = Vec::new();
+        let body = self.part(Part::WEBHOOK_BODY, &scene, &mut fallbacks, scene::json);
+        Some(Rendered { value: body.unwrap_or_else(|| scene.body()), fallbacks })
     }
 
     /// One line of plain text, for the console and for fallbacks.
     pub fn line(&self, event: &Event) -> String {
-        event.kind.clone()
+        line::say(event).line()
+    }
+
+    /// The first template of the chain that renders to something usable; the others are noted as failed.
+    fn part<T>(
+        &self,
+        part: Part,
+        scene: &Scene<'_>,
+        fallbacks: &mut Vec<Fallback>,
+        finish: fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        for template in self.library.chain(part, scene) {
+            match template.render(&scene.context).and_then(|out| finish(&out)) {
+                Ok(value) => return Some(value),
+                Err(error) => fallbacks.push(Fallback { template: template.name, error }),
+            }
+        }
+        None
     }
 }
+
+#[cfg(test)]
+#[path = "render_tests.rs"]
+mod tests;

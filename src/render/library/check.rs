@@ -1,0 +1,93 @@
+//! Rendering every template with every sample, with no way out.
+
+use std::collections::BTreeSet;
+
+use super::{Library, Part};
+use crate::domain::delivery::DeliveryKind;
+use crate::domain::event::Event;
+use crate::render::scene::{self, Scene};
+use crate::render::{TemplateError, samples};
+
+/// All templates that fail with a sample they may meet, each with its first failure.
+pub fn check(library: &Library) -> Vec<TemplateError> {
+    let mut problems = Vec::new();
+    for kind in samples::types() {
+        for (_, event) in samples::variants(kind) {
+            try_parts(library, DeliveryKind::Single, &[&event], &mut problems);
+        }
+    }
+    for kind in [DeliveryKind::Group, DeliveryKind::Digest, DeliveryKind::Update, DeliveryKind::Reminder] {
+        for variant in ["sample", "hostile"] {
+            let events = one_of_each(variant);
+            try_parts(library, kind, &events.iter().collect::<Vec<_>>(), &mut problems);
+        }
+    }
+    for kind in other_types(library) {
+        // Of types nothing is known of, either shape will do.
+        let failures: Vec<Vec<TemplateError>> = shapes(&kind)
+            .iter()
+            .map(|event| {
+                let mut failed = Vec::new();
+                try_parts(library, DeliveryKind::Single, &[event], &mut failed);
+                failed
+            })
+            .collect();
+        if failures.iter().all(|failed| !failed.is_empty()) {
+            problems.extend(failures.into_iter().flatten());
+        }
+    }
+    problems.sort();
+    problems.dedup_by(|a, b| a.template == b.template);
+    problems
+}
+
+fn try_parts(library: &Library, kind: DeliveryKind, events: &[&Event], problems: &mut Vec<TemplateError>) {
+    let scene = Scene::of(kind, events.to_vec());
+    for part in Part::ALL {
+        for template in library.chain(part, &scene) {
+            let outcome = template.render(&scene.context).and_then(|out| finish(part, &out));
+            if let Err(message) = outcome {
+                let about = scene.event.map(|e| e.kind.as_str()).unwrap_or_default();
+                let message = format!("{message} (with the sample of {about})");
+                problems.push(TemplateError { template: template.name, message });
+            }
+        }
+    }
+}
+
+fn finish(part: Part, out: &str) -> Result<(), String> {
+    match part {
+        Part::SLACK_BLOCKS => scene::slack_blocks(out).map(drop),
+        Part::SLACK_TEXT => scene::slack_text(out).map(drop),
+        Part::EMAIL_SUBJECT => scene::subject(out).map(drop),
+        Part::EMAIL_TEXT => scene::plain(out).map(drop),
+        Part::EMAIL_HTML => scene::html(out).map(drop),
+        _ => scene::json(out).map(drop),
+    }
+}
+
+fn one_of_each(variant: &str) -> Vec<Event> {
+    let of_kind =
+        |kind: &str| samples::variants(kind).into_iter().find(|(name, _)| *name == variant).map(|(_, event)| event);
+    samples::types().into_iter().filter_map(of_kind).collect()
+}
+
+/// Types a user wrote templates for that have no sample of their own. A family's template is tried with its `created`.
+fn other_types(library: &Library) -> BTreeSet<String> {
+    let known = samples::types();
+    let named = library.users.iter().filter_map(|path| Part::of(path)).map(|(_, name)| name);
+    named
+        .filter(|name| !name.starts_with('_') && !matches!(*name, "default" | "group" | "digest"))
+        .map(|name| if name.contains('.') { name.to_owned() } else { format!("{name}.created") })
+        .filter(|kind| !known.contains(&kind.as_str()))
+        .collect()
+}
+
+/// A changed record and a moved level under the name of `kind`.
+fn shapes(kind: &str) -> Vec<Event> {
+    ["mission.updated", "wallet.low"]
+        .into_iter()
+        .filter_map(samples::sample)
+        .map(|event| Event { kind: kind.to_owned(), ..event })
+        .collect()
+}

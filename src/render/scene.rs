@@ -1,0 +1,144 @@
+//! What a template sees, and what is made of its output.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::line::{self, Said, Tone};
+use super::text::{brief, cut, escape_html, tidy};
+use super::{Context, SUBJECT, lenient, mrkdwn, show, slack};
+use crate::domain::delivery::DeliveryKind;
+use crate::domain::event::{Event, StoredEvent};
+
+/// Longest plain-text body of an email.
+const BODY: usize = 200_000;
+
+/// One message: its events, what they say in a line, and both as templates see them.
+pub struct Scene<'a> {
+    pub kind: DeliveryKind,
+    /// The event that names the template: the newest of an update or a reminder, else the first.
+    pub event: Option<&'a Event>,
+    events: Vec<&'a Event>,
+    pub said: Said,
+    pub context: tera::Context,
+}
+
+impl<'a> Scene<'a> {
+    pub fn new(context: &Context<'a>) -> Self {
+        Self::of(
+            context.kind,
+            context.events.iter().map(Arc::as_ref).map(|stored: &StoredEvent| &stored.event).collect(),
+        )
+    }
+
+    pub fn of(kind: DeliveryKind, events: Vec<&'a Event>) -> Self {
+        let event = match kind {
+            DeliveryKind::Update | DeliveryKind::Reminder => events.last(),
+            _ => events.first(),
+        };
+        let event = event.copied();
+        let mut said = match (event, events.len(), kind) {
+            (Some(event), 1, _) | (Some(event), _, DeliveryKind::Update | DeliveryKind::Reminder) => line::say(event),
+            _ => line::say_many(&events),
+        };
+        if kind == DeliveryKind::Reminder {
+            said.head = format!("Still open: {}", said.head);
+        }
+        let context = template_context(kind, event, &events, &said);
+        Self { kind, event, events, said, context }
+    }
+
+    /// The message in plain text, when every template failed.
+    pub fn plain_text(&self) -> String {
+        let mut lines = vec![self.said.line()];
+        if self.events.len() > 1 {
+            lines.extend(self.events.iter().map(|event| format!("- {}", line::say(event).line())));
+        }
+        lines.extend(self.event.map(|event| format!("\n{} {}", event.kind, brief(&event.id, 80))));
+        cut(&lines.join("\n"), BODY)
+    }
+
+    /// The same in HTML.
+    pub fn plain_html(&self) -> String {
+        format!(
+            "<!doctype html>\n<html><body><pre style=\"white-space:pre-wrap\">{}</pre></body></html>\n",
+            escape_html(&self.plain_text())
+        )
+    }
+
+    /// The event as JSON, or the list of several.
+    pub fn body(&self) -> Value {
+        match self.events.as_slice() {
+            [event] => json!(event),
+            events => json!(events),
+        }
+    }
+}
+
+fn template_context(kind: DeliveryKind, event: Option<&Event>, events: &[&Event], said: &Said) -> tera::Context {
+    let mut context = tera::Context::new();
+    context.insert("kind", kind.as_str());
+    context.insert("event", &event);
+    context.insert("events", events);
+    context.insert("head", &said.head);
+    context.insert("tail", &said.tail);
+    context.insert("line", &said.line());
+    context.insert("tone", &said.tone);
+    context.insert("mark", mark(said.tone));
+    context.insert("origin", event.map_or("", line::origin));
+    // A link belongs to one event; a group's or a digest's lines have theirs.
+    let single = !matches!(kind, DeliveryKind::Group | DeliveryKind::Digest);
+    context.insert("link", &event.filter(|_| single).map(link).unwrap_or_default());
+    let lines: Vec<Value> = events
+        .iter()
+        .map(|event| {
+            let said = line::say(event);
+            json!({ "head": said.head, "tail": said.tail, "line": said.line(), "tone": said.tone, "mark": mark(said.tone), "link": link(event) })
+        })
+        .collect();
+    context.insert("lines", &lines);
+    context
+}
+
+/// A sober sign for how a message is meant; nothing for mere information.
+fn mark(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Critical => "🔴",
+        Tone::Warning => "🟠",
+        Tone::Resolved => "✅",
+        Tone::Info => "",
+    }
+}
+
+/// Where to look at what an event is about; empty where that is no web address.
+fn link(event: &Event) -> String {
+    event.data.get("link").and_then(Value::as_str).and_then(show::http_url).unwrap_or_default()
+}
+
+pub fn slack_text(out: &str) -> Result<String, String> {
+    let text = mrkdwn::cut(&tidy(out), slack::MESSAGE_TEXT);
+    if text.is_empty() { Err("it printed nothing".to_owned()) } else { Ok(text) }
+}
+
+pub fn slack_blocks(out: &str) -> Result<Value, String> {
+    slack::fit(json(out)?)
+}
+
+pub fn json(out: &str) -> Result<Value, String> {
+    lenient::parse(out).map_err(|e| format!("what it printed is no JSON: {e}"))
+}
+
+pub fn subject(out: &str) -> Result<String, String> {
+    let subject = brief(out, SUBJECT);
+    if subject.is_empty() { Err("it printed nothing".to_owned()) } else { Ok(subject) }
+}
+
+pub fn plain(out: &str) -> Result<String, String> {
+    let text = cut(&tidy(out), BODY);
+    if text.is_empty() { Err("it printed nothing".to_owned()) } else { Ok(text + "\n") }
+}
+
+pub fn html(out: &str) -> Result<String, String> {
+    let html = tidy(out);
+    if html.is_empty() { Err("it printed nothing".to_owned()) } else { Ok(html + "\n") }
+}
