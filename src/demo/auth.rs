@@ -12,7 +12,7 @@ use crate::domain::time::{SignedDuration, Timestamp, plus};
 pub const CLIENT_ID: &str = "demo-client";
 /// Its secret, which guards nothing.
 pub const CLIENT_SECRET: &str = "demo-secret-that-guards-nothing";
-/// Tokens kept; the oldest expire first.
+/// Tokens kept at once; a new one more replaces the oldest.
 const TOKENS: usize = 10_000;
 
 /// The scopes of the External API.
@@ -127,8 +127,10 @@ impl Auth {
 
     fn issue(&mut self, scopes: BTreeSet<String>, now: Timestamp) -> Grant {
         self.tokens.retain(|_, t| t.expires > now);
-        while self.tokens.len() >= TOKENS {
-            self.tokens.pop_first();
+        if self.tokens.len() >= TOKENS
+            && let Some(oldest) = self.tokens.values().map(|t| t.number).min()
+        {
+            self.tokens.retain(|_, t| t.number != oldest);
         }
         self.issued += 1;
         let token = format!("amp_at_{:016x}{:016x}", self.rng.next_u64(), self.rng.next_u64());

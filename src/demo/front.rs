@@ -161,7 +161,7 @@ async fn perform(plan: Plan, peer: &Peer) -> Response {
         Some(Fault::InvalidUtf8) => with_invalid_utf8(&body).into(),
         Some(Fault::CutBody(bytes)) => {
             headers.insert(CONTENT_LENGTH, body.len().into());
-            cut_after(body, bytes, peer.clone())
+            cut_after(&body, bytes, peer.clone())
         }
         Some(Fault::DripMs(ms)) => {
             headers.insert(CONTENT_LENGTH, body.len().into());
@@ -187,7 +187,7 @@ fn with_invalid_utf8(body: &[u8]) -> Bytes {
 }
 
 /// The first bytes, then the end of the connection.
-fn cut_after(body: Bytes, bytes: usize, peer: Peer) -> Body {
+fn cut_after(body: &Bytes, bytes: usize, peer: Peer) -> Body {
     let head = body.slice(..bytes.min(body.len()));
     Body::from_stream(stream::unfold((Some(head), peer), |(head, peer)| async move {
         if let Some(head) = head {
@@ -211,5 +211,4 @@ fn drip(body: Bytes, pause: Duration) -> Body {
 }
 
 #[cfg(test)]
-#[path = "front_tests.rs"]
 mod tests;

@@ -124,7 +124,7 @@ pub struct Thread {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub first_synced_at: Timestamp,
-    pub main_thread: Option<Arc<str>>,
+    pub part_of: Option<Arc<str>>,
     pub repositories: Arc<[Repository]>,
     pub messages: u32,
     pub usage: Option<Usd>,

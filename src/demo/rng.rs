@@ -1,4 +1,4 @@
-//! Reproducible randomness for made-up data: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
+//! Reproducible randomness for made-up data: `SplitMix64` (Steele, Lea, Flood: "Fast splittable pseudorandom number
 //! generators", 2014). Never for secrets.
 
 use crate::domain::time::Timestamp;
@@ -14,10 +14,6 @@ const USER_ID_CHARS: usize = 24;
 pub struct SplitMix(u64);
 
 impl SplitMix {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
     /// A stream of its own for each list of parts: the same parts, the same stream.
     pub fn of(parts: &[u64]) -> Self {
         Self(parts.iter().fold(GOLDEN, |state, part| finish(state ^ part.wrapping_mul(GOLDEN))))
@@ -73,7 +69,7 @@ mod tests {
     /// First outputs for seed 1234567, as published with the algorithm's reference code.
     #[test]
     fn the_published_numbers() {
-        let mut rng = SplitMix::new(1_234_567);
+        let mut rng = SplitMix(1_234_567);
         assert_eq!(rng.next_u64(), 6_457_827_717_110_365_317);
         assert_eq!(rng.next_u64(), 3_203_168_211_198_807_973);
     }
@@ -88,6 +84,6 @@ mod tests {
         assert_eq!(parts, [1, 8, 4, 4, 4, 12]);
         assert_eq!(id.as_bytes()[16], b'7');
         assert!("89ab".contains(char::from(id.as_bytes()[21])), "{id}");
-        assert_eq!(SplitMix::new(3).user_id().len(), 31);
+        assert_eq!(SplitMix(3).user_id().len(), 31);
     }
 }

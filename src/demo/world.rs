@@ -95,8 +95,8 @@ impl World {
         if self.places.contains_key(&id) {
             return Err(FakeError::Taken(id.to_string()));
         }
-        let main_thread = new.main_thread.map(Arc::<str>::from);
-        if let Some(main) = &main_thread {
+        let part_of = new.main_thread.map(Arc::<str>::from);
+        if let Some(main) = &part_of {
             self.sub_threads.entry(Arc::clone(main)).or_default().push(Arc::clone(&id));
         }
         // The API speaks milliseconds; a filter must compare what was shown.
@@ -109,7 +109,7 @@ impl World {
             created_at: whole_millis(created_at),
             updated_at: whole_millis(new.updated_at.unwrap_or(created_at)),
             first_synced_at,
-            main_thread,
+            part_of,
             repositories: self.shared(new.repositories),
             messages: new.messages,
             usage: new.usage,
@@ -139,7 +139,7 @@ impl World {
             thread.repositories = repositories;
         }
         if let Some(main) = edit.main_thread {
-            thread.main_thread = Some(main.into());
+            thread.part_of = Some(main.into());
         }
         if let Some(messages) = edit.messages {
             thread.messages = messages;
@@ -152,7 +152,7 @@ impl World {
 
     pub fn remove_thread(&mut self, id: &str) -> Result<(), FakeError> {
         let place = self.places.remove(id).ok_or_else(|| FakeError::NoThread(id.to_owned()))?;
-        if let Some(main) = self.threads.remove(&place).and_then(|t| t.main_thread)
+        if let Some(main) = self.threads.remove(&place).and_then(|t| t.part_of)
             && let Some(subs) = self.sub_threads.get_mut(&main)
         {
             subs.retain(|s| s.as_ref() != id);

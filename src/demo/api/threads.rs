@@ -97,7 +97,7 @@ fn row(world: &World, thread: &Thread, contents: bool) -> Value {
     put("updatedAt", written(thread.updated_at));
     put("firstSyncedAt", written(thread.first_synced_at));
     put("creatorUserID", json!(thread.creator));
-    if let Some(main) = &thread.main_thread {
+    if let Some(main) = &thread.part_of {
         put("mainThreadID", json!(main));
     }
     if contents {

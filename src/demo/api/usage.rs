@@ -31,15 +31,15 @@ pub fn daily(tenant: &Tenant, call: &Call<'_>, bearer: &Bearer, now: Timestamp) 
     let (mut active, mut total) = (BTreeSet::new(), Micros::ZERO);
     let mut date = start;
     for _ in 0..days {
-        let mut users = Vec::new();
-        for (id, usage) in tenant.world.day(date).into_iter().flatten() {
-            if usage.usd.micros != Micros::ZERO {
+        let mut rows = Vec::new();
+        for (id, spent) in tenant.world.day(date).into_iter().flatten() {
+            if spent.usd.micros != Micros::ZERO {
                 active.insert(id);
             }
-            total += usage.usd.micros;
-            users.push(row(&tenant.world, id, usage, emails));
+            total += spent.usd.micros;
+            rows.push(row(&tenant.world, id, spent, emails));
         }
-        data.push(json!({ "date": date, "users": users }));
+        data.push(json!({ "date": date, "users": rows }));
         date = plus_days(date, 1);
     }
     let metadata = json!({
