@@ -1,6 +1,6 @@
 pub mod admin;
 pub mod app;
-// pub mod cli;
+pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod domain;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `ampbridge` program: parse, run, exit code.
+
+fn main() -> std::process::ExitCode {
+    ampbridge::cli::main().into()
+}

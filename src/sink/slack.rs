@@ -28,7 +28,7 @@ use super::redact::Redactor;
 use super::target::{Problem, Target, joined};
 use super::{Common, Context, Manners, Message, Sink, SinkConfig, rendering};
 use connector::Connector;
-use verdict::{Answer, Via};
+use verdict::Answer;
 
 /// Slack takes one message a second and channel (<https://docs.slack.dev/apis/web-api/rate-limits>).
 const PACE: Duration = Duration::from_secs(1);
@@ -152,13 +152,6 @@ impl Way {
     fn target(&self) -> &Target {
         match self {
             Self::Webhook { target } | Self::Bot { target, .. } => target,
-        }
-    }
-
-    fn via(&self) -> Via {
-        match self {
-            Self::Webhook { .. } => Via::IncomingWebhook,
-            Self::Bot { .. } => Via::BotToken,
         }
     }
 }
@@ -290,7 +283,7 @@ impl Slack {
     }
 
     fn report(&self, answer: &Answer, threaded: bool, message: &Message) -> Report {
-        let outcome = answer.outcome(self.way.via());
+        let outcome = answer.outcome();
         let mut report = Report::new(outcome, answer.status(), self.redact.clean(&answer.detail()));
         if report.outcome == Outcome::Accepted
             && let Way::Bot { channel: to, .. } = &self.way

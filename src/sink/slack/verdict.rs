@@ -46,13 +46,6 @@ const NO_METADATA: &[&str] =
 /// Bytes of a text sent alone after blocks were refused; Slack advises at most 4,000 characters.
 const PLAIN_BYTES: usize = 4_000;
 
-/// How the sink posts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Via {
-    IncomingWebhook,
-    BotToken,
-}
-
 /// What came of one post.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
@@ -135,7 +128,7 @@ impl Answer {
     }
 
     /// What it means.
-    pub fn outcome(&self, via: Via) -> Outcome {
+    pub fn outcome(&self) -> Outcome {
         let transient = |after| Outcome::Transient { after, refusal: false };
         match self {
             Self::Posted { .. } => Outcome::Accepted,
@@ -143,13 +136,12 @@ impl Answer {
             Self::Refused { code, .. } if RETRY.contains(&code.as_str()) => transient(None),
             Self::Refused { code, .. } if CLOSED.contains(&code.as_str()) => Outcome::Stop,
             Self::Refused { .. } | Self::Silence(HttpError::Request(_)) => Outcome::Permanent,
-            Self::Status { status, after, .. } => match (status.as_u16(), via) {
-                // A revoked or removed incoming webhook answers so for good.
-                (403 | 404, Via::IncomingWebhook) | (410, _) => Outcome::Stop,
-                (400 | 403 | 404, _) => Outcome::Permanent,
-                (503, _) => transient(*after),
-                (408 | 425, _) => transient(None),
-                (400..=499, _) => Outcome::Transient { after: None, refusal: true },
+            Self::Status { status, after, .. } => match status.as_u16() {
+                410 => Outcome::Stop,
+                400 | 403 | 404 => Outcome::Permanent,
+                503 => transient(*after),
+                408 | 425 => transient(None),
+                400..=499 => Outcome::Transient { after: None, refusal: true },
                 _ => transient(None),
             },
             Self::Silence(_) => transient(None),
