@@ -18,9 +18,62 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("pipeline", &["domain", "env", "telemetry", "store", "source", "sink"]),
     ("admin", &["domain", "env", "http", "store", "render", "config"]),
     ("demo", &["domain"]),
-    ("app", &["domain", "env", "http", "lifecycle", "store", "render", "source", "sink", "telemetry", "config", "pipeline", "admin"]),
-    ("cli", &["domain", "env", "http", "lifecycle", "store", "render", "source", "sink", "telemetry", "config", "pipeline", "admin", "app", "demo"]),
-    ("lib", &["admin", "app", "cli", "config", "demo", "domain", "env", "http", "lifecycle", "pipeline", "render", "sink", "source", "store", "telemetry"]),
+    (
+        "app",
+        &[
+            "domain",
+            "env",
+            "http",
+            "lifecycle",
+            "store",
+            "render",
+            "source",
+            "sink",
+            "telemetry",
+            "config",
+            "pipeline",
+            "admin",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "domain",
+            "env",
+            "http",
+            "lifecycle",
+            "store",
+            "render",
+            "source",
+            "sink",
+            "telemetry",
+            "config",
+            "pipeline",
+            "admin",
+            "app",
+            "demo",
+        ],
+    ),
+    (
+        "lib",
+        &[
+            "admin",
+            "app",
+            "cli",
+            "config",
+            "demo",
+            "domain",
+            "env",
+            "http",
+            "lifecycle",
+            "pipeline",
+            "render",
+            "sink",
+            "source",
+            "store",
+            "telemetry",
+        ],
+    ),
     ("main", &["cli"]),
 ];
 
@@ -31,7 +84,23 @@ const SHARED: &[(&str, &[&str])] = &[
 ];
 
 /// Nothing of these in `src/domain`.
-const IMPURE: &[&str] = &["async ", ".await", "tokio", "reqwest", "std::fs", "std::net", "std::env", "std::thread", "SystemTime", "Instant", "::now(", "tracing", "rand", "println!", "eprintln!"];
+const IMPURE: &[&str] = &[
+    "async ",
+    ".await",
+    "tokio",
+    "reqwest",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::thread",
+    "SystemTime",
+    "Instant",
+    "::now(",
+    "tracing",
+    "rand",
+    "println!",
+    "eprintln!",
+];
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -122,7 +191,8 @@ fn siblings_never_import_each_other() {
     for (part, shared) in SHARED {
         for path in files(&root().join("src").join(part)).into_iter().filter(|p| !is_test(p)) {
             let relative = path.strip_prefix(root().join("src").join(part)).unwrap();
-            let own = relative.components().next().unwrap().as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned();
+            let own =
+                relative.components().next().unwrap().as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned();
             if shared.contains(&own.as_str()) {
                 continue;
             }
@@ -168,7 +238,14 @@ fn nothing_outside_the_store_knows_its_engine() {
 #[test]
 fn nothing_is_left_undone_or_silenced() {
     let mut broken = Vec::new();
-    let words = [["to", "do!("].concat(), ["unimpl", "emented!("].concat(), ["FIX", "ME"].concat(), ["TO", "DO"].concat(), ["#[al", "low("].concat(), ["#[ig", "nore"].concat()];
+    let words = [
+        ["to", "do!("].concat(),
+        ["unimpl", "emented!("].concat(),
+        ["FIX", "ME"].concat(),
+        ["TO", "DO"].concat(),
+        ["#[al", "low("].concat(),
+        ["#[ig", "nore"].concat(),
+    ];
     for folder in ["src", "tests", "benches"] {
         let folder = root().join(folder);
         for path in if folder.is_dir() { files(&folder) } else { Vec::new() } {

@@ -46,7 +46,12 @@ pub(super) async fn run(parts: Parts, args: &CheckArgs) -> Outcome {
 
 fn print_plan(parts: &Parts) {
     let settings = &parts.settings;
-    output::heading(&format!("bridge {} ({}), {}", settings.bridge.name, settings.bridge.zone_name, settings.file.display()));
+    output::heading(&format!(
+        "bridge {} ({}), {}",
+        settings.bridge.name,
+        settings.bridge.zone_name,
+        settings.file.display()
+    ));
     output::line(&format!("store {} ({:?} sync)", settings.store.path.display(), settings.store.sync).to_lowercase());
     output::line(&format!("admin http://{}", settings.admin.listen));
     output::heading("sources");
@@ -59,7 +64,8 @@ fn print_plan(parts: &Parts) {
             let every = collection.schedule.head.unwrap_or(collection.schedule.full);
             let every = Span(every.try_into().unwrap_or_default());
             let count = calls.map_or_else(|| "calls depend on its size".to_owned(), |n| format!("{n} calls a day"));
-            let note = if collection.calls_note.is_empty() { String::new() } else { format!(" ({})", collection.calls_note) };
+            let note =
+                if collection.calls_note.is_empty() { String::new() } else { format!(" ({})", collection.calls_note) };
             output::line(&format!("    {}: every {every}, {count}{note}", collection.spec.name));
         }
         if let Some(total) = total {
@@ -94,7 +100,13 @@ fn describe(rule: &Rule) -> String {
     match rule {
         Rule::Budget(b) => {
             let thresholds: Vec<String> = b.thresholds.iter().map(|t| format!("{t} %")).collect();
-            format!("{} a {} per {}, told at {}", b.limit, b.period, format!("{:?}", b.per).to_lowercase(), thresholds.join(", "))
+            format!(
+                "{} a {} per {}, told at {}",
+                b.limit,
+                b.period,
+                format!("{:?}", b.per).to_lowercase(),
+                thresholds.join(", ")
+            )
         }
         Rule::Spike(s) => format!("spend far above the usual, per {}", format!("{:?}", s.per).to_lowercase()),
         Rule::ThreadCost(t) => {
@@ -126,7 +138,8 @@ fn warnings(parts: &Parts) -> Vec<String> {
         warnings.push("there is no sink, so nothing will ever be delivered".to_owned());
     }
     for (kind, sources) in possible_events(parts) {
-        let lost: Vec<&str> = sources.iter().filter(|s| !is_routed(&settings.routes, &kind, s)).map(String::as_str).collect();
+        let lost: Vec<&str> =
+            sources.iter().filter(|s| !is_routed(&settings.routes, &kind, s)).map(String::as_str).collect();
         if !lost.is_empty() && !is_internal(&kind) {
             warnings.push(format!("no route can match {kind} of {}; it is kept and sent nowhere", lost.join(", ")));
         }
@@ -137,9 +150,11 @@ fn warnings(parts: &Parts) -> Vec<String> {
     }
     for route in &settings.routes {
         for glob in &route.events {
-            let known = possible_events(parts).keys().any(|kind| glob_matches(glob, kind)) || INTERNAL.iter().any(|k| glob_matches(glob, k));
+            let known = possible_events(parts).keys().any(|kind| glob_matches(glob, kind))
+                || INTERNAL.iter().any(|k| glob_matches(glob, k));
             if !known {
-                warnings.push(format!("the glob {glob:?} of a route matches no event that this configuration can make"));
+                warnings
+                    .push(format!("the glob {glob:?} of a route matches no event that this configuration can make"));
             }
         }
     }

@@ -57,7 +57,13 @@ pub(super) struct DeliverySelection {
 
 impl DeliverySelection {
     fn filter(&self, limit: Option<usize>) -> DeliveryFilter {
-        DeliveryFilter { sink: self.sink.clone(), state: self.state.clone(), kind: self.kind.clone(), since: self.since, limit }
+        DeliveryFilter {
+            sink: self.sink.clone(),
+            state: self.state.clone(),
+            kind: self.kind.clone(),
+            since: self.since,
+            limit,
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -123,7 +129,13 @@ pub(super) enum HoldCommand {
 pub(super) async fn events(parts: Parts, command: EventsCommand) -> Outcome {
     match command {
         EventsCommand::List { kind, source, subject, since, limit, json } => {
-            let filter = EventFilter { kind, source, subject, since, limit: Some(limit.unwrap_or(if json.json { 10_000 } else { 50 })) };
+            let filter = EventFilter {
+                kind,
+                source,
+                subject,
+                since,
+                limit: Some(limit.unwrap_or(if json.json { 10_000 } else { 50 })),
+            };
             let list = data(parts, Op::EventsList { filter }).await?;
             let head = ["TIME", "SEVERITY", "TYPE", "SUBJECT", "ID"];
             print_list(&list, json, &head, &["time", "severity", "type", "subject", "id"]);
@@ -143,7 +155,12 @@ pub(super) async fn deliveries(parts: Parts, command: DeliveriesCommand) -> Outc
             let limit = Some(limit.unwrap_or(if json.json { 10_000 } else { 50 }));
             let list = data(parts, Op::DeliveriesList { filter: selection.filter(limit) }).await?;
             let head = ["STATE", "SINK", "TYPE", "SUBJECT", "ATTEMPTS", "DUE", "ID", "REASON"];
-            print_list(&list, json, &head, &["state", "sink", "event_type", "subject", "attempts", "due", "id", "reason"]);
+            print_list(
+                &list,
+                json,
+                &head,
+                &["state", "sink", "event_type", "subject", "attempts", "due", "id", "reason"],
+            );
             Ok(())
         }
         DeliveriesCommand::Show { id } => {
@@ -179,7 +196,12 @@ pub(super) async fn hold(parts: Parts, command: HoldCommand) -> Outcome {
         HoldCommand::List { json } => {
             let list = data(parts, Op::HoldList).await?;
             let head = ["ID", "STATE", "SOURCE", "COLLECTION", "MISSING", "KNOWN", "SINCE", "SAMPLE"];
-            print_list(&list, json, &head, &["id", "state", "source", "collection", "count", "known", "opened", "sample"]);
+            print_list(
+                &list,
+                json,
+                &head,
+                &["id", "state", "source", "collection", "count", "known", "opened", "sample"],
+            );
             Ok(())
         }
         HoldCommand::Approve { id } => done(parts, Op::HoldApprove { id }).await,
@@ -192,8 +214,9 @@ pub(super) async fn hold(parts: Parts, command: HoldCommand) -> Outcome {
 pub(super) async fn operate(parts: Parts, op: Op) -> Result<Answer, Failure> {
     let folder = parts.settings.store.path.clone();
     if let Some(holder) = sled::holder(&folder) {
-        let client = Client::find(&folder, parts.settings.admin.token.as_ref())
-            .map_err(|why| Failure::Store(format!("the store {} is in use by {holder}, and {why}", folder.display())))?;
+        let client = Client::find(&folder, parts.settings.admin.token.as_ref()).map_err(|why| {
+            Failure::Store(format!("the store {} is in use by {holder}, and {why}", folder.display()))
+        })?;
         return client.execute(&op).await.map_err(Failure::from);
     }
     let app = parts.open("command")?;
@@ -222,7 +245,9 @@ pub(super) async fn done(parts: Parts, op: Op) -> Outcome {
 /// Ids, or a selection; never everything by accident.
 fn chosen(ids: &[String], selection: &DeliverySelection, usual_state: &str) -> Result<Option<DeliveryFilter>, Failure> {
     match (ids.is_empty(), selection.is_empty()) {
-        (true, true) => Err(Failure::Usage(format!("name delivery ids, or choose with --sink, --state, --type or --since (state {usual_state} where none is given)"))),
+        (true, true) => Err(Failure::Usage(format!(
+            "name delivery ids, or choose with --sink, --state, --type or --since (state {usual_state} where none is given)"
+        ))),
         (false, true) => Ok(None),
         (false, false) => Err(Failure::Usage("name ids or a selection, not both".to_owned())),
         (true, false) => {
@@ -272,7 +297,13 @@ fn explain(told: &Value) {
         let part = |key: &str| delivery.get(key).map(output::cell).unwrap_or_default();
         let reason = part("reason");
         let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-        output::line(&format!("  {} {} after {} attempts ({}){reason}", part("sink"), part("state"), part("attempts"), part("id")));
+        output::line(&format!(
+            "  {} {} after {} attempts ({}){reason}",
+            part("sink"),
+            part("state"),
+            part("attempts"),
+            part("id")
+        ));
     }
 }
 

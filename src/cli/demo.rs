@@ -13,7 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, Outcome, output};
 use crate::app::{App, Parts};
 use crate::config;
-use crate::demo::{CLIENT_ID, CLIENT_SECRET, DemoClock, FakeWorkspace, Receiver, ReceiverOptions, SeedOptions, StandaloneOptions, Story, run_standalone, serve};
+use crate::demo::{
+    CLIENT_ID, CLIENT_SECRET, DemoClock, FakeWorkspace, Receiver, ReceiverOptions, SeedOptions, StandaloneOptions,
+    Story, run_standalone, serve,
+};
 use crate::domain::delivery::DeliveryKind;
 use crate::domain::event::{Event, StoredEvent};
 use crate::domain::time::{Timestamp, utc_day};
@@ -69,7 +72,8 @@ impl Clock for Watch {
 }
 
 pub(super) async fn run(args: &DemoArgs) -> Outcome {
-    let fault = |what: &str, e: &dyn std::fmt::Display| Failure::Failed(vec![format!("the demo can't start: {what}: {e}")]);
+    let fault =
+        |what: &str, e: &dyn std::fmt::Display| Failure::Failed(vec![format!("the demo can't start: {what}: {e}")]);
     let today = utc_day(SystemClock.now());
     let watch = Arc::new(Watch { clock: DemoClock::starting_on(today), begun: Instant::now() });
     let now: crate::demo::Now = {
@@ -86,8 +90,9 @@ pub(super) async fn run(args: &DemoArgs) -> Outcome {
     let options = ReceiverOptions { addr: loopback, secrets: vec![parsed], tolerance_secs: TOLERANCE_SECS, now };
     let receiver = Receiver::start(options).await.map_err(|e| fault("the receiver's port", &e))?;
 
-    let settings = config::load_text(&configuration(&api.base_url(), &receiver.url(), &secret), std::path::Path::new("."))
-        .map_err(Failure::Config)?;
+    let settings =
+        config::load_text(&configuration(&api.base_url(), &receiver.url(), &secret), std::path::Path::new("."))
+            .map_err(Failure::Config)?;
     let clock: Arc<dyn Clock> = Arc::clone(&watch) as Arc<dyn Clock>;
     let parts = Parts::assemble_with(settings, clock, Arc::new(SeededDice::new(args.seed))).map_err(Failure::Config)?;
     let store = memory::open(MemoryKv::default())?;
@@ -170,7 +175,11 @@ impl Stage<'_> {
         stop.cancel();
         while tasks.join_next().await.is_some() {}
         self.show_webhooks();
-        if all_sent { Ok(looks) } else { Err(Failure::Failed(vec!["some deliveries were not sent in time".to_owned()])) }
+        if all_sent {
+            Ok(looks)
+        } else {
+            Err(Failure::Failed(vec!["some deliveries were not sent in time".to_owned()]))
+        }
     }
 
     /// What the receiver has got since the last time: as Slack would show it, and the proof of the signature.
@@ -184,7 +193,11 @@ impl Stage<'_> {
                 output::line(&format!("    {} {line}", if index == 0 { "slack  " } else { "       " }));
             }
             let proof = if received.verified { "signature verified" } else { "SIGNATURE WRONG" };
-            output::line(&format!("    webhook {} {}, {proof}", received.id.as_deref().unwrap_or("without id"), bytes(received.body.len())));
+            output::line(&format!(
+                "    webhook {} {}, {proof}",
+                received.id.as_deref().unwrap_or("without id"),
+                bytes(received.body.len())
+            ));
         }
     }
 
@@ -201,10 +214,16 @@ impl Stage<'_> {
         for (kind, count) in counts {
             output::line(&format!("  {count:3}  {kind}"));
         }
-        output::line(&format!("{} received, {} verified", output::count(received.len(), "webhook"), received.len() - wrong));
+        output::line(&format!(
+            "{} received, {} verified",
+            output::count(received.len(), "webhook"),
+            received.len() - wrong
+        ));
         output::heading("\nnext");
         output::line("  ampbridge render --event budget.exceeded     what your team would read");
-        output::line("  ampbridge check --config ampbridge.toml      with your own workspace: README.md has the config");
+        output::line(
+            "  ampbridge check --config ampbridge.toml      with your own workspace: README.md has the config",
+        );
         self.app.core.store.close().await?;
         if wrong > 0 { Err(Failure::Failed(vec![format!("{wrong} webhooks were not verified")])) } else { Ok(()) }
     }
@@ -230,7 +249,13 @@ pub(super) async fn workspace(args: &WorkspaceArgs) -> Outcome {
     let options = StandaloneOptions {
         port: args.port,
         control_port: args.control_port,
-        contents: SeedOptions { seed: args.seed, threads: args.threads, members: args.members, days: args.days, model_costs: false },
+        contents: SeedOptions {
+            seed: args.seed,
+            threads: args.threads,
+            members: args.members,
+            days: args.days,
+            model_costs: false,
+        },
         now: Arc::new(|| SystemClock.now()),
     };
     let running = run_standalone(options, |running| {

@@ -30,9 +30,10 @@ pub struct Cli {
     /// The config file [default: ./ampbridge.toml, then /etc/ampbridge/ampbridge.toml].
     #[arg(long, short, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// What is logged: a level (error, warn, info, debug, trace) or directives like `ampbridge=debug`.
-    #[arg(long, global = true, value_name = "LEVEL", env = "AMPBRIDGE_LOG", default_value = "info")]
-    log: String,
+    /// What is logged: a level (error, warn, info, debug, trace) or directives like `ampbridge=debug` [default: info
+    /// for run, warn for everything else].
+    #[arg(long, global = true, value_name = "LEVEL", env = "AMPBRIDGE_LOG")]
+    log: Option<String>,
     /// How logs look on stderr.
     #[arg(long, global = true, value_enum, default_value = "auto")]
     log_format: LogFormat,
@@ -163,8 +164,9 @@ pub fn main() -> u8 {
             return u8::from(error.use_stderr()) * 2;
         }
     };
+    let usual = if matches!(cli.command, Command::Run) { "info" } else { "warn" };
     logs::start(
-        &cli.log,
+        cli.log.as_deref().unwrap_or(usual),
         match cli.log_format {
             LogFormat::Auto => logs::Format::Auto,
             LogFormat::Human => logs::Format::Human,

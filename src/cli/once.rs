@@ -58,7 +58,11 @@ fn print(report: &OnceReport) {
                 text
             })
             .collect();
-        output::line(&format!("source {source}: {}: {}", output::count(usize::try_from(events).unwrap_or(0), "event"), parts.join("; ")));
+        output::line(&format!(
+            "source {source}: {}: {}",
+            output::count(usize::try_from(events).unwrap_or(0), "event"),
+            parts.join("; ")
+        ));
     }
     for (sink, r) in &report.sinks {
         let mut text = format!("sink {sink}: {} delivered", r.delivered);

@@ -30,7 +30,11 @@ pub(super) fn error_detail(text: &str) {
 
 pub(super) fn warning(text: &str) {
     let mut err = std::io::stderr().lock();
-    let _ = if err.is_terminal() { writeln!(err, "\x1b[33mwarning:\x1b[0m {text}") } else { writeln!(err, "warning: {text}") };
+    let _ = if err.is_terminal() {
+        writeln!(err, "\x1b[33mwarning:\x1b[0m {text}")
+    } else {
+        writeln!(err, "warning: {text}")
+    };
 }
 
 /// Bold on a terminal.
@@ -48,7 +52,9 @@ pub(super) fn count(n: usize, noun: &str) -> String {
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) {
     let clean = |cell: &String| cell.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect::<String>();
     let rows: Vec<Vec<String>> = rows.iter().map(|r| r.iter().map(clean).collect()).collect();
-    let width = |i: usize| rows.iter().filter_map(|r| r.get(i)).map(|c| c.chars().count()).chain([head[i].len()]).max().unwrap_or(0);
+    let width = |i: usize| {
+        rows.iter().filter_map(|r| r.get(i)).map(|c| c.chars().count()).chain([head[i].len()]).max().unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let format = |cells: &[String]| {
         let last = cells.len().saturating_sub(1);

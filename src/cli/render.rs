@@ -35,7 +35,9 @@ pub(super) async fn run(args: &RenderArgs, settings: impl Fn() -> Result<Setting
     };
     let renderer = match &configured {
         Some(parts) => Arc::clone(&parts.renderer),
-        None => Arc::new(Renderer::load(None).map_err(|errors| Failure::Failed(errors.iter().map(ToString::to_string).collect()))?),
+        None => Arc::new(
+            Renderer::load(None).map_err(|errors| Failure::Failed(errors.iter().map(ToString::to_string).collect()))?,
+        ),
     };
     let kinds: Vec<&'static str> = match (&args.sink, &configured) {
         (Some(name), Some(parts)) => match parts.settings.sinks.get(name) {
@@ -61,7 +63,10 @@ pub(super) async fn run(args: &RenderArgs, settings: impl Fn() -> Result<Setting
 fn sample(kind: &str) -> Result<StoredEvent, Failure> {
     let Some(event) = samples::sample(kind) else {
         let hint = crate::config::hint(kind, samples::types());
-        return Err(Failure::Usage(format!("there is no sample of {kind:?}{hint}; known are {}", samples::types().join(", "))));
+        return Err(Failure::Usage(format!(
+            "there is no sample of {kind:?}{hint}; known are {}",
+            samples::types().join(", ")
+        )));
     };
     Ok(StoredEvent { seen: event.time, event, why: Value::Null, origin: "acme".to_owned(), routing: Vec::new() })
 }
@@ -71,10 +76,18 @@ async fn stored(configured: Option<crate::app::Parts>, id: &str) -> Result<Store
     let folder = parts.settings.store.path.clone();
     if sled::holder(&folder).is_some() {
         let answer = super::data::operate(parts, crate::admin::Op::EventShow { id: id.to_owned() }).await?;
-        let crate::admin::Answer::Data(value) = answer else { return Err(Failure::Failed(vec!["no event came back".to_owned()])) };
-        let event: crate::domain::event::Event =
-            serde_json::from_value(value).map_err(|e| Failure::Failed(vec![format!("the running service answered something else: {e}")]))?;
-        return Ok(StoredEvent { seen: event.time, event, why: Value::Null, origin: String::new(), routing: Vec::new() });
+        let crate::admin::Answer::Data(value) = answer else {
+            return Err(Failure::Failed(vec!["no event came back".to_owned()]));
+        };
+        let event: crate::domain::event::Event = serde_json::from_value(value)
+            .map_err(|e| Failure::Failed(vec![format!("the running service answered something else: {e}")]))?;
+        return Ok(StoredEvent {
+            seen: event.time,
+            event,
+            why: Value::Null,
+            origin: String::new(),
+            routing: Vec::new(),
+        });
     }
     let app = parts.open("render")?;
     let found = app.core.store.event(id).await;

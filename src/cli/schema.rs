@@ -27,9 +27,10 @@ pub(super) fn run(command: &SchemaCommand) -> Outcome {
                 return Err(Failure::Usage(format!("there is no event type {kind:?}{hint}")));
             }
         },
-        SchemaCommand::Event { kind: None } => {
-            samples::types().into_iter().filter_map(|k| Some((k.to_owned(), samples::event_schema(k)?.to_value()))).collect()
-        }
+        SchemaCommand::Event { kind: None } => samples::types()
+            .into_iter()
+            .filter_map(|k| Some((k.to_owned(), samples::event_schema(k)?.to_value())))
+            .collect(),
     };
     output::json(&value);
     Ok(())

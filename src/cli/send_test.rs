@@ -23,10 +23,17 @@ pub(super) async fn run(parts: &Parts, args: &SendTestArgs) -> Outcome {
     let Some(sink) = parts.sinks.iter().find(|s| s.name() == args.sink) else {
         let known: Vec<&str> = parts.sinks.iter().map(|s| s.name()).collect();
         let hint = crate::config::hint(&args.sink, known.iter().copied());
-        return Err(Failure::Usage(format!("there is no sink {:?}{hint}; the config has {}", args.sink, known.join(", "))));
+        return Err(Failure::Usage(format!(
+            "there is no sink {:?}{hint}; the config has {}",
+            args.sink,
+            known.join(", ")
+        )));
     };
     let now = parts.clock.now();
-    let data = TestData { message: "This is a test from ampbridge. Nothing has happened.".to_owned(), sink: args.sink.clone() };
+    let data = TestData {
+        message: "This is a test from ampbridge. Nothing has happened.".to_owned(),
+        sink: args.sink.clone(),
+    };
     let draft = Draft {
         source: BRIDGE.to_owned(),
         kind: "bridge.test".to_owned(),

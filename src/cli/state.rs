@@ -60,7 +60,14 @@ async fn show(parts: Parts, collection: Option<String>, limit: usize, json: Json
         return Ok(());
     }
     let text = |key: &str| state.get(key).map(output::cell).unwrap_or_default();
-    output::line(&format!("store {} (format {}, {} commits, {} events, {} deliveries waiting)", text("store"), text("format"), text("commits"), text("events"), text("open_deliveries")));
+    output::line(&format!(
+        "store {} (format {}, {} commits, {} events, {} deliveries waiting)",
+        text("store"),
+        text("format"),
+        text("commits"),
+        text("events"),
+        text("open_deliveries")
+    ));
     let keys = ["collection", "rows", "baseline", "last_good", "failures", "hold", "last_error"];
     let rows: Vec<Vec<String>> = state
         .get("collections")
@@ -79,8 +86,9 @@ async fn export(parts: Parts, file: &Path) -> Outcome {
     let temporary = temporary_name(file);
     let folder = parts.settings.store.path.clone();
     let lines = if let Some(holder) = sled::holder(&folder) {
-        let client = Client::find(&folder, parts.settings.admin.token.as_ref())
-            .map_err(|why| Failure::Store(format!("the store {} is in use by {holder}, and {why}", folder.display())))?;
+        let client = Client::find(&folder, parts.settings.admin.token.as_ref()).map_err(|why| {
+            Failure::Store(format!("the store {} is in use by {holder}, and {why}", folder.display()))
+        })?;
         let bytes = client.export().await?;
         std::fs::write(&temporary, &bytes).map_err(fault)?;
         bytes.iter().filter(|b| **b == b'\n').count()
@@ -99,11 +107,16 @@ async fn export(parts: Parts, file: &Path) -> Outcome {
 }
 
 async fn import(parts: Parts, file: &Path) -> Outcome {
-    let source = File::open(file).map_err(|e| Failure::Failed(vec![format!("{} can't be read: {e}", file.display())]))?;
+    let source =
+        File::open(file).map_err(|e| Failure::Failed(vec![format!("{} can't be read: {e}", file.display())]))?;
     let path = parts.settings.store.path.clone();
     let app = parts.open("state import")?;
     let lines = app.core.store.import(Box::new(BufReader::new(source))).await?;
-    output::line(&format!("{} read into {}", output::count(usize::try_from(lines).unwrap_or(usize::MAX), "line"), path.display()));
+    output::line(&format!(
+        "{} read into {}",
+        output::count(usize::try_from(lines).unwrap_or(usize::MAX), "line"),
+        path.display()
+    ));
     Ok(())
 }
 
