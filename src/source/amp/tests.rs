@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::domain::collection::CollectionState;
+use crate::domain::collection::{CollectionState, Role};
 use crate::domain::record::{CostRow, Evidence, FailureKind, Page, Record, Rows};
 use crate::domain::spend::SpendRow;
 use crate::domain::time::Timestamp;

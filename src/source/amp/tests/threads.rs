@@ -182,3 +182,31 @@ async fn members_are_keyed_by_email() {
     rig.fake.script("/api/v2/workspace/members", [Script::ok(&more), Script::status(400)]);
     rig.full("members").await.assert_broken("400");
 }
+
+#[tokio::test]
+async fn what_is_looked_at_and_how_often() {
+    let rig = Rig::new().await;
+    let shown: Vec<_> = rig
+        .source
+        .collections()
+        .iter()
+        .map(|c| {
+            let minutes = |d: Duration| d.as_secs() / 60;
+            let schedule = (c.schedule.head.map(minutes), c.schedule.hot.map(minutes), minutes(c.schedule.full));
+            (c.spec.name.as_str(), c.spec.role, schedule, c.calls_per_day)
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("threads", Role::Record, (Some(1), Some(15), 1440), Some(1440 + 96 + 1)),
+            ("members", Role::Record, (None, None, 2), Some(720)),
+            ("daily_usage", Role::Spend, (None, None, 2), Some(720)),
+            ("thread_usage", Role::Cost, (None, None, 1), Some(1440)),
+        ]
+    );
+    let print = |rig: &Rig| rig.source.collections()[0].spec.fingerprint.clone();
+    let other = Rig::with(Fake::start().await, &json!({"client_id": "another"}));
+    assert!(print(&rig) == print(&rig) && print(&rig) != print(&other));
+    assert!(!print(&rig).contains(fake::ID));
+}
