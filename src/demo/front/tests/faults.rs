@@ -55,8 +55,7 @@ async fn connections_can_break_in_every_way() {
     let statuses: Vec<u16> = rig.fake.log().iter().map(|e| e.status).collect();
     assert_eq!(statuses, [200, 200, 0, 200, 200, 0]);
     rig.fault(Fault::Redirect("http://127.0.0.1:1/elsewhere".into()));
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    let answer = client.get(format!("{}/api/v2/threads", rig.server.base_url())).send().await.unwrap();
+    let answer = rig.send("/api/v2/threads").await.unwrap();
     assert_eq!(
         (answer.status().as_u16(), &answer.headers()["location"]),
         (302, &"http://127.0.0.1:1/elsewhere".parse().unwrap())
