@@ -44,3 +44,10 @@ pub use world::{CursorStyle, FakeError};
 
 /// What time it is in the fake's world.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// A client for tests. TLS needs a provider even where nothing is encrypted; a second installation is harmless.
+#[cfg(test)]
+fn test_client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+}

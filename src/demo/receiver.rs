@@ -264,7 +264,6 @@ async fn receive(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::install_tls;
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const NOW: i64 = 1_800_000_000;
@@ -277,10 +276,9 @@ mod tests {
     }
 
     async fn post(receiver: &Receiver, body: &str, signed_body: &str, at: i64) -> reqwest::Result<reqwest::Response> {
-        install_tls();
         let secret = SigningSecret::parse(SECRET).unwrap();
         let signature = signing::signature_header(&[secret], "evt_1", at, signed_body.as_bytes());
-        reqwest::Client::new()
+        crate::demo::test_client()
             .post(receiver.url())
             .header("webhook-id", "evt_1")
             .header("webhook-timestamp", at.to_string())

@@ -49,11 +49,10 @@ mod tests {
 
     #[tokio::test]
     async fn scripts_drive_it_over_http() {
-        crate::http::install_tls();
         let now: Now = Arc::new(|| Timestamp::from_second(1_800_000_000).unwrap());
         let contents = SeedOptions { seed: 1, threads: 5, members: 2, days: 3, model_costs: false };
         let running = start_standalone(StandaloneOptions { port: 0, control_port: 0, contents, now }).await.unwrap();
-        let client = reqwest::Client::new();
+        let client = crate::demo::test_client();
         let control = |op: &str| format!("{}/control/{op}", running.control.base_url());
         let fault = json!({ "rule": { "fault": { "status": { "code": 503, "retry_after": "9" } }, "count": 1 } });
         assert_eq!(client.post(control("add_fault")).json(&fault).send().await.unwrap().status(), 200);

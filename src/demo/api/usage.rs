@@ -27,7 +27,7 @@ pub fn daily(tenant: &Tenant, call: &Call<'_>, bearer: &Bearer, now: Timestamp) 
     let start = minus_days(end, days - 1);
     let emails = bearer.scopes.contains(scope::MEMBERS);
 
-    let mut data = Vec::new();
+    let mut listed = Vec::new();
     let (mut active, mut total) = (BTreeSet::new(), Micros::ZERO);
     let mut date = start;
     for _ in 0..days {
@@ -39,14 +39,14 @@ pub fn daily(tenant: &Tenant, call: &Call<'_>, bearer: &Bearer, now: Timestamp) 
             total += spent.usd.micros;
             rows.push(row(&tenant.world, id, spent, emails));
         }
-        data.push(json!({ "date": date, "users": rows }));
+        listed.push(json!({ "date": date, "users": rows }));
         date = plus_days(date, 1);
     }
     let metadata = json!({
         "startDate": start, "endDate": end, "activeUsers": active.len(),
         "totalUsers": tenant.world.users().count(), "totalUsage": Usd::from(total).wire,
     });
-    Ok(Answer::ok(json!({ "metadata": metadata, "data": data })))
+    Ok(Answer::ok(json!({ "metadata": metadata, "data": listed })))
 }
 
 /// Exactly `YYYY-MM-DD`: a date parser by itself would take more.

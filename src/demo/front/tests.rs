@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use super::*;
 use crate::demo::auth::{CLIENT_ID, CLIENT_SECRET, scope};
 use crate::demo::{CursorStyle, FaultRule, NewThread, Now, Role, SeedOptions, Server, serve};
-use crate::http::install_tls;
 
 const NOW: &str = "2026-11-22T10:00:00Z";
 
@@ -24,11 +23,10 @@ struct Rig {
 
 impl Rig {
     async fn new(options: SeedOptions) -> Self {
-        install_tls();
         let now: Now = Arc::new(|| NOW.parse().unwrap());
         let fake = Arc::new(FakeWorkspace::seeded(&options, now));
         let server = serve(Arc::clone(&fake), "127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let mut rig = Self { fake, server, client: reqwest::Client::new(), token: String::new() };
+        let mut rig = Self { fake, server, client: crate::demo::test_client(), token: String::new() };
         let answer = rig.ask_token(&scope::READING.join(" ")).await;
         answer.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().clone_into(&mut rig.token);
         rig
