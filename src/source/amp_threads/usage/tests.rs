@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::source::amp_threads::document::{self, Document, Thread};
 use crate::domain::money::Micros;
+use crate::source::amp_threads::document::{self, Document, Thread};
 use crate::source::prices::BundledPrices;
 
 /// A token costs a micro-dollar, of any model but `mystery`.
