@@ -16,7 +16,8 @@ const LINK_LABEL: usize = 120;
 
 /// Makes the filters known to `tera`; some print differently by dialect.
 pub fn register(tera: &mut Tera, dialect: Dialect) {
-    tera.register_filter("money", |v: &Value, _: Kwargs, _: &State| micros(v).map(show::usd));
+    tera.register_filter("money", |v: &Value, _: Kwargs, _: &State| micros(v).map(|amount| amount.to_string()));
+    tera.register_filter("usd", |v: &Value, _: Kwargs, _: &State| micros(v).map(show::usd));
     tera.register_filter("money0", |v: &Value, _: Kwargs, _: &State| micros(v).map(show::usd_rounded));
     tera.register_filter("percent", percent);
     tera.register_filter("cut", |v: &Value, args: Kwargs, _: &State| -> TeraResult<String> {
@@ -162,7 +163,7 @@ mod tests {
     fn filters_print_for_people() {
         for (template, expected) in [
             ("{{ usd | money }}", "$1,234.50"),
-            ("{{ whole | money }}", "$88"),
+            ("{{ whole | money }} {{ whole | usd }}", "$88.00 $88"),
             ("{{ usd | money0 }}", "$1,235"),
             ("{{ pc | percent }} {{ hundred | percent }} {{ 7 | percent }}", "106.2 % 100 % 7 %"),
             ("{{ ana | who }}{{ none | who }}", "ana@example.com"),

@@ -12,6 +12,8 @@ use crate::domain::event::{Event, StoredEvent};
 
 /// Longest plain-text body of an email.
 const BODY: usize = 200_000;
+/// Most events a template sees one by one.
+const EVENTS: usize = 50;
 
 /// One message: its events, what they say in a line, and both as templates see them.
 pub struct Scene<'a> {
@@ -52,7 +54,7 @@ impl<'a> Scene<'a> {
     pub fn plain_text(&self) -> String {
         let mut lines = vec![self.said.line()];
         if self.events.len() > 1 {
-            lines.extend(self.events.iter().map(|event| format!("- {}", line::say(event).line())));
+            lines.extend(self.events.iter().take(EVENTS).map(|event| format!("- {}", line::say(event).line())));
         }
         lines.extend(self.event.map(|event| format!("\n{} {}", event.kind, brief(&event.id, 80))));
         cut(&lines.join("\n"), BODY)
@@ -79,7 +81,9 @@ fn template_context(kind: DeliveryKind, event: Option<&Event>, events: &[&Event]
     let mut context = tera::Context::new();
     context.insert("kind", kind.as_str());
     context.insert("event", &event);
-    context.insert("events", events);
+    let shown: Vec<&Event> = events.iter().take(EVENTS).copied().collect();
+    context.insert("events", &shown);
+    context.insert("more", &(events.len() - shown.len()));
     context.insert("head", &said.head);
     context.insert("tail", &said.tail);
     context.insert("line", &said.line());
@@ -89,7 +93,7 @@ fn template_context(kind: DeliveryKind, event: Option<&Event>, events: &[&Event]
     // A link belongs to one event; a group's or a digest's lines have theirs.
     let single = !matches!(kind, DeliveryKind::Group | DeliveryKind::Digest);
     context.insert("link", &event.filter(|_| single).map(link).unwrap_or_default());
-    let lines: Vec<Value> = events
+    let lines: Vec<Value> = shown
         .iter()
         .map(|event| {
             let said = line::say(event);

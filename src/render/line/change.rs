@@ -99,13 +99,17 @@ fn generic(kind: &str, data: &ChangeData) -> (String, String) {
         "updated" => "changed".to_owned(),
         other => other.replace(['_', '.'], " "),
     };
-    let mut head = format!("{} {} {verb}", capitalize(&brief(noun, NAME)), name(data));
-    if !data.changed.is_empty() {
-        head.push_str(": ");
-        head.push_str(&differences(data));
-    }
+    let head = format!("{} {} {verb}", capitalize(&brief(noun, NAME)), name(data));
     let by = data.who.as_ref().map(|w| format!("Of {}", who(w))).unwrap_or_default();
-    (head, by)
+    match data.changed.as_slice() {
+        [] => (head, by),
+        // `mission.paused` says what the status is now.
+        [field] if text(data.after.as_ref(), field).as_deref() == Some(&verb) => {
+            let before = text(data.before.as_ref(), field).map(|was| format!("Was {was}")).unwrap_or_default();
+            (head, [before, by].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(". "))
+        }
+        _ => (format!("{head}: {}", differences(data)), by),
+    }
 }
 
 /// `status active → paused, name a → b and 2 more`.

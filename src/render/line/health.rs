@@ -48,7 +48,7 @@ pub fn change_held(data: &HeldData) -> Words {
         plural(&brief(&data.noun, NAME), 2),
         brief(&data.source, NAME),
     );
-    Some((head, format!("ampbridge hold approve (or reject, or rebaseline) {}", brief(&data.hold, NAME))))
+    Some((head, format!("Hold {}", brief(&data.hold, NAME))))
 }
 
 pub fn stale(event: &Event, data: &StaleData) -> Words {
@@ -67,7 +67,7 @@ pub fn sink(event: &Event, data: &SinkHealthData) -> Words {
     Some(if event.kind == "sink.recovered" {
         (format!("Sink {name} takes deliveries again{}", after(data.lasted.as_deref())), String::new())
     } else if data.stopped {
-        (format!("Sink {name} is stopped{because}"), format!("Its deliveries wait for: ampbridge sinks enable {name}"))
+        (format!("Sink {name} is stopped{because}"), "Its deliveries wait until it is enabled again".to_owned())
     } else {
         let tail = in_a_row(data.failures, "attempt", &data.since, event);
         (format!("Sink {name} takes no deliveries{because}"), tail)

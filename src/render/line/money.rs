@@ -52,8 +52,8 @@ pub fn forecast(event: &Event, data: &ForecastData) -> Words {
     let limit = usd(data.limit_usd);
     let ahead = usd_rounded(data.forecast_usd);
     if data.state == "resolved" {
-        let head = format!("{} {when} no longer heading past {limit}", scope.spend());
-        return Some((capitalize(&head), format!("Forecast {ahead}, so far {}", usd(data.spend_usd))));
+        let head = format!("{} {when} no longer heading past {limit}", scope.spend_first());
+        return Some((head, format!("Forecast {ahead}, so far {}", usd(data.spend_usd))));
     }
     let part = data
         .forecast_usd
@@ -63,7 +63,7 @@ pub fn forecast(event: &Event, data: &ForecastData) -> Words {
     if let Some(reached) = data.reached_on.as_deref().and_then(parse_day) {
         tail.push_str(&format!(", {limit} is reached about {}", day(reached, utc_day(event.time))));
     }
-    Some((capitalize(&format!("{} {when} heading for {ahead}{part}", scope.spend())), tail))
+    Some((format!("{} {when} heading for {ahead}{part}", scope.spend_first()), tail))
 }
 
 pub fn spike(event: &Event, data: &SpikeData) -> Words {
@@ -120,8 +120,8 @@ pub fn thread_cost(data: &ThreadCostData) -> Words {
 /// Whose money it is.
 enum Scope {
     Person(String),
-    /// A model, or the sources themselves.
-    Thing(String),
+    Model(String),
+    Sources(String),
 }
 
 impl Scope {
@@ -129,27 +129,38 @@ impl Scope {
         if let Some(id) = scope.strip_prefix("user:") {
             return Self::Person(person.map(who).filter(|name| !name.is_empty()).unwrap_or_else(|| brief(id, NAME)));
         }
-        Self::Thing(match scope.strip_prefix("model:") {
-            Some(model) => brief(model, NAME),
-            None if sources.is_empty() => "workspace".to_owned(),
-            None => brief(&sources.join(" + "), NAME),
-        })
+        match scope.strip_prefix("model:") {
+            Some(model) => Self::Model(brief(model, NAME)),
+            None if sources.is_empty() => Self::Sources("workspace".to_owned()),
+            None => Self::Sources(brief(&sources.join(" + "), NAME)),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Person(name) | Self::Model(name) | Self::Sources(name) => name,
+        }
     }
 
     /// `acme spend`, `spend of ana`.
     fn spend(&self) -> String {
         match self {
             Self::Person(name) => format!("spend of {name}"),
-            Self::Thing(name) => format!("{name} spend"),
+            Self::Model(name) | Self::Sources(name) => format!("{name} spend"),
+        }
+    }
+
+    /// The same at the start of a line. A model's name is left as it is.
+    fn spend_first(&self) -> String {
+        match self {
+            Self::Model(_) => self.spend(),
+            Self::Person(_) | Self::Sources(_) => capitalize(&self.spend()),
         }
     }
 
     /// `Acme spend today $212.40, 106 % of $200`.
     fn spent(&self, when: &str, amount: &str, against: &str) -> String {
-        match self {
-            Self::Person(_) => capitalize(&format!("{} {when} {amount}, {against}", self.spend())),
-            Self::Thing(name) => format!("{} spend {when} {amount}, {against}", capitalize(name)),
-        }
+        format!("{} {when} {amount}, {against}", self.spend_first())
     }
 }
 
@@ -181,13 +192,10 @@ fn when(period: &str, start: &str, event: &Event) -> String {
 fn top(top: &Top, scope: &Scope) -> String {
     let person = top.users.first().and_then(|s| s.who.as_ref().map(|w| (who(w), s.spend_usd)));
     let model = top.models.first().and_then(|s| s.model.as_ref().map(|m| (brief(m, NAME), s.spend_usd)));
-    let about = match scope {
-        Scope::Person(name) | Scope::Thing(name) => name,
-    };
     let parts: Vec<String> = [person, model]
         .into_iter()
         .flatten()
-        .filter(|(name, _)| name != about)
+        .filter(|(name, _)| name != scope.name())
         .map(|(name, amount)| format!("{name} {}", usd_rounded(amount)))
         .collect();
     if parts.is_empty() { String::new() } else { format!("Top: {}", parts.join(", ")) }
@@ -215,7 +223,7 @@ fn contributor(part: &Contribution) -> Option<String> {
 }
 
 fn others(n: usize) -> String {
-    if n == 1 { "1 other too".to_owned() } else { format!("{n} others too") }
+    if n == 1 { "The same for 1 other".to_owned() } else { format!("The same for {n} others") }
 }
 
 fn append(tail: &mut String, sentence: &str) {
