@@ -24,15 +24,15 @@ struct Case {
 
 impl Case {
     fn slack(&self, renderer: &Renderer) -> SlackParts {
-        let rendered = renderer.slack(&Context { kind: self.kind, events: &self.events });
-        assert_eq!(rendered.fallbacks, [], "{} {}", self.name, self.variant);
-        rendered.value
+        let outcome = renderer.slack(&Context { kind: self.kind, events: &self.events });
+        assert_eq!(outcome.fallbacks, [], "{} {}", self.name, self.variant);
+        outcome.value
     }
 
     fn email(&self, renderer: &Renderer) -> EmailParts {
-        let rendered = renderer.email(&Context { kind: self.kind, events: &self.events });
-        assert_eq!(rendered.fallbacks, [], "{} {}", self.name, self.variant);
-        rendered.value
+        let outcome = renderer.email(&Context { kind: self.kind, events: &self.events });
+        assert_eq!(outcome.fallbacks, [], "{} {}", self.name, self.variant);
+        outcome.value
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a template sees, and what is made of its output.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -46,7 +47,12 @@ impl<'a> Scene<'a> {
         if kind == DeliveryKind::Reminder {
             said.head = format!("Still open: {}", said.head);
         }
-        let context = template_context(kind, event, &events, &said);
+        let mut shown = events.clone();
+        if several(kind, &events) {
+            shown.sort_by_cached_key(|event| line::say(event).tone);
+        }
+        shown.truncate(EVENTS);
+        let context = template_context(kind, event, &shown, events.len(), &said);
         Self { kind, event, events, said, context }
     }
 
@@ -77,22 +83,38 @@ impl<'a> Scene<'a> {
     }
 }
 
-fn template_context(kind: DeliveryKind, event: Option<&Event>, events: &[&Event], said: &Said) -> tera::Context {
+/// Whether a message is about several events rather than about the one that names its template.
+fn several(kind: DeliveryKind, events: &[&Event]) -> bool {
+    events.len() > 1 && matches!(kind, DeliveryKind::Group | DeliveryKind::Digest)
+}
+
+fn template_context(
+    kind: DeliveryKind,
+    event: Option<&Event>,
+    shown: &[&Event],
+    total: usize,
+    said: &Said,
+) -> tera::Context {
+    let several = several(kind, shown);
+    let origins: BTreeSet<&str> = if several {
+        shown.iter().map(|event| line::origin(event)).collect()
+    } else {
+        event.iter().map(|event| line::origin(event)).collect()
+    };
     let mut context = tera::Context::new();
     context.insert("kind", kind.as_str());
     context.insert("event", &event);
-    let shown: Vec<&Event> = events.iter().take(EVENTS).copied().collect();
-    context.insert("events", &shown);
-    context.insert("more", &(events.len() - shown.len()));
+    context.insert("events", shown);
+    context.insert("more", &total.saturating_sub(shown.len()));
+    context.insert("several", &several);
     context.insert("head", &said.head);
     context.insert("tail", &said.tail);
     context.insert("line", &said.line());
     context.insert("tone", &said.tone);
     context.insert("mark", mark(said.tone));
-    context.insert("origin", event.map_or("", line::origin));
-    // A link belongs to one event; a group's or a digest's lines have theirs.
-    let single = !matches!(kind, DeliveryKind::Group | DeliveryKind::Digest);
-    context.insert("link", &event.filter(|_| single).map(link).unwrap_or_default());
+    context.insert("origin", &show::list(origins.into_iter().map(str::to_owned).collect::<Vec<_>>().into_iter(), 5));
+    // A link belongs to one event; the lines of several have theirs.
+    context.insert("link", &event.filter(|_| !several).map(link).unwrap_or_default());
     let lines: Vec<Value> = shown
         .iter()
         .map(|event| {

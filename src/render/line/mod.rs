@@ -56,6 +56,9 @@ impl Said {
     }
 }
 
+/// Head and tail.
+type Words = (String, String);
+
 /// Says an event.
 pub fn say(event: &Event) -> Said {
     let (mut head, tail) = words(event).unwrap_or_else(|| generic(event));
@@ -92,8 +95,8 @@ fn is_resolved(event: &Event) -> bool {
 }
 
 /// The words for a known type; `None` where the data is not of the type's shape.
-fn words(event: &Event) -> Option<(String, String)> {
-    match event.kind.as_str() {
+fn words(event: &Event) -> Option<Words> {
+    Some(match event.kind.as_str() {
         "budget.threshold_reached" | "budget.exceeded" => money::budget(event, &data(event)?),
         "budget.corrected" => money::corrected(event, &data(event)?),
         "budget.forecast_exceeded" => money::forecast(event, &data(event)?),
@@ -113,11 +116,11 @@ fn words(event: &Event) -> Option<(String, String)> {
             Some(record) => change::change(event, &record),
             None => change::level(&data::<LevelData>(event)?),
         },
-    }
+    })
 }
 
 /// For data of no known shape: the type in words, and what it is about.
-fn generic(event: &Event) -> (String, String) {
+fn generic(event: &Event) -> Words {
     let what = event.kind.replace(['.', '_'], " ");
     let name = event.data.get("name").and_then(Value::as_str).unwrap_or(&event.subject);
     (show::capitalize(&format!("{what}: {}", brief(name, NAME))), String::new())

@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 
-use super::{NAME, quoted};
+use super::{NAME, Words, quoted};
 use crate::domain::event::Event;
 use crate::domain::money::Micros;
 use crate::domain::payload::{
@@ -11,8 +11,6 @@ use crate::domain::payload::{
 use crate::domain::time::utc_day;
 use crate::render::show::{capitalize, day, percent, ratio, usd, usd_rounded, who};
 use crate::render::text::brief;
-
-type Words = Option<(String, String)>;
 
 pub fn budget(event: &Event, data: &BudgetData) -> Words {
     let scope = Scope::of(&data.scope, data.who.as_ref(), &data.sources);
@@ -35,7 +33,7 @@ pub fn budget(event: &Event, data: &BudgetData) -> Words {
     if !data.also.is_empty() {
         append(&mut tail, &others(data.also.len()));
     }
-    Some((scope.spent(&when, &amount, &against), tail))
+    (scope.spent(&when, &amount, &against), tail)
 }
 
 pub fn corrected(event: &Event, data: &CorrectionData) -> Words {
@@ -43,7 +41,7 @@ pub fn corrected(event: &Event, data: &CorrectionData) -> Words {
     let when = when(&data.period, &data.period_start, event);
     let head =
         scope.spent(&when, &format!("corrected to {}", usd(data.spend_usd)), &format!("limit {}", usd(data.limit_usd)));
-    Some((head, format!("It had been told as past {}", usd(data.told_usd))))
+    (head, format!("It had been told as past {}", usd(data.told_usd)))
 }
 
 pub fn forecast(event: &Event, data: &ForecastData) -> Words {
@@ -53,7 +51,7 @@ pub fn forecast(event: &Event, data: &ForecastData) -> Words {
     let ahead = usd_rounded(data.forecast_usd);
     if data.state == "resolved" {
         let head = format!("{} {when} no longer heading past {limit}", scope.spend_first());
-        return Some((head, format!("Forecast {ahead}, so far {}", usd(data.spend_usd))));
+        return (head, format!("Forecast {ahead}, so far {}", usd(data.spend_usd)));
     }
     let part = data
         .forecast_usd
@@ -61,9 +59,9 @@ pub fn forecast(event: &Event, data: &ForecastData) -> Words {
         .map_or(String::new(), |p| format!(", {} of {limit}", percent(p.floor())));
     let mut tail = format!("So far {}", usd(data.spend_usd));
     if let Some(reached) = data.reached_on.as_deref().and_then(parse_day) {
-        tail.push_str(&format!(", {limit} is reached about {}", day(reached, utc_day(event.time))));
+        tail = format!("{tail}, {limit} is reached about {}", day(reached, utc_day(event.time)));
     }
-    Some((format!("{} {when} heading for {ahead}{part}", scope.spend_first()), tail))
+    (format!("{} {when} heading for {ahead}{part}", scope.spend_first()), tail)
 }
 
 pub fn spike(event: &Event, data: &SpikeData) -> Words {
@@ -78,7 +76,7 @@ pub fn spike(event: &Event, data: &SpikeData) -> Words {
     if !data.also.is_empty() {
         append(&mut tail, &others(data.also.len()));
     }
-    Some((head, tail))
+    (head, tail)
 }
 
 pub fn spike_resolved(event: &Event, data: &SpikeResolvedData) -> Words {
@@ -86,7 +84,7 @@ pub fn spike_resolved(event: &Event, data: &SpikeResolvedData) -> Words {
     let spend = scope.spend();
     let on = parse_day(&data.date).map_or_else(|| data.date.clone(), |d| day(d, utc_day(event.time)));
     let (actual, expected) = (usd(data.actual_usd), usd(data.expected_usd));
-    Some(match data.resolution.as_str() {
+    match data.resolution.as_str() {
         "corrected" => {
             (format!("No spike on {on} after all: {spend} corrected to {actual}"), format!("Usual: {expected}"))
         }
@@ -97,7 +95,7 @@ pub fn spike_resolved(event: &Event, data: &SpikeResolvedData) -> Words {
         _ => {
             (format!("Spike of {on} over: {spend} is back to normal"), format!("It was {actual}, {expected} is usual"))
         }
-    })
+    }
 }
 
 pub fn thread_cost(data: &ThreadCostData) -> Words {
@@ -114,7 +112,7 @@ pub fn thread_cost(data: &ThreadCostData) -> Words {
     if !data.also.is_empty() {
         append(&mut tail, &others(data.also.len()));
     }
-    Some((head, tail))
+    (head, tail)
 }
 
 /// Whose money it is.
