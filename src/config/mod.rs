@@ -5,6 +5,7 @@
 mod layers;
 mod parse;
 mod problem;
+mod routes;
 mod sections;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,7 +102,8 @@ fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -
     let rule_specs = rule_specs(section("rules"), sources.keys(), problems);
     let sinks = sinks(section("sinks"), problems);
     let names = (sources.keys().cloned().collect(), sinks.keys().cloned().collect());
-    let routes = sections::routes(section("routes"), &names.0, &names.1, problems);
+    let scene = routes::Scene { sources: &names.0, sinks: &names.1, bridge: bridge.as_ref() };
+    let routes = routes::read(section("routes"), &scene, problems);
     Some(Settings {
         file: file.to_owned(),
         folder: folder.to_owned(),

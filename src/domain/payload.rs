@@ -339,6 +339,17 @@ pub struct DigestData {
     /// Number of events by type.
     pub counts: BTreeMap<String, u64>,
     pub events: u64,
-    /// The most important lines.
-    pub top: Vec<String>,
+    /// The gravest and newest of them, at most five.
+    pub top: Vec<DigestItem>,
+}
+
+/// One event named in a digest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DigestItem {
+    pub id: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub subject: String,
+    pub severity: crate::domain::event::Severity,
+    pub time: String,
 }
