@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod data;
 mod demo;
+mod health;
 mod once;
 mod output;
 mod render;
@@ -87,6 +88,8 @@ enum Command {
     /// Changes too large to believe: list them and decide.
     #[command(subcommand)]
     Hold(data::HoldCommand),
+    /// Ask the running service whether it is well: exit 0 if so, else 1. For health checks of containers.
+    Health(health::HealthArgs),
     /// The JSON Schema of the config, or of an event.
     #[command(subcommand)]
     Schema(schema::SchemaCommand),
@@ -196,6 +199,7 @@ async fn dispatch(cli: Cli, env: &BTreeMap<String, String>) -> Outcome {
         Command::DemoWorkspace(args) => demo::workspace(&args).await,
         Command::Render(args) => render::run(&args, settings).await,
         Command::Check(args) => check::run(parts(settings()?)?, &args).await,
+        Command::Health(args) => health::run(&settings()?, &args).await,
         Command::Run => run::run(parts(settings()?)?).await,
         Command::Once(args) => once::run(parts(settings()?)?, &args).await,
         Command::SendTest(args) => send_test::run(&parts(settings()?)?, &args).await,
