@@ -18,8 +18,6 @@ use crate::domain::payload::{ChangeData, LevelData};
 
 /// Longest head or tail.
 pub const PART: usize = 300;
-/// Longest line.
-pub const LINE: usize = 2 * PART + 2;
 /// Longest name (a title, a key) inside a line.
 const NAME: usize = 80;
 
