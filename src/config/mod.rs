@@ -78,7 +78,17 @@ pub fn load_text(text: &str, folder: &Path) -> Result<Settings, Vec<Problem>> {
 }
 
 fn finish(tree: &mut Value, file: &Path, folder: &Path, mut problems: Problems) -> Result<Settings, Vec<Problem>> {
-    match read(tree, file, folder, &mut problems) {
+    // What has a path by now is a secret that can't be had. What is wrong with the text that stands in for it is no
+    // news.
+    let told = problems.0.len();
+    let unresolved: BTreeSet<String> = problems.0.iter().map(|p| p.path.clone()).filter(|p| !p.is_empty()).collect();
+    let settings = read(tree, file, folder, &mut problems);
+    let mut index = 0;
+    problems.0.retain(|problem| {
+        index += 1;
+        index <= told || !unresolved.contains(&problem.path)
+    });
+    match settings {
         Some(settings) if problems.0.is_empty() => Ok(settings),
         _ => Err(problems.0),
     }
@@ -230,4 +240,38 @@ fn rule_specs<'a>(
         }
     }
     specs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_can_not_be_had_is_one_problem_each() {
+        let text = r#"
+[sinks.ops]
+kind = "slack"
+webhook_url = { env = "NOPE" }
+[sinks.hook]
+kind = "webhook"
+url = { env = "NOPE" }
+secrets = [{ env = "NOPE" }, "whsec_c2hvcnQ="]
+[sinks.mail]
+kind = "email"
+smtp_url = { file = "nope" }
+from = "a@example.com"
+to = ["b@example.com"]
+"#;
+        let problems = load_text(text, Path::new("/nonexistent")).unwrap_err();
+        let mut paths: Vec<&str> = problems.iter().map(|p| p.path.as_str()).collect();
+        paths.sort_unstable();
+        let expected = [
+            "sinks.hook.secrets[0]",
+            "sinks.hook.secrets[1]",
+            "sinks.hook.url",
+            "sinks.mail.smtp_url",
+            "sinks.ops.webhook_url",
+        ];
+        assert_eq!(paths, expected, "{problems:?}");
+    }
 }
