@@ -49,3 +49,4 @@ servers = [
 ]
 for server in servers:
     threading.Thread(target=server.serve_forever).start()
+print("ready", flush=True)
