@@ -48,7 +48,7 @@ pub(super) struct WorkspaceArgs {
     /// Port of the API on 127.0.0.1; 0 is any that is free. Both addresses are printed.
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     port: u16,
-    /// Port on 127.0.0.1 where scripts make things happen: POST /control/add_thread, /control/set_usage, …
+    /// Port on 127.0.0.1 where scripts make things happen, by `POST /control/add_thread` and the like.
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     control_port: u16,
     /// Another seed makes other contents.
