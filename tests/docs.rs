@@ -234,7 +234,8 @@ fn event_section(kind: &str) -> String {
     let mut nested = BTreeSet::new();
     let mut text = format!("\n### {kind}\n\n{} `{}`.\n\n", sentence(data), sample["severity"].as_str().unwrap());
     text.push_str(&fields(data, &mut nested));
-    let mut known = BTreeSet::new();
+    // Described once, above.
+    let mut known = BTreeSet::from(["Who".to_owned()]);
     while let Some(name) = nested.difference(&known).next().cloned() {
         let definition = &schema["$defs"][&name];
         if definition["properties"].is_object() {
