@@ -109,7 +109,7 @@ fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -
     let admin = sections::admin(section("admin"), problems);
     let sources = sources(section("sources"), problems);
     let rule_specs = rule_specs(section("rules"), sources.keys(), problems);
-    let sinks = sinks(section("sinks"), problems);
+    let sinks = sinks(section("sinks"), folder, problems);
     let names = (sources.keys().cloned().collect(), sinks.keys().cloned().collect());
     let routes = sections::routes(section("routes"), &names.0, &names.1, problems);
     Some(Settings {
@@ -192,11 +192,12 @@ fn sources(section: Option<Value>, problems: &mut Problems) -> BTreeMap<String, 
 }
 
 /// Sinks by name; `None` for one with a problem.
-fn sinks(section: Option<Value>, problems: &mut Problems) -> BTreeMap<String, Option<SinkEntry>> {
+fn sinks(section: Option<Value>, folder: &Path, problems: &mut Problems) -> BTreeMap<String, Option<SinkEntry>> {
     let kinds: Vec<&str> = sink::KINDS.iter().map(|k| k.name).collect();
     let mut found = BTreeMap::new();
     for (name, mut entry) in entries(section, "sinks", problems) {
         let path = format!("sinks.{name}");
+        count_from(folder, &mut entry, "ca_file");
         let common = sections::sink_common(&mut entry, &path, problems);
         let kind = take_kind(&mut entry, &path, &kinds, problems);
         let parsed = kind.and_then(|kind| {
@@ -210,6 +211,16 @@ fn sinks(section: Option<Value>, problems: &mut Problems) -> BTreeMap<String, Op
         found.insert(name, parsed);
     }
     found
+}
+
+/// Makes a relative path of an entry count from the config file's folder.
+fn count_from(folder: &Path, entry: &mut Value, key: &str) {
+    let ValueKind::Table(table) = &mut entry.kind else { return };
+    if let Some(ValueKind::String(path)) = table.get_mut(key).map(|value| &mut value.kind)
+        && !path.is_empty()
+    {
+        *path = folder.join(&*path).to_string_lossy().into_owned();
+    }
 }
 
 fn rule_specs<'a>(
@@ -245,6 +256,24 @@ fn rule_specs<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sinks_ca_file_counts_from_the_config() {
+        let folder = tempfile::tempdir().unwrap();
+        let pem = rcgen::generate_simple_self_signed(["example.com".to_owned()]).unwrap().cert.pem();
+        std::fs::write(folder.path().join("own-ca.pem"), pem).unwrap();
+        let text = r#"
+[sinks.mail]
+kind = "email"
+smtp_url = "smtps://mail.example.com"
+from = "a@example.com"
+to = "b@example.com"
+ca_file = "own-ca.pem"
+"#;
+        assert!(load_text(text, folder.path()).is_ok());
+        let problems = load_text(&text.replace("own-ca", "no-ca"), folder.path()).unwrap_err();
+        assert!(problems[0].to_string().starts_with("sinks.mail.ca_file: /"), "{problems:?}");
+    }
 
     #[test]
     fn a_secret_that_can_not_be_had_is_one_problem_each() {
