@@ -6,9 +6,7 @@ use ampbridge::demo::{NewThread, Role, SeedOptions, ThreadEdit};
 use ampbridge::domain::time::minus_days;
 use serde_json::{Value, json};
 
-use crate::harness::{
-    ACME, Bench, HEAD, HOOK, MAIL, SLACK, accepted, all_to, assert_proper, facts, ids, text,
-};
+use crate::harness::{ACME, Bench, HEAD, HOOK, MAIL, SLACK, accepted, all_to, assert_proper, facts, ids, text};
 
 const RULES: &str = r#"
 [rules.daily-budget]
@@ -94,7 +92,10 @@ async fn check_sinks(bench: &Bench, events: &[Value]) {
     let posts = bench.slack.posts();
     assert_eq!(bench.slack.faults(), Vec::<String>::new());
     assert_eq!(posts.len(), events.len());
-    assert_eq!(posts.iter().map(|p| p.event_id().unwrap().to_owned()).collect::<std::collections::BTreeSet<_>>(), ids(events));
+    assert_eq!(
+        posts.iter().map(|p| p.event_id().unwrap().to_owned()).collect::<std::collections::BTreeSet<_>>(),
+        ids(events)
+    );
 
     let deliveries = bench.deliveries().await;
     assert!(deliveries.iter().all(|d| d["state"] == "delivered" && d["attempts"] == 1), "{deliveries:?}");

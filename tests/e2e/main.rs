@@ -12,7 +12,11 @@
 
 mod harness;
 mod mailbox;
+mod odd;
 mod service;
 mod slack;
 
 mod changes;
+mod delivery;
+mod money;
+mod notices;
