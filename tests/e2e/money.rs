@@ -70,6 +70,8 @@ async fn a_dear_thread_is_told_once_per_limit() {
         usage: Some(usd.parse().unwrap()),
         ..NewThread::default()
     };
+    // Who has which email, the daily usage tells.
+    bench.spend_today("cy@example.com", "6.00");
     let old = bench.workspace.add_thread(thread("6.00")).unwrap();
     bench.once().await;
     let new = bench.workspace.add_thread(thread("30.00")).unwrap();

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 /// The ways there are; each is a path.
 pub const WAYS: [&str; 6] = ["hangs", "drips", "bombs", "redirects", "closes", "late"];
 /// What the bomb unpacks to.
-const BOMB: usize = 256 << 20;
+const BOMB: usize = 16 << 20;
 
 /// A request as it came in.
 #[derive(Debug, Clone)]
@@ -32,6 +32,7 @@ struct Desk {
     /// By the event: the status of the answer.
     judge: Box<dyn Fn(&Value) -> u16 + Send + Sync>,
     redirect_to: String,
+    bomb: Vec<u8>,
 }
 
 /// A running server; ends when dropped.
@@ -57,6 +58,7 @@ impl OddServer {
             mended: AtomicBool::new(false),
             judge: Box::new(judge),
             redirect_to: redirect_to.to_owned(),
+            bomb: bomb(),
         });
         let shared = Arc::clone(&desk);
         let task = tokio::spawn(async move {
@@ -107,7 +109,7 @@ async fn serve(socket: TcpStream, desk: &Desk) -> std::io::Result<()> {
         }
         "bombs" => {
             socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n").await?;
-            socket.write_all(&bomb()).await?;
+            socket.write_all(&desk.bomb).await?;
         }
         "redirects" => {
             let head = format!("HTTP/1.1 302 Found\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", desk.redirect_to);
