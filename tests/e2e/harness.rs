@@ -166,7 +166,8 @@ impl Bench {
 
     /// Writes another config.
     pub fn configure(&self, parts: &[&str]) {
-        let text = parts.concat().replace("$API", &self.api.base_url());
+        let port = self.api.addr().port().to_string();
+        let text = parts.concat().replace("$API", &self.api.base_url()).replace("$PORT", &port);
         std::fs::write(self.path("ampbridge.toml"), text).unwrap();
     }
 

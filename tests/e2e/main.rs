@@ -16,7 +16,14 @@ mod odd;
 mod service;
 mod slack;
 
+mod answers;
 mod changes;
+mod crash;
 mod delivery;
+mod holds;
 mod money;
 mod notices;
+mod scopes;
+mod settings;
+mod state;
+mod troubles;
