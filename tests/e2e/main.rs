@@ -18,9 +18,12 @@ mod slack;
 
 mod answers;
 mod changes;
+mod clock;
 mod crash;
 mod delivery;
+mod directory;
 mod holds;
+mod hostile;
 mod money;
 mod notices;
 mod scopes;
