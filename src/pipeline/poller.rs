@@ -121,7 +121,7 @@ impl Poller {
             let state = self.state(collection).await?;
             let now = self.core.clock.now();
             let (reach, at) = schedule::next(&collection.schedule, &state, &past, now, self.core.dice.unit());
-            if !sleep_until(&self.core, at, stop).await {
+            if !sleep_until(&self.core, now, at, stop).await {
                 return Ok(());
             }
             let looked = tokio::select! {
@@ -168,10 +168,11 @@ impl Poller {
     }
 }
 
-/// Sleeps in short pieces by the clock that was passed in. False where the service stops. Where the clock is set back
-/// meanwhile it ends early: until what was due by the old one is due by the new, a day might pass without a look.
-async fn sleep_until(core: &Core, at: Timestamp, stop: &CancellationToken) -> bool {
-    let mut latest = core.clock.now();
+/// Sleeps in short pieces by the clock that was passed in. False where the service stops. Where the clock has been set
+/// back since `planned` it ends early: until what was due by the old one is due by the new, a day might pass without a
+/// look.
+async fn sleep_until(core: &Core, planned: Timestamp, at: Timestamp, stop: &CancellationToken) -> bool {
+    let mut latest = planned;
     loop {
         let now = core.clock.now();
         if now >= at || elapsed(now, latest) > SET_BACK {
