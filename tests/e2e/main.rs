@@ -26,6 +26,8 @@ mod holds;
 mod hostile;
 mod money;
 mod notices;
+mod outputs;
+mod running;
 mod scopes;
 mod settings;
 mod state;
