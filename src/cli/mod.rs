@@ -214,11 +214,11 @@ async fn dispatch(cli: Cli, env: &BTreeMap<String, String>) -> Outcome {
         Command::Demo(args) => demo::run(&args).await,
         Command::DemoWorkspace(args) => demo::workspace(&args).await,
         Command::Render(args) => render::run(&args, settings).await,
-        Command::Check(args) => check::run(parts(settings()?)?, &args).await,
         Command::Health(args) => health::run(&settings()?, &args).await,
-        Command::Run => run::run(parts(settings()?)?).await,
-        Command::Once(args) => once::run(parts(settings()?)?, &args).await,
-        Command::SendTest(args) => send_test::run(&parts(settings()?)?, &args).await,
+        Command::Check(args) => check::run(checked(settings()?)?, &args).await,
+        Command::Run => run::run(checked(settings()?)?).await,
+        Command::Once(args) => once::run(checked(settings()?)?, &args).await,
+        Command::SendTest(args) => send_test::run(&checked(settings()?)?, &args).await,
         Command::Events(command) => data::events(parts(settings()?)?, command).await,
         Command::Deliveries(command) => data::deliveries(parts(settings()?)?, command).await,
         Command::Sinks(command) => data::sinks(parts(settings()?)?, command).await,
@@ -250,6 +250,12 @@ fn settings(named: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Sett
 
 fn parts(settings: Settings) -> Result<Parts, Failure> {
     Parts::assemble(settings).map_err(Failure::Config)
+}
+
+/// The same for what sends: templates of one's own are tried first, so that none fails when it is needed.
+fn checked(settings: Settings) -> Result<Parts, Failure> {
+    let problems = settings.bridge.templates_dir.as_deref().map(config::template_problems).unwrap_or_default();
+    if problems.is_empty() { parts(settings) } else { Err(Failure::Config(problems)) }
 }
 
 fn report(failure: Failure) -> u8 {
