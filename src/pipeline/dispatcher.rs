@@ -147,7 +147,7 @@ impl Dispatcher {
             let report = attempt(&sink, &core, &claimed, started).await;
             meter::attempt(sink.name(), &report.outcome, stopwatch.elapsed());
             if let Outcome::Throttled { after: Some(after) } = &report.outcome {
-                let wait = Duration::try_from(*after).unwrap_or_default().min(Duration::from_secs(86_400));
+                let wait = Duration::try_from(*after).unwrap_or_default().min(Duration::from_hours(24));
                 pause.send_replace(Some(Instant::now() + wait));
             }
             log_attempt(sink.name(), &claimed, &report);
@@ -254,9 +254,10 @@ async fn settle(core: Core, tally: Arc<Tally>, mut incoming: mpsc::Receiver<Sett
 
 fn log_attempt(sink: &str, claimed: &Claimed, report: &Report) {
     let (id, event) = (&claimed.delivery.id, &claimed.delivery.event_type);
-    match report.outcome {
-        Outcome::Accepted => tracing::debug!(sink, delivery = id, event, "{id} ({event}) delivered to {sink}"),
-        _ => tracing::warn!(
+    if report.outcome == Outcome::Accepted {
+        tracing::debug!(sink, delivery = id, event, "{id} ({event}) delivered to {sink}");
+    } else {
+        tracing::warn!(
             sink,
             delivery = id,
             event,
@@ -265,7 +266,7 @@ fn log_attempt(sink: &str, claimed: &Claimed, report: &Report) {
             "{id} ({event}) to {sink}: {}: {}",
             report.outcome.as_str(),
             report.detail.lines().next().unwrap_or("")
-        ),
+        );
     }
 }
 

@@ -26,6 +26,7 @@ impl MemoryKv {
     }
 
     /// The machine loses everything that was not flushed.
+    #[must_use]
     pub fn crash(&self) -> Self {
         let durable = self.lock().durable.clone();
         Self(Arc::new(Mutex::new(Space { live: durable.clone(), durable, fail_after: None })))

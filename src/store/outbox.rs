@@ -124,7 +124,8 @@ impl Outbox {
             .map_or_else(QueueDepth::default, |q| QueueDepth { waiting: q.entries.len(), leased: q.leases.len() })
     }
 
-    pub fn len(&self) -> usize {
+    /// Open deliveries at all sinks.
+    pub fn waiting(&self) -> usize {
         self.sinks.values().map(|q| q.entries.len()).sum()
     }
 }
