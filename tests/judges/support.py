@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -350,3 +351,27 @@ def receiver(answer: Callable[[Request], Reply] = lambda _: Reply()) -> Iterator
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def stand_ins(config: str) -> dict[str, str]:
+    """Values for the environment variables a config names, so that it can be checked without anything being reached."""
+    values = {}
+    for key, name in re.findall(r'(\w+)\s*=\s*\[?\s*\{\s*env\s*=\s*"([^"]+)"', config):
+        if key == "smtp_url":
+            values[name] = "smtps://user:password@mail.example.com:465"
+        elif key.endswith("url"):
+            values[name] = "https://example.com/stand-in"
+        elif key == "secrets":
+            values[name] = "whsec_" + "A" * 43 + "="
+        else:
+            values[name] = "stand-in-for-a-secret"
+    return values
+
+
+def check_config(config: pathlib.Path, env: dict[str, str] | None = None) -> Ran:
+    """`ampbridge check` on a copy of a config in a folder of its own, secrets stood in for."""
+    text = config.read_text()
+    with scratch() as folder:
+        copy = folder / "ampbridge.toml"
+        copy.write_text(text)
+        return ampbridge("--config", copy, "check", cwd=folder, env={**stand_ins(text), **(env or {})})
