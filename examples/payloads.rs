@@ -60,8 +60,8 @@ fn print_all() -> anyhow::Result<()> {
 async fn send_all(file: &Path) -> anyhow::Result<()> {
     ampbridge::http::install_tls();
     let env = ampbridge::env::variables();
-    let settings = ampbridge::config::load(file, &env)
-        .map_err(|problems| anyhow!("{}: {problems:?}", file.display()))?;
+    let settings =
+        ampbridge::config::load(file, &env).map_err(|problems| anyhow!("{}: {problems:?}", file.display()))?;
     let parts = Parts::assemble(settings).map_err(|problems| anyhow!("{}: {problems:?}", file.display()))?;
     if parts.sinks.is_empty() {
         bail!("{} has no sink", file.display());
