@@ -15,7 +15,8 @@ import unicodedata
 import slackblocks
 from slack_sdk.models.blocks import Block
 
-from support import Bridge, Judge, Reply, Request, payloads, receiver, route, scratch, table
+from support import Bridge, Judge, Reply, Request, payloads, receiver, route, scratch, table, workspace
+from story import SETTINGS, tell
 
 #: Limits of reference/notifiers.md, section 5, in code points.
 BLOCKS, TOTAL_TEXT, MESSAGE_TEXT = 50, 12_000, 4_000
@@ -24,6 +25,7 @@ BUTTON_TEXT, BUTTON_VALUE, URL, ALT, ID = 75, 2_000, 3_000, 2_000, 255
 #: What may stand in mrkdwn after an unescaped `<`: a link to the web with or without a label.
 LINK = re.compile(r"https?://[^\s<>|]+(\|[^<>|]*)?\Z")
 TOKEN = "xoxb-judge"
+WEBHOOK = "/services/T/B/X"
 
 
 def sdk_problems(blocks: list[dict]) -> list[str]:
@@ -167,18 +169,18 @@ def objects(value: object) -> list[dict]:
     return []
 
 
-def judge_rendered(judge: Judge, cases: list[dict]) -> None:
+def judge_rendered(judge: Judge, cases: list[dict], what: str = "") -> None:
     def over(problems) -> list[str]:
         return [f"{c['name']} {c['variant']}: {p}" for c in cases for p in problems(c["slack"])]
 
     count = len(cases)
-    judge.all([f"{c['name']} {c['variant']}: {f}" for c in cases for f in c["fallbacks"]], count, "no template failed")
-    judge.all(over(lambda m: [] if m["blocks"] else ["no blocks"]), count, "every message has blocks")
-    judge.all(over(lambda m: sdk_problems(m["blocks"])), count, "slack_sdk accepts")
-    judge.all(over(lambda m: slackblocks_problems(m["blocks"])), count, "slackblocks accepts")
-    judge.all(over(limit_problems), count, "Slack's limits hold")
-    judge.all(over(outside_problems), count, "nothing from outside takes effect")
-    judge.all(typescript([c["slack"]["blocks"] for c in cases]), count, "@slack/types types them")
+    judge.all([f"{c['name']} {c['variant']}: {f}" for c in cases for f in c["fallbacks"]], count, f"{what}no template failed")
+    judge.all(over(lambda m: [] if m["blocks"] else ["no blocks"]), count, f"{what}every message has blocks")
+    judge.all(over(lambda m: sdk_problems(m["blocks"])), count, f"{what}slack_sdk accepts")
+    judge.all(over(lambda m: slackblocks_problems(m["blocks"])), count, f"{what}slackblocks accepts")
+    judge.all(over(limit_problems), count, f"{what}Slack's limits hold")
+    judge.all(over(outside_problems), count, f"{what}nothing from outside takes effect")
+    judge.all(typescript([c["slack"]["blocks"] for c in cases]), count, f"{what}@slack/types types them")
 
 
 def typescript(messages: list[list[dict]]) -> list[str]:
@@ -213,27 +215,29 @@ def controls(judge: Judge) -> None:
         judge.check(bool(outside_problems(message)), f"control: {text!r} would be noticed")
 
 
+def taken(request: Request) -> Reply:
+    """Slack's answer to a good message."""
+    if request.path == WEBHOOK:
+        return Reply(200, {"Content-Type": "text/plain"}, b"ok")
+    answer = {"ok": True, "channel": "C1", "ts": "1.2"}
+    return Reply(200, {"Content-Type": "application/json; charset=utf-8"}, json.dumps(answer).encode())
+
+
 def wire(judge: Judge, cases: list[dict]) -> None:
     """What is posted: the rendered message with everything off that looks up or unfolds."""
-    def slack(request: Request) -> Reply:
-        if request.path == "/services/T/B/X":
-            return Reply(200, {"Content-Type": "text/plain"}, b"ok")
-        answer = {"ok": True, "channel": "C1", "ts": "1.2"}
-        return Reply(200, {"Content-Type": "application/json; charset=utf-8"}, json.dumps(answer).encode())
-
-    with scratch() as folder, receiver(slack) as fake:
-        hook = table("sinks.hook", {"kind": "slack", "webhook_url": fake.url("/services/T/B/X")})
+    with scratch() as folder, receiver(taken) as fake:
+        hook = table("sinks.hook", {"kind": "slack", "webhook_url": fake.url(WEBHOOK)})
         bot = table("sinks.bot", {"kind": "slack", "bot_token": TOKEN, "channel": "C1", "api_url": fake.url("/api")})
         bridge = Bridge(folder, hook, bot, route(["hook", "bot"]))
         sent = payloads(bridge.config)
         judge.all([f"{s['name']}: {s['detail']}" for s in sent if s["outcome"] != "accepted"], len(sent), "wire: accepted")
-        by_path = {"/services/T/B/X": [], "/api/chat.postMessage": []}
+        by_path = {WEBHOOK: [], "/api/chat.postMessage": []}
         for request in fake.requests:
             by_path.setdefault(request.path, []).append(request)
         judge.equal({path: len(found) for path, found in by_path.items()}, {path: len(cases) for path in list(by_path)[:2]},
                     "wire: one post each, by webhook and by bot")
         quiet = {"unfurl_links": False, "unfurl_media": False, "link_names": False}
-        for path, extra in [("/services/T/B/X", {}), ("/api/chat.postMessage", {"channel": "C1"})]:
+        for path, extra in [(WEBHOOK, {}), ("/api/chat.postMessage", {"channel": "C1"})]:
             problems = []
             for case, request in zip(cases, by_path[path]):
                 post = json.loads(request.body)
@@ -249,6 +253,26 @@ def wire(judge: Judge, cases: list[dict]) -> None:
         judge.equal(marks, [c["events"][0]["id"] for c in cases], "wire: the bot marks each post with its event's id")
 
 
+def life(judge: Judge) -> None:
+    """What the running program posts while things happen in a workspace."""
+    with scratch() as folder, workspace(threads=40, members=4, days=60) as space, receiver(taken) as fake:
+        hook = table("sinks.hook", {"kind": "slack", "webhook_url": fake.url(WEBHOOK)})
+        bridge = Bridge(folder, space.source(**SETTINGS["source"]), *SETTINGS["rules"], hook, route(["hook"]))
+        tell(judge, bridge, space)
+        posts = [json.loads(request.body) for request in fake.requests]
+        stored = bridge.list("events")
+        judge.equal(len(posts), len(stored), "life: one post for each event")
+        cases = [{"name": "life", "variant": str(n), "slack": post, "fallbacks": []} for n, post in enumerate(posts)]
+        judge_rendered(judge, cases, "life: ")
+        before = len(fake.requests)
+        for number in range(5):
+            space.do("add_thread", thread={"creator": "member1@example.com", "title": f"One of five: {number}"})
+        ran = bridge("once", "--drain", 60)
+        told = [request.at for request in fake.requests[before:]]
+        # Four seconds; a first post that was slow to arrive takes something off.
+        judge.check(ran.code == 0 and len(told) == 5 and told[-1] - told[0] > 2.5, "life: one post a second", f"{ran}\n{told}")
+
+
 def main() -> None:
     logging.getLogger("slack_sdk").setLevel(logging.ERROR)
     judge = Judge()
@@ -256,6 +280,7 @@ def main() -> None:
     controls(judge)
     judge_rendered(judge, cases)
     wire(judge, cases)
+    life(judge)
     judge.finish()
 
 

@@ -16,6 +16,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
 
 import letter
+from story import SETTINGS, tell
 from support import Bridge, Judge, free_port, payloads, route, scratch, table, workspace
 
 USER, PASSWORD = "bridge@example.com", "p:a/ss w%rd+ä"
@@ -281,6 +282,19 @@ def threads(judge: Judge) -> None:
         judge.all([p for d in post.taken() for p in letter.problems(d.raw)], len(heads), "incident: good letters")
 
 
+def life(judge: Judge) -> None:
+    """What the running program writes while things happen in a workspace."""
+    with server(Post()) as post, scratch() as folder, workspace(threads=40, members=4, days=60) as space:
+        made = Bridge(folder, space.source(**SETTINGS["source"]), *SETTINGS["rules"],
+                      sink(f"smtp://127.0.0.1:{post.port}"), route(["finance"]))
+        tell(judge, made, space)
+        stored = made.list("events")
+        judge.equal(len({letter.message_id(d.raw) for d in post.letters}), len(stored), "life: a letter for each event")
+        judge.equal(len(post.letters), len(stored), "life: each once")
+        judge.all([f"{letter.message_id(d.raw)}: {p}" for d in post.letters for p in letter.problems(d.raw)],
+                  len(post.letters), "life: good letters")
+
+
 def controls(judge: Judge) -> None:
     """The parser of this judge does find what is wrong."""
     good = (b"From: a@example.com\r\nTo: b@example.com\r\nSubject: x\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\n"
@@ -314,6 +328,7 @@ def main() -> None:
     recipients(judge)
     refusals(judge)
     threads(judge)
+    life(judge)
     encrypted(judge)
     judge.finish()
 
