@@ -116,7 +116,7 @@ async fn look(store: &Opened, now: Timestamp, shown: &[Record]) -> Vec<String> {
         kinds.extend(plan.events.iter().map(|e| e.event.kind.clone()));
         cycle::add_notes(&mut notes, plan.notes);
     }
-    let end = SweepEnd { spec, evidence: Evidence::Complete, notes, cursor: None };
+    let end = SweepEnd { spec, epoch: 1, evidence: Evidence::Complete, notes, cursor: None };
     let plan = step(store, now, Input::SweepEnd(end)).await;
     kinds.extend(plan.events.iter().map(|e| e.event.kind.clone()));
     flush(store).await;

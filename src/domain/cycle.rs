@@ -66,6 +66,9 @@ pub enum Input {
 #[derive(Debug, Clone)]
 pub struct SweepEnd {
     pub spec: Arc<CollectionSpec>,
+    /// The collection's epoch when the look began. A look that began before everything was forgotten shows nothing of
+    /// what is known now, however far it got.
+    pub epoch: u32,
     pub evidence: Evidence,
     pub notes: LookNotes,
     /// Where the next look may start; from server values only.
@@ -263,5 +266,4 @@ fn settle(step: &mut Step<'_>, list: &[Settled]) {
 }
 
 #[cfg(test)]
-#[path = "cycle_tests.rs"]
 mod tests;

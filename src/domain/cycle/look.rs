@@ -122,7 +122,7 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
 
 /// The look is over.
 pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
-    let SweepEnd { spec, evidence, notes, cursor } = end;
+    let SweepEnd { spec, epoch, evidence, notes, cursor } = end;
     let key = DocKey::Collection(spec.id());
     let health_key = DocKey::SourceHealth(spec.source.clone());
     let mut state = step.known.docs.collection(&key).cloned().unwrap_or_default();
@@ -136,7 +136,7 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
         let drafts = health::look_succeeded(spec, &mut state, &mut health, step.now);
         step.tell_all(drafts);
         state.quarantined = notes.quarantined;
-        if let Some(cursor) = cursor {
+        if let Some(cursor) = cursor.as_ref().filter(|_| same_epoch) {
             state.cursor.clone_from(cursor);
         }
         let lost = health::fields_lost(spec, &mut state, &notes.vanished, step.now);
@@ -147,11 +147,14 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
         // Costs are asked for one by one; there is no list of them to be complete.
         state.baseline.get_or_insert(step.now);
     }
-    if *evidence == Evidence::Complete {
+    if complete {
         finish_complete(step, spec, &mut state, notes);
     }
-    if spec.role == Role::Spend && (known_before || *evidence == Evidence::Complete) {
+    if spec.role == Role::Spend && (known_before || complete) {
         spending::evaluate(step, &spec.source, matches!(evidence, Evidence::Partial(_)));
+    // Where everything was forgotten while the look ran, what it showed before that is not known any more.
+    let same_epoch = *epoch == state.epoch;
+    let complete = same_epoch && *evidence == Evidence::Complete;
     }
     if spec.role == Role::Cost && !matches!(evidence, Evidence::Partial(_)) {
         settle_first_sight_of_costs(step, spec);
