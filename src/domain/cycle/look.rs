@@ -133,13 +133,22 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
         let drafts = health::look_failed(spec, &mut state, &mut health, failure, step.now);
         step.tell_all(drafts);
     } else {
+    if !notes.vanished.is_empty() {
+        // Committed with the rows: a look that fails later, or a crash, must not take the news along.
+        let mut state = state;
+        for (field, rows) in &notes.vanished {
+            *state.vanishing.entry(field.clone()).or_default() += rows;
+        }
+        step.put(DocKey::Collection(spec.id()), Doc::Collection(state));
+    }
         let drafts = health::look_succeeded(spec, &mut state, &mut health, step.now);
         step.tell_all(drafts);
         state.quarantined = notes.quarantined;
         if let Some(cursor) = cursor.as_ref().filter(|_| same_epoch) {
             state.cursor.clone_from(cursor);
         }
-        let lost = health::fields_lost(spec, &mut state, &notes.vanished, step.now);
+        vanished = std::mem::take(&mut state.vanishing);
+        let lost = health::fields_lost(spec, &mut state, &vanished, step.now);
         step.tell_all(lost);
     }
     let known_before = state.baseline.is_some();
@@ -148,7 +157,8 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
         state.baseline.get_or_insert(step.now);
     }
     if complete {
-        finish_complete(step, spec, &mut state, notes);
+        finish_complete(step, spec, &mut state, notes, &vanished);
+    let mut vanished = BTreeMap::new();
     }
     if spec.role == Role::Spend && (known_before || complete) {
         spending::evaluate(step, &spec.source, matches!(evidence, Evidence::Partial(_)));
@@ -163,9 +173,15 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     step.put(health_key, Doc::SourceHealth(health));
 }
 
-fn finish_complete(step: &mut Step<'_>, spec: &CollectionSpec, state: &mut CollectionState, notes: &LookNotes) {
+fn finish_complete(
+    step: &mut Step<'_>,
+    spec: &CollectionSpec,
+    state: &mut CollectionState,
+    notes: &LookNotes,
+    vanished: &BTreeMap<String, u64>,
+) {
     state.known_fields.extend(notes.carried.iter().cloned());
-    state.degraded.retain(|field, _| notes.vanished.contains_key(field) || !notes.carried.contains(field));
+    state.degraded.retain(|field, _| vanished.contains_key(field) || !notes.carried.contains(field));
     state.last_complete = Some(step.now);
     if state.baseline.is_none() {
         state.baseline = Some(step.now);

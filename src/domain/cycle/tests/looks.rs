@@ -179,6 +179,20 @@ fn a_lost_field_is_told_once_and_again_after_it_was_back() {
 }
 
 #[test]
+fn a_field_lost_in_a_look_that_is_cut_short_is_told_by_the_next_good_one() {
+    let (mut bench, spec) = known();
+    let bare: Vec<Record> = titled(0..10).into_iter().map(|r| Record { fields: BTreeMap::new(), ..r }).collect();
+    assert!(bench.look(&spec, vec![Rows::Records(bare.clone())], broken()).is_empty());
+    assert_eq!(
+        bench.sweep(&spec, &bare),
+        ["source.degraded acme"],
+        "the rows look as they did, the loss is still news"
+    );
+    assert!(bench.sweep(&spec, &bare).is_empty());
+    assert!(bench.collection(&spec).vanishing.is_empty());
+}
+
+#[test]
 fn threads_whose_cost_is_wanted() {
     use crate::domain::money::Micros;
     use crate::domain::rules::thread_cost::ThreadCostRule;
