@@ -157,9 +157,7 @@ pub struct Plan {
 pub fn needs(world: &World, now: Timestamp, input: &Input) -> Needs {
     let mut needs = Needs::default();
     match input {
-        Input::Begin { spec } => {
-            needs.docs.insert(DocKey::Collection(spec.id()));
-        }
+        Input::Begin { spec } => look::begin_needs(spec, &mut needs),
         Input::Page { spec, page } => look::page_needs(world, now, spec, page, &mut needs),
         Input::SweepEnd(end) => look::end_needs(world, now, end, &mut needs),
         Input::Tick { sources } => {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Needs, Step, SweepEnd, World, spending};
-use crate::domain::collection::{CollectionSpec, CollectionState, LookNotes, Role};
+use crate::domain::collection::{CollectionId, CollectionSpec, CollectionState, LookNotes, Role};
 use crate::domain::diff::{self, Change, Match, Reading};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::health;
 use crate::domain::record::{CostRow, Evidence, Page, Person, Record, Rows, StoredRow};
+use crate::domain::rules::gauge::GaugeState;
 use crate::domain::rules::{Rule, RuleSpec, change, gauge, group_name, thread_cost};
 use crate::domain::spend::SpendRow;
 use crate::domain::sweep;
@@ -22,6 +23,13 @@ const WANTED: usize = 2_000;
 const WANTED_AT_BASELINE: usize = 60;
 /// Quarantined rows shown in the log.
 const SAMPLES: usize = 5;
+
+pub(super) fn begin_needs(spec: &CollectionSpec, needs: &mut Needs) {
+    needs.docs.insert(DocKey::Collection(spec.id()));
+    if spec.role == Role::Gauge {
+        needs.docs.insert(DocKey::Gauge(spec.id()));
+    }
+}
 
 pub(super) fn page_needs(world: &World, now: Timestamp, spec: &CollectionSpec, page: &Page, needs: &mut Needs) {
     needs.docs.insert(DocKey::Collection(spec.id()));
@@ -89,10 +97,19 @@ pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
         if spec.role == Role::Spend {
             step.plan.clear_spend = Some(spec.source.clone());
         }
+        forget_levels(step, &spec.id());
     }
     let fresh =
         CollectionState { epoch: old.epoch + 1, fingerprint: spec.fingerprint.clone(), ..CollectionState::default() };
     step.put(key, Doc::Collection(fresh));
+}
+
+/// The levels of a gauge are part of what an epoch knows.
+pub(super) fn forget_levels(step: &mut Step<'_>, id: &CollectionId) {
+    let key = DocKey::Gauge(id.clone());
+    if step.known.docs.gauge(&key).is_some() {
+        step.put(key, Doc::Gauge(GaugeState::default()));
+    }
 }
 
 /// One page: upserts and their events; nothing is ever removed here.

@@ -230,6 +230,35 @@ fn threads_whose_cost_is_wanted() {
 }
 
 #[test]
+fn another_epoch_or_a_reset_of_a_gauge_starts_anew() {
+    let gauge = |fingerprint: &str| {
+        let mut spec = collection("acme", "wallet", Role::Gauge).as_ref().clone();
+        spec.fingerprint = fingerprint.into();
+        spec.gauge.bands = [("low".to_owned(), 5_000_000)].into();
+        spec.gauge.events = [("low".to_owned(), "wallet.low".to_owned()), ("ok".into(), "wallet.ok".into())].into();
+        Arc::new(spec)
+    };
+    let look = |bench: &mut Bench, spec: &Arc<_>, value: i64| {
+        let row = GaugeRow { key: "wallet".into(), name: None, value: json!(value), facts: BTreeMap::new() };
+        bench.look(spec, vec![Rows::Gauges(vec![row])], Evidence::Complete)
+    };
+    for forget in [false, true] {
+        let (mut bench, first) = (Bench::new(), gauge("v1"));
+        assert!(look(&mut bench, &first, 9).is_empty());
+        assert!(look(&mut bench, &first, 9).is_empty());
+        let next = if forget {
+            bench.command(Command::Reset { collection: first.id(), spend: false }).unwrap();
+            gauge("v1")
+        } else {
+            gauge("v2")
+        };
+        assert!(look(&mut bench, &next, 1).is_empty());
+        assert_eq!(look(&mut bench, &next, 1), ["wallet.low wallet"]);
+        assert_eq!(bench.last_event().event.data["baseline"], json!(true), "another wallet: it never was full");
+    }
+}
+
+#[test]
 fn the_same_steps_give_the_same_ids_and_other_facts_give_others() {
     let story = |titles: &[&str]| {
         let (mut bench, spec) = (Bench::new(), Arc::new(threads()));
