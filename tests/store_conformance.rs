@@ -229,6 +229,25 @@ async fn claims_leases_and_settlement() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_stands_twice_in_a_plan_is_one() {
+    for (name, bench) in benches() {
+        let store = bench.open();
+        look(&store, at(0), &records(0..1, "x")).await;
+        let input = Input::Page { spec: spec(), page: Page::of(Rows::Records(records(1..2, "x"))) };
+        let known = store.load(&cycle::needs(&world(), at(1), &input), None).await.unwrap();
+        let mut plan = cycle::plan(&world(), at(1), &known, &input);
+        plan.events.extend(plan.events.clone());
+        plan.deliveries.extend(plan.deliveries.clone());
+        store.commit(&plan).await.unwrap();
+        flush(&store).await;
+        assert_eq!(store.events(&EventFilter::default()).await.unwrap().len(), 1, "{name}");
+        assert_eq!(store.deliveries(&DeliveryFilter::default()).await.unwrap().len(), 2, "{name}: one for each sink");
+        assert_eq!(store.claim("a", at(2), 9, LEASE).await.unwrap().len(), 1, "{name}");
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_from_an_older_version_is_refused() {
     for (name, bench) in benches() {
         let store = bench.open();

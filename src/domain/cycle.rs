@@ -181,11 +181,7 @@ pub fn plan(world: &World, now: Timestamp, known: &Known, input: &Input) -> Plan
         Input::Begin { spec } => look::begin(&mut step, spec),
         Input::Page { spec, page } => look::page(&mut step, spec, page),
         Input::SweepEnd(end) => look::end(&mut step, end),
-        Input::Tick { sources } => {
-            for source in sources {
-                spending::evaluate(&mut step, source, false);
-            }
-        }
+        Input::Tick { sources } => spending::evaluate(&mut step, sources, false),
         Input::Settled(list) => settle(&mut step, list),
         Input::Command(command) => command.plan(&mut step),
     }

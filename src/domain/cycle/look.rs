@@ -133,6 +133,14 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
         }
         Rows::Costs(rows) => costs_page(step, spec, rows, asked),
     }
+    if !notes.vanished.is_empty() {
+        // Committed with the rows: a look that fails later, or a crash, must not take the news along.
+        let mut state = state;
+        for (field, rows) in &notes.vanished {
+            *state.vanishing.entry(field.clone()).or_default() += rows;
+        }
+        step.put(DocKey::Collection(spec.id()), Doc::Collection(state));
+    }
     notes.events = step.plan.notes.events;
     step.plan.notes = notes;
 }
@@ -144,20 +152,16 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     let health_key = DocKey::SourceHealth(spec.source.clone());
     let mut state = step.known.docs.collection(&key).cloned().unwrap_or_default();
     let mut health = step.known.docs.source_health(&health_key).cloned().unwrap_or_default();
+    // Where everything was forgotten while the look ran, what it showed before that is not known any more.
+    let same_epoch = *epoch == state.epoch;
+    let complete = same_epoch && *evidence == Evidence::Complete;
     step.plan.collection = Some(spec.id());
     step.plan.merge = true;
+    let mut vanished = BTreeMap::new();
     if let Evidence::Partial(failure) = evidence {
         let drafts = health::look_failed(spec, &mut state, &mut health, failure, step.now);
         step.tell_all(drafts);
     } else {
-    if !notes.vanished.is_empty() {
-        // Committed with the rows: a look that fails later, or a crash, must not take the news along.
-        let mut state = state;
-        for (field, rows) in &notes.vanished {
-            *state.vanishing.entry(field.clone()).or_default() += rows;
-        }
-        step.put(DocKey::Collection(spec.id()), Doc::Collection(state));
-    }
         let drafts = health::look_succeeded(spec, &mut state, &mut health, step.now);
         step.tell_all(drafts);
         state.quarantined = notes.quarantined;
@@ -175,13 +179,9 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     }
     if complete {
         finish_complete(step, spec, &mut state, notes, &vanished);
-    let mut vanished = BTreeMap::new();
     }
     if spec.role == Role::Spend && (known_before || complete) {
-        spending::evaluate(step, &spec.source, matches!(evidence, Evidence::Partial(_)));
-    // Where everything was forgotten while the look ran, what it showed before that is not known any more.
-    let same_epoch = *epoch == state.epoch;
-    let complete = same_epoch && *evidence == Evidence::Complete;
+        spending::evaluate(step, std::slice::from_ref(&spec.source), matches!(evidence, Evidence::Partial(_)));
     }
     if spec.role == Role::Cost && !matches!(evidence, Evidence::Partial(_)) {
         settle_first_sight_of_costs(step, spec);

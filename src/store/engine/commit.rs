@@ -157,11 +157,15 @@ impl<K: Kv> Shared<K> {
             batch.put(id_key, seq.to_be_bytes().to_vec());
         }
         let mut published = Vec::new();
+        let mut planned: std::collections::BTreeSet<&str> = std::collections::BTreeSet::new();
         for delivery in &plan.deliveries {
             let Some(first) = delivery.event_ids.first() else { continue };
             let of_this_plan = plan.events.iter().any(|e| e.event.id == *first);
             let id_key = keys::by_id(keys::DELIVERY_IDS, &delivery.id);
-            if (of_this_plan && !fresh.contains_key(first.as_str())) || self.kv.get(&id_key)?.is_some() {
+            if (of_this_plan && !fresh.contains_key(first.as_str()))
+                || !planned.insert(&delivery.id)
+                || self.kv.get(&id_key)?.is_some()
+            {
                 continue;
             }
             let mut delivery = delivery.clone();

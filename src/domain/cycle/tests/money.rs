@@ -138,6 +138,18 @@ fn an_edited_limit_speaks_at_the_next_start() {
 }
 
 #[test]
+fn a_budget_over_several_sources_is_looked_at_once() {
+    let (mut bench, acme) = bench(vec![budget(&["acme", "files"], 100, PeriodKind::Day)]);
+    let (files, day) = (collection("files", "bill", Role::Spend), today(&bench));
+    look(&mut bench, &acme, vec![row(day, "ana", 20)]);
+    look(&mut bench, &files, vec![row(day, "ana", 20)]);
+    bench.world.rules = vec![budget(&["acme", "files"], 40, PeriodKind::Day)];
+    let plan = bench.step(&Input::Tick { sources: vec!["acme".into(), "files".into()] });
+    assert_eq!((plan.events.len(), plan.deliveries.len()), (1, 2));
+    assert_eq!(look(&mut bench, &files, vec![row(day, "ana", 21)]), NOTHING);
+}
+
+#[test]
 fn another_address_of_a_bill_forgets_its_money_and_repeats_nothing() {
     let (mut bench, spec) = bench(vec![budget(&[], 100, PeriodKind::Day)]);
     let day = today(&bench);
