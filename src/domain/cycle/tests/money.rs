@@ -150,6 +150,21 @@ fn a_budget_over_several_sources_is_looked_at_once() {
 }
 
 #[test]
+fn money_that_was_forgotten_is_not_money_given_back() {
+    let (mut bench, acme) = bench(vec![budget(&["acme", "files"], 100, PeriodKind::Month)]);
+    let files = collection("files", "bill", Role::Spend);
+    let day = today(&bench);
+    look(&mut bench, &acme, vec![row(day, "ana", 20)]);
+    look(&mut bench, &files, vec![row(day, "ana", 1)]);
+    look(&mut bench, &acme, vec![row(day, "ana", 120)]);
+    bench.later(5 * 86_400);
+    bench.command(Command::Reset { collection: acme.id(), spend: true }).unwrap();
+    assert_eq!(look(&mut bench, &files, vec![row(day, "ana", 1)]), NOTHING, "one source has been forgotten");
+    assert_eq!(look(&mut bench, &acme, vec![row(day, "ana", 120)]), NOTHING, "and is known again");
+    assert_eq!(look(&mut bench, &acme, vec![row(day, "ana", 30)]), ["budget.corrected workspace"]);
+}
+
+#[test]
 fn another_address_of_a_bill_forgets_its_money_and_repeats_nothing() {
     let (mut bench, spec) = bench(vec![budget(&[], 100, PeriodKind::Day)]);
     let day = today(&bench);
