@@ -88,6 +88,25 @@ fn a_closed_sink_stops_and_its_delivery_waits() {
 }
 
 #[test]
+fn outcomes_that_come_in_together_keep_their_episodes_apart() {
+    let (mut bench, a, _) = bench();
+    let spec = Arc::new(threads());
+    bench.sweep(&spec, &titled(0..4));
+    let at_a: Vec<String> = bench.deliveries.values().filter(|d| d.sink == "a").map(|d| d.id.clone()).collect();
+    assert_eq!(at_a.len(), 3);
+    let before = bench.events.len();
+    let outcomes = [Outcome::Permanent, Outcome::Accepted, Outcome::Permanent];
+    let batch = at_a.iter().zip(outcomes).map(|(id, outcome)| bench.outcome(id, outcome)).collect();
+    bench.step(&Input::Settled(batch));
+    bench.settle(&a, Outcome::Accepted);
+    let kinds = bench.told_since(before);
+    let sink: Vec<&String> = kinds.iter().filter(|k| k.starts_with("sink.")).collect();
+    assert_eq!(sink, ["sink.failing a", "sink.recovered a", "sink.failing a", "sink.recovered a"]);
+    let ids: std::collections::BTreeSet<_> = bench.events.iter().map(|e| &e.event.id).collect();
+    assert_eq!(ids.len(), bench.events.len(), "the second outage is another fact than the first");
+}
+
+#[test]
 fn an_outcome_whose_lease_was_lost_changes_nothing() {
     let (bench, a, _) = bench();
     let input = Input::Settled(vec![bench.outcome(&a, Outcome::Permanent)]);
