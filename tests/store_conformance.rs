@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use ampbridge::domain::collection::{CollectionSpec, EventNames, Role, UpdateRule};
 use ampbridge::domain::cycle::{self, Input, SweepEnd, World};
+use ampbridge::domain::doc::{Doc, DocKey};
 use ampbridge::domain::event::Severity;
 use ampbridge::domain::record::{Evidence, Page, Record, Rows};
 use ampbridge::domain::routing::Route;
@@ -224,6 +225,31 @@ async fn claims_leases_and_settlement() {
         let by_sink =
             DeliveryFilter { sink: Some("a".into()), state: Some("leased".into()), ..DeliveryFilter::default() };
         assert_eq!(store.deliveries(&by_sink).await.unwrap().len(), 1, "{name}");
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_removal_spares_what_has_been_shown_since() {
+    for (name, bench) in benches() {
+        let store = bench.open();
+        look(&store, at(0), &records(0..30, "x")).await;
+        look(&store, at(1), &records(0..10, "x")).await;
+        assert_eq!(look(&store, at(2), &records(0..10, "x")).await, ["source.change_held"], "{name}");
+        // A look at the newest: two of the missing are there after all.
+        let page = Page::of(Rows::Records(records(28..30, "x")));
+        step(&store, at(3), Input::Page { spec: spec(), page }).await;
+        let Some(Doc::Collection(state)) =
+            store.doc(&DocKey::Collection(spec().id())).await.unwrap().map(|d| d.as_ref().clone())
+        else {
+            panic!("{name}: the collection is known");
+        };
+        let hold = state.hold.unwrap().id;
+        let approve = cycle::Command::ApproveHold { spec: Box::new(spec().as_ref().clone()), hold };
+        let plan = step(&store, at(4), Input::Command(approve)).await;
+        assert_eq!(plan.events.len(), 18, "{name}");
+        let left: Vec<String> = store.rows(&spec().id(), 99).await.unwrap().into_iter().map(|r| r.key).collect();
+        assert_eq!((left.len(), &left[10..]), (12, &["T-00028".to_owned(), "T-00029".to_owned()][..]), "{name}");
         store.close().await.unwrap();
     }
 }

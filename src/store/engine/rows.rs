@@ -71,7 +71,8 @@ pub(super) struct RowIndex {
 
 impl RowIndex {
     fn load(kv: &dyn Kv, id: &CollectionId) -> Result<Self> {
-        let mut index = Self { next_pack: 1, ..Self::default() };
+        // No row is marked as shown until it is.
+        let mut index = Self { next_pack: 1, look: 1, ..Self::default() };
         scan_all(kv, &keys::packs(id), |key, value| {
             let Some((_, pack)) = keys::parse_pack(key) else { return Ok(()) };
             for (position, entry) in codec::decode_pack_index(value)?.iter().enumerate() {
@@ -173,11 +174,13 @@ impl State {
         Ok(Missing { now, before, known, rows })
     }
 
-    /// Rows a held change would remove: those the last complete look missed. At most `limit`; true where there are more.
+    /// Rows a held change would remove: those the last complete look missed and none has shown since (as far as this
+    /// process knows). At most `limit`; true where there are more.
     pub(super) fn held_rows(&mut self, kv: &dyn Kv, id: &CollectionId, limit: usize) -> Result<(Vec<StoredRow>, bool)> {
         let missed = kv.get(&keys::missed(id))?.map(|b| codec::decode_hashes(&b)).unwrap_or_default();
         let index = self.index(kv, id)?;
-        let live: Vec<u64> = missed.into_iter().filter(|k| index.slots.get(k).is_some_and(|s| !s.gone)).collect();
+        let is_missing = |slot: &Slot| !slot.gone && slot.shown != index.look;
+        let live: Vec<u64> = missed.into_iter().filter(|k| index.slots.get(k).is_some_and(is_missing)).collect();
         let more = live.len() > limit;
         Ok((read_rows(kv, id, index, &live[..limit.min(live.len())])?, more))
     }
