@@ -274,6 +274,29 @@ async fn a_delivery_that_stands_twice_in_a_plan_is_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_leaves_before_it_is_durable_not_even_by_command() {
+    let kv = MemoryKv::default();
+    let store: Opened = Arc::new(memory::open(kv.clone()).unwrap());
+    look(&store, at(0), &records(0..1, "x")).await;
+    kv.hold_flushes();
+    let page = Page::of(Rows::Records(records(1..2, "x")));
+    let made = step(&store, at(1), Input::Page { spec: spec(), page }).await.deliveries;
+    let at_a = made.iter().find(|d| d.sink == "a").unwrap().id.clone();
+    assert!(store.claim("a", at(2), 9, LEASE).await.unwrap().is_empty());
+    step(&store, at(3), Input::Command(cycle::Command::RetryDelivery { id: at_a.clone() })).await;
+    assert!(store.claim("a", at(4), 9, LEASE).await.unwrap().is_empty(), "the event may still be lost");
+    kv.release_flushes();
+    flush(&store).await;
+    let claimed = store.claim("a", at(5), 9, LEASE).await.unwrap();
+    assert_eq!(claimed.iter().map(|c| &c.delivery.id).collect::<Vec<_>>(), [&at_a]);
+    // Sent again while it is under way: the first attempt's outcome no longer counts.
+    step(&store, at(6), Input::Command(cycle::Command::RetryDelivery { id: at_a })).await;
+    flush(&store).await;
+    assert_eq!(store.claim("a", at(7), 9, LEASE).await.unwrap().len(), 1);
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_from_an_older_version_is_refused() {
     for (name, bench) in benches() {
         let store = bench.open();

@@ -186,8 +186,17 @@ impl<K: Kv> Shared<K> {
                 published.push(delivery);
             }
         }
-        for delivery in plan.settled.iter().map(|(_, d)| d).chain(&plan.changed) {
+        for (_, delivery) in &plan.settled {
             self.move_delivery(state, delivery, batch)?;
+        }
+        for delivery in &plan.changed {
+            // By command, perhaps in the same breath as the event: like a new one it leaves once it is durable.
+            self.rewrite_delivery(delivery, batch)?;
+            state.outbox.remove(&delivery.sink, delivery.seq);
+            state.unpublished.retain(|(_, waiting)| waiting.seq != delivery.seq);
+            if delivery.state.is_open() {
+                published.push(delivery.clone());
+            }
         }
         Ok(published)
     }
@@ -198,10 +207,14 @@ impl<K: Kv> Shared<K> {
         Ok(())
     }
 
-    fn move_delivery(&self, state: &mut State, delivery: &Delivery, batch: &mut Batch) -> Result<()> {
+    fn rewrite_delivery(&self, delivery: &Delivery, batch: &mut Batch) -> Result<()> {
         let other = if delivery.state.is_open() { keys::CLOSED } else { keys::OPEN };
         batch.remove(keys::numbered(other, delivery.seq));
-        self.put_delivery(delivery, batch)?;
+        self.put_delivery(delivery, batch)
+    }
+
+    fn move_delivery(&self, state: &mut State, delivery: &Delivery, batch: &mut Batch) -> Result<()> {
+        self.rewrite_delivery(delivery, batch)?;
         if delivery.state.is_open() {
             state.outbox.insert(delivery);
         } else {
