@@ -29,7 +29,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Jitter from a seed: SplitMix64 (Steele, Lea, Flood 2014). Good enough to spread retries, not for secrets.
+/// Jitter from a seed: `SplitMix64` (Steele, Lea, Flood 2014). Good enough to spread retries, not for secrets.
 #[derive(Debug)]
 pub struct SeededDice(AtomicU64);
 

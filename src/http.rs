@@ -114,6 +114,7 @@ impl HttpClient {
     pub fn new(options: ClientOptions) -> Result<Self, BuildError> {
         install_tls();
         let guard = options.guard.map(Arc::new);
+        #[expect(clippy::disallowed_methods, reason = "the one place where a client is built")]
         let mut builder = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT)
@@ -163,6 +164,33 @@ impl HttpClient {
         }
     }
 
+    /// Sends, and hands a successful answer's body over piece by piece; any other answer is read as by [`Self::send`].
+    /// Only for peers of our own: the whole exchange has no deadline but the one between two pieces.
+    pub async fn stream(
+        &self,
+        request: reqwest::RequestBuilder,
+        idle: Duration,
+        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<Option<Reply>, HttpError> {
+        let request = request.build().map_err(|e| HttpError::Request(e.without_url().to_string()))?;
+        let late = |_| HttpError::Timeout(idle);
+        let executed = tokio::time::timeout(idle, self.inner.execute(request)).await.map_err(late)?;
+        let mut response = executed.map_err(|e| classify(&e))?;
+        if !response.status().is_success() {
+            let (status, headers) = (response.status(), response.headers().clone());
+            let body = response.bytes().await.map_err(|e| HttpError::Body(describe(&e)))?;
+            return Ok(Some(Reply { status, headers, body }));
+        }
+        while let Some(chunk) = tokio::time::timeout(idle, response.chunk())
+            .await
+            .map_err(late)?
+            .map_err(|e| HttpError::Body(describe(&e)))?
+        {
+            take(&chunk).map_err(|e| HttpError::Body(format!("it can't be written: {e}")))?;
+        }
+        Ok(None)
+    }
+
     async fn exchange(&self, request: reqwest::Request, cap: Cap) -> Result<Reply, HttpError> {
         let mut response = self.inner.execute(request).await.map_err(|e| classify(&e))?;
         let (status, headers) = (response.status(), response.headers().clone());
@@ -173,9 +201,8 @@ impl HttpClient {
         loop {
             let chunk = match (response.chunk().await, cap) {
                 (Ok(Some(chunk)), _) => chunk,
-                (Ok(None), _) => break,
-                // The status is known and that is what counts; the rest of the body was for the log only.
-                (Err(_), Cap::Cut(_)) => break,
+                // Of a body that is cut anyway the status counts; the rest was for the log only.
+                (Ok(None), _) | (Err(_), Cap::Cut(_)) => break,
                 (Err(error), Cap::Fail(_)) => return Err(HttpError::Body(describe(&error))),
             };
             if body.len() + chunk.len() > limit {

@@ -154,6 +154,7 @@ fn spend(today: jiff::civil::Date, back: i64, dollars: i64) -> SpendRow {
         day: minus_days(today, back),
         user: Some("ana".into()),
         model: None,
+        dims: BTreeMap::new(),
         amount: usd(dollars),
         tokens: 0,
         basis: Basis::Billed,

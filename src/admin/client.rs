@@ -11,7 +11,7 @@ use crate::domain::setting::Secret;
 use crate::http::{Cap, ClientOptions, HttpClient};
 
 /// Longest wait for an answer.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 /// Largest answer.
 const MAX_ANSWER: usize = 512 * 1024 * 1024;
 
@@ -55,30 +55,44 @@ impl Client {
             .map_err(|e| OpError::Service(format!("the running service answered something else: {e}")))
     }
 
-    /// The whole store as JSON Lines.
-    pub async fn export(&self) -> Result<Vec<u8>, OpError> {
-        self.call(Method::GET, "/api/v1/export", None).await
+    /// The whole store as JSON Lines, piece by piece.
+    pub async fn export(&self, take: impl FnMut(&[u8]) -> std::io::Result<()>) -> Result<(), OpError> {
+        let request = self.request(Method::GET, "/api/v1/export")?;
+        match self.http.stream(request, DEADLINE, take).await {
+            Ok(None) => Ok(()),
+            Ok(Some(reply)) => Err(refusal(&reply)),
+            Err(error) => Err(unreachable(&error.to_string())),
+        }
+    }
+
+    fn request(&self, method: Method, path: &str) -> Result<reqwest::RequestBuilder, OpError> {
+        let url = self.base.join(path).map_err(|e| unreachable(&e.to_string()))?;
+        Ok(self.http.request(method, url).bearer_auth(self.token.expose()))
     }
 
     async fn call(&self, method: Method, path: &str, op: Option<&Op>) -> Result<Vec<u8>, OpError> {
-        let fault = |why: String| OpError::Service(format!("the running service can't be asked: {why}"));
-        let url = self.base.join(path).map_err(|e| fault(e.to_string()))?;
-        let mut request = self.http.request(method, url).bearer_auth(self.token.expose());
+        let mut request = self.request(method, path)?;
         if let Some(op) = op {
             request = request.json(op);
         }
-        let reply = self.http.send(request, DEADLINE, Cap::Fail(MAX_ANSWER)).await.map_err(|e| fault(e.to_string()))?;
-        if reply.status.is_success() {
-            return Ok(reply.body.to_vec());
-        }
-        let why = serde_json::from_slice::<serde_json::Value>(&reply.body)
-            .ok()
-            .and_then(|v| v.get("error").and_then(|e| e.as_str().map(str::to_owned)))
-            .unwrap_or_else(|| format!("HTTP {}", reply.status));
-        Err(match reply.status.as_u16() {
-            404 => OpError::NotFound(why),
-            409 => OpError::Refused(why),
-            _ => fault(why),
-        })
+        let sent = self.http.send(request, DEADLINE, Cap::Fail(MAX_ANSWER)).await;
+        let reply = sent.map_err(|e| unreachable(&e.to_string()))?;
+        if reply.status.is_success() { Ok(reply.body.to_vec()) } else { Err(refusal(&reply)) }
+    }
+}
+
+fn unreachable(why: &str) -> OpError {
+    OpError::Service(format!("the running service can't be asked: {why}"))
+}
+
+fn refusal(reply: &crate::http::Reply) -> OpError {
+    let why = serde_json::from_slice::<serde_json::Value>(&reply.body)
+        .ok()
+        .and_then(|v| v.get("error").and_then(|e| e.as_str().map(str::to_owned)))
+        .unwrap_or_else(|| format!("HTTP {}", reply.status));
+    match reply.status.as_u16() {
+        404 => OpError::NotFound(why),
+        409 => OpError::Refused(why),
+        _ => unreachable(&why),
     }
 }

@@ -27,7 +27,7 @@ use crate::source::Reach;
 use crate::store::memory::{self, MemoryKv};
 
 /// How often the demo polls.
-const POLL: Duration = Duration::from_millis(400);
+const POLL: Duration = Duration::from_millis(200);
 /// How long the last deliveries may take once the story is over.
 const LAST_CALL: Duration = Duration::from_secs(5);
 /// How far a signature's time may be off: a demo day passes in seconds, and the receiver's clock is the demo's.

@@ -40,13 +40,14 @@ pub(super) async fn run(args: &RenderArgs, settings: impl Fn() -> Result<Setting
         ),
     };
     let kinds: Vec<&'static str> = match (&args.sink, &configured) {
-        (Some(name), Some(parts)) => match parts.settings.sinks.get(name) {
-            Some(entry) => vec![entry.kind],
-            None => {
+        (Some(name), Some(parts)) => {
+            if let Some(entry) = parts.settings.sinks.get(name) {
+                vec![entry.kind]
+            } else {
                 let hint = crate::config::hint(name, parts.settings.sinks.keys().map(String::as_str));
                 return Err(Failure::Usage(format!("there is no sink {name:?}{hint}")));
             }
-        },
+        }
         _ => vec!["slack", "email", "webhook", "console"],
     };
     let event = match &args.id {

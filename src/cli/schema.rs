@@ -20,13 +20,14 @@ pub(super) enum SchemaCommand {
 pub(super) fn run(command: &SchemaCommand) -> Outcome {
     let value = match command {
         SchemaCommand::Config => config::schema().to_value(),
-        SchemaCommand::Event { kind: Some(kind) } => match samples::event_schema(kind) {
-            Some(schema) => schema.to_value(),
-            None => {
+        SchemaCommand::Event { kind: Some(kind) } => {
+            if let Some(schema) = samples::event_schema(kind) {
+                schema.to_value()
+            } else {
                 let hint = config::hint(kind, samples::types());
                 return Err(Failure::Usage(format!("there is no event type {kind:?}{hint}")));
             }
-        },
+        }
         SchemaCommand::Event { kind: None } => samples::types()
             .into_iter()
             .filter_map(|k| Some((k.to_owned(), samples::event_schema(k)?.to_value())))

@@ -89,9 +89,17 @@ async fn export(parts: Parts, file: &Path) -> Outcome {
         let client = Client::find(&folder, parts.settings.admin.token.as_ref()).map_err(|why| {
             Failure::Store(format!("the store {} is in use by {holder}, and {why}", folder.display()))
         })?;
-        let bytes = client.export().await?;
-        std::fs::write(&temporary, &bytes).map_err(fault)?;
-        bytes.iter().filter(|b| **b == b'\n').count()
+        let mut out = BufWriter::new(File::create(&temporary).map_err(fault)?);
+        let mut lines = 0;
+        client
+            .export(|piece| {
+                lines += piece.split(|b| *b == b'\n').count() - 1;
+                out.write_all(piece)
+            })
+            .await?;
+        out.flush().map_err(fault)?;
+        // The last line only counts the others.
+        lines.saturating_sub(1)
     } else {
         let out = BufWriter::new(File::create(&temporary).map_err(fault)?);
         let app = parts.open("state export")?;

@@ -129,7 +129,7 @@ fn to_value(value: &DeValue<'_>, line: usize, text: &str) -> Value {
 
 fn position(text: &str, at: usize) -> (usize, usize) {
     let before = &text.as_bytes()[..at.min(text.len())];
-    let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+    let line = before.split(|b| *b == b'\n').count();
     let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
     (line, column)
 }
@@ -205,20 +205,21 @@ fn resolve_secrets(
         _ => value.origin().map(str::to_owned),
     };
     let replacement = match &mut value.kind {
-        ValueKind::Table(table) => match secret_of(table) {
-            Some(reference) => Some(lookup(&reference, env, folder).unwrap_or_else(|why| {
-                problems.add_at(path, origin.as_deref(), why);
-                // Something that is not empty, so that nothing else complains about it.
-                "unresolved".to_owned()
-            })),
-            None => {
+        ValueKind::Table(table) => {
+            if let Some(reference) = secret_of(table) {
+                Some(lookup(&reference, env, folder).unwrap_or_else(|why| {
+                    problems.add_at(path, origin.as_deref(), why);
+                    // Something that is not empty, so that nothing else complains about it.
+                    "unresolved".to_owned()
+                }))
+            } else {
                 for (key, child) in table.iter_mut() {
                     let child_path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                     resolve_secrets(child, &child_path, env, folder, problems);
                 }
                 None
             }
-        },
+        }
         ValueKind::Array(items) => {
             for (index, child) in items.iter_mut().enumerate() {
                 resolve_secrets(child, &format!("{path}[{index}]"), env, folder, problems);

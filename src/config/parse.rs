@@ -56,10 +56,8 @@ pub fn collect<T>(
             if !stand_in {
                 problems.add_at(join(base, &path, None), origin.as_deref(), text);
             }
-            let Some(last) = path.pop() else { return None };
-            if take(&mut value, &path, &last).is_none() {
-                return None;
-            }
+            let last = path.pop()?;
+            take(&mut value, &path, &last)?;
         }
     }
     None

@@ -142,18 +142,14 @@ pub(super) fn bridge(section: Option<Value>, folder: &Path, problems: &mut Probl
     if let Err(why) = check_name(&read.name) {
         problems.add("bridge.name", why);
     }
-    let zone = match TimeZone::get(&read.timezone) {
-        Ok(zone) => zone,
-        Err(_) => {
-            problems.add(
-                "bridge.timezone",
-                format!(
-                    "there is no time zone {:?}; use an IANA name like \"Europe/Berlin\" or \"UTC\"",
-                    read.timezone
-                ),
-            );
-            TimeZone::UTC
-        }
+    let zone = if let Ok(zone) = TimeZone::get(&read.timezone) {
+        zone
+    } else {
+        problems.add(
+            "bridge.timezone",
+            format!("there is no time zone {:?}; use an IANA name like \"Europe/Berlin\" or \"UTC\"", read.timezone),
+        );
+        TimeZone::UTC
     };
     let templates_dir = read.templates_dir.map(|dir| folder.join(dir));
     if let Some(dir) = templates_dir.as_ref().filter(|dir| !dir.is_dir()) {

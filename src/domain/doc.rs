@@ -88,6 +88,7 @@ pub struct Wanted {
 /// A document. The tag is part of the stored form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "doc", content = "value", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "always behind an `Arc`")]
 pub enum Doc {
     Collection(CollectionState),
     Gauge(GaugeState),

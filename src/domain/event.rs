@@ -1,4 +1,4 @@
-//! Events: one fact each, in the shape everybody gets (CloudEvents 1.0, structured JSON).
+//! Events: one fact each, in the shape everybody gets (`CloudEvents` 1.0, structured JSON).
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ impl fmt::Display for Severity {
     }
 }
 
-/// A CloudEvents 1.0 event. Serialises to exactly the JSON that is stored, listed and delivered.
+/// A `CloudEvents` 1.0 event. Serialises to exactly the JSON that is stored, listed and delivered.
 /// Source: <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {

@@ -75,6 +75,7 @@ impl Micros {
     }
 
     /// This amount times `percent`, rounded up: the spend at which a threshold counts as crossed.
+    #[must_use]
     pub fn percent_ceil(self, percent: Percent) -> Self {
         let product = i128::from(self.0) * i128::from(percent.0);
         Self(clamp(div_ceil(product, i128::from(Percent::WHOLE.0))))
@@ -239,10 +240,11 @@ pub fn split_exact(total: Micros, weights: &[i128]) -> Vec<Micros> {
 fn scale_digits(digits: &str, shift: i64) -> Option<i128> {
     if shift >= 0 {
         // 38 digits are what an i128 holds; anything longer is far beyond an i64 amount.
-        if digits.len() as i64 + shift > 37 {
+        let zeros = usize::try_from(shift).ok()?;
+        if digits.len().saturating_add(zeros) > 37 {
             return None;
         }
-        let padded = format!("{digits}{}", "0".repeat(usize::try_from(shift).ok()?));
+        let padded = format!("{digits}{}", "0".repeat(zeros));
         return padded.parse().ok();
     }
     let drop = usize::try_from(-shift).ok()?;

@@ -78,6 +78,7 @@ impl Period {
         self.start <= day && day < self.end
     }
 
+    #[must_use]
     pub fn next(&self, week_start: WeekStart) -> Self {
         Self::containing(self.kind, self.end, week_start)
     }

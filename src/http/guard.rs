@@ -90,9 +90,7 @@ fn special_v4(a: Ipv4Addr) -> Option<&'static str> {
         _ if a.is_private() => Some("a private address"),
         [0, ..] => Some("an unspecified address"),
         [100, 64..=127, ..] => Some("a carrier-grade NAT address"),
-        [192, 0, 0, _] | [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] | [192, 88, 99, _] => {
-            Some("a reserved address")
-        }
+        [192, 0, 0 | 2, _] | [198, 51, 100, _] | [203, 0, 113, _] | [192, 88, 99, _] => Some("a reserved address"),
         [198, 18..=19, ..] => Some("a benchmarking address"),
         [224..=255, ..] => Some("a multicast, broadcast or reserved address"),
         _ => None,
@@ -125,9 +123,8 @@ fn embedded_v4(a: Ipv6Addr) -> Option<Ipv4Addr> {
     let s = a.segments();
     let low = || Ipv4Addr::from((u32::from(s[6]) << 16) | u32::from(s[7]));
     match s {
-        [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => Some(low()),
+        [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0 | 1, ..] => Some(low()),
         [0, 0, 0, 0, 0, 0, ..] if !a.is_unspecified() => Some(low()),
-        [0x64, 0xff9b, 1, ..] => Some(low()),
         [0x2002, ..] => Some(Ipv4Addr::from((u32::from(s[1]) << 16) | u32::from(s[2]))),
         _ => None,
     }

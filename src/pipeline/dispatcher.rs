@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use jiff::SignedDuration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -71,17 +72,17 @@ impl Dispatcher {
             attempts: TaskTracker::new(),
             pause,
         };
-        let settling = settle(core, tally, incoming);
-        let sending = async move {
-            let sent = dispatcher.send_all(&stop).await;
-            dispatcher.attempts.close();
-            dispatcher.attempts.wait().await;
-            // Dropping the dispatcher closes the channel, which ends the settling.
-            drop(dispatcher);
-            sent
-        };
-        let (sent, settled) = tokio::join!(sending, settling);
-        sent.and(settled)
+        // A task of its own: committing outcomes and claiming the next deliveries go on side by side.
+        let settling = tokio::spawn(settle(core, tally, incoming));
+        let sent = dispatcher.send_all(&stop).await;
+        dispatcher.attempts.close();
+        dispatcher.attempts.wait().await;
+        // Dropping the dispatcher closes the channel, which ends the settling.
+        drop(dispatcher);
+        match settling.await {
+            Ok(settled) => sent.and(settled),
+            Err(_) => Err(StoreError::Write("committing outcomes was cut short".to_owned())),
+        }
     }
 
     async fn send_all(&self, stop: &CancellationToken) -> Result<(), StoreError> {
@@ -91,7 +92,7 @@ impl Dispatcher {
         let mut wakeups = self.core.store.wakeups();
         let mut next_start: Option<Instant> = None;
         loop {
-            if stop.is_cancelled() {
+            if stop.is_cancelled() || self.outcomes.is_closed() {
                 return Ok(());
             }
             wakeups.borrow_and_update();
@@ -147,7 +148,7 @@ impl Dispatcher {
             let report = attempt(&sink, &core, &claimed, started).await;
             meter::attempt(sink.name(), &report.outcome, stopwatch.elapsed());
             if let Outcome::Throttled { after: Some(after) } = &report.outcome {
-                let wait = Duration::try_from(*after).unwrap_or_default().min(Duration::from_secs(86_400));
+                let wait = Duration::try_from(*after).unwrap_or_default().min(Duration::from_hours(24));
                 pause.send_replace(Some(Instant::now() + wait));
             }
             log_attempt(sink.name(), &claimed, &report);
@@ -211,10 +212,9 @@ async fn attempt(sink: &Arc<dyn Sink>, core: &Core, claimed: &Claimed, now: Time
     };
     let message = Message { delivery: claimed.delivery.clone(), events: claimed.events.clone(), reference, now };
     let deadline = sink.manners().timeout + CUT_MARGIN;
-    // Its own task, so that a panic in a sink is an outcome and not the end of the loop.
-    let sending = Arc::clone(sink);
-    let mut task = tokio::spawn(async move { sending.send(&message).await });
-    match tokio::time::timeout(deadline, &mut task).await {
+    // A panic in a sink is an outcome and not the end of the loop.
+    let sending = std::panic::AssertUnwindSafe(sink.send(&message)).catch_unwind();
+    match tokio::time::timeout(deadline, sending).await {
         Ok(Ok(report)) => report,
         Ok(Err(_)) => Report::new(
             Outcome::Transient { after: None, refusal: false },
@@ -222,12 +222,8 @@ async fn attempt(sink: &Arc<dyn Sink>, core: &Core, claimed: &Claimed, now: Time
             "the sink failed inside ampbridge; please report this",
         ),
         Err(_) => {
-            task.abort();
-            Report::new(
-                Outcome::Transient { after: None, refusal: false },
-                None,
-                format!("no outcome within {deadline:?}"),
-            )
+            let late = Outcome::Transient { after: None, refusal: false };
+            Report::new(late, None, format!("no outcome within {deadline:?}"))
         }
     }
 }
@@ -254,9 +250,10 @@ async fn settle(core: Core, tally: Arc<Tally>, mut incoming: mpsc::Receiver<Sett
 
 fn log_attempt(sink: &str, claimed: &Claimed, report: &Report) {
     let (id, event) = (&claimed.delivery.id, &claimed.delivery.event_type);
-    match report.outcome {
-        Outcome::Accepted => tracing::debug!(sink, delivery = id, event, "{id} ({event}) delivered to {sink}"),
-        _ => tracing::warn!(
+    if report.outcome == Outcome::Accepted {
+        tracing::debug!(sink, delivery = id, event, "{id} ({event}) delivered to {sink}");
+    } else {
+        tracing::warn!(
             sink,
             delivery = id,
             event,
@@ -265,7 +262,7 @@ fn log_attempt(sink: &str, claimed: &Claimed, report: &Report) {
             "{id} ({event}) to {sink}: {}: {}",
             report.outcome.as_str(),
             report.detail.lines().next().unwrap_or("")
-        ),
+        );
     }
 }
 

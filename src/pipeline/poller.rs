@@ -223,7 +223,7 @@ fn report(source: &str, looked: &Looked) {
             );
         }
         _ => {
-            tracing::debug!(source, collection, rows = notes.rows, reach = ?looked.reach, "{source}/{collection}: nothing new")
+            tracing::debug!(source, collection, rows = notes.rows, reach = ?looked.reach, "{source}/{collection}: nothing new");
         }
     }
 }

@@ -11,9 +11,9 @@ use crate::source::{Reach, Schedule};
 /// A sweep of a small collection costs little: it may come this many times more often per page it needs.
 const SWEEP_PAGES: u32 = 20;
 /// A collection whose right is missing is asked again this often.
-const FROZEN: Duration = Duration::from_secs(3600);
+const FROZEN: Duration = Duration::from_hours(1);
 /// Longest wait between two tries of a failing collection.
-const BACKOFF_MAX: Duration = Duration::from_secs(900);
+const BACKOFF_MAX: Duration = Duration::from_mins(15);
 
 /// When what was last done, in this process or before.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

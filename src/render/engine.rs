@@ -60,7 +60,7 @@ impl Engine {
             Dialect::Html => write_html,
             Dialect::Json => write_json,
         });
-        tera.register_function("range", range);
+        tera.register_function("range", |args: Kwargs, _: &State| range(&args));
         filters::register(&mut tera, dialect);
         Self { tera }
     }
@@ -173,7 +173,7 @@ fn write_json(text: &str, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Tera's `range`, for lists a person reads.
-fn range(args: Kwargs, _: &State) -> TeraResult<Vec<i128>> {
+fn range(args: &Kwargs) -> TeraResult<Vec<i128>> {
     let (start, end) = (args.get::<i128>("start")?.unwrap_or(0), args.must_get::<i128>("end")?);
     let step = args.get::<i128>("step_by")?.unwrap_or(1).max(1);
     if end.saturating_sub(start) / step > RANGE {

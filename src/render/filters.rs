@@ -16,14 +16,15 @@ const LINK_LABEL: usize = 120;
 
 /// Makes the filters known to `tera`; some print differently by dialect.
 pub fn register(tera: &mut Tera, dialect: Dialect) {
-    tera.register_filter("money", |v: &Value, _: Kwargs, _: &State| micros(v).map(show::usd));
+    tera.register_filter("money", |v: &Value, _: Kwargs, _: &State| micros(v).map(|amount| amount.to_string()));
+    tera.register_filter("usd", |v: &Value, _: Kwargs, _: &State| micros(v).map(show::usd));
     tera.register_filter("money0", |v: &Value, _: Kwargs, _: &State| micros(v).map(show::usd_rounded));
-    tera.register_filter("percent", percent);
+    tera.register_filter("percent", |v: &Value, _: Kwargs, _: &State| percent(v));
     tera.register_filter("cut", |v: &Value, args: Kwargs, _: &State| -> TeraResult<String> {
         Ok(brief(&plain(v)?, args.must_get::<usize>("length")?))
     });
-    tera.register_filter("pad", pad);
-    tera.register_filter("date", date);
+    tera.register_filter("pad", |v: &Value, args: Kwargs, _: &State| pad(v, &args));
+    tera.register_filter("date", |v: &Value, args: Kwargs, _: &State| date(v, &args));
     tera.register_filter("urlencode", |v: &Value, _: Kwargs, _: &State| plain(v).map(|text| urlencode(&text)));
     tera.register_filter("who", |v: &Value, _: Kwargs, _: &State| as_json(v).map(|who| show::person(&who)));
     tera.register_filter("label", |v: &Value, _: Kwargs, _: &State| plain(v).map(|name| show::label(&name)));
@@ -74,21 +75,21 @@ fn bold(text: &str, dialect: Dialect) -> Value {
     Value::safe_string(&format!("{marks}{text}{marks}"))
 }
 
-fn percent(value: &Value, _: Kwargs, _: &State) -> TeraResult<String> {
+fn percent(value: &Value) -> TeraResult<String> {
     match value.as_f64().or_else(|| value.as_str().and_then(|s| s.parse().ok())) {
         Some(number) => Ok(show::percent(number)),
         None => Err(Error::message(format!("percent takes a number, not {value}"))),
     }
 }
 
-fn pad(value: &Value, args: Kwargs, _: &State) -> TeraResult<String> {
+fn pad(value: &Value, args: &Kwargs) -> TeraResult<String> {
     let (text, width) = (one_line(&plain(value)?), args.must_get::<usize>("width")?.min(200));
     let fill = " ".repeat(width.saturating_sub(text.chars().count()));
     Ok(if args.get::<bool>("right")?.unwrap_or(false) { format!("{fill}{text}") } else { format!("{text}{fill}") })
 }
 
 /// `22 Nov 2026`, or `22 Nov 2026, 14:05 UTC`; what is neither a date nor a time stays as it is.
-fn date(value: &Value, args: Kwargs, _: &State) -> TeraResult<String> {
+fn date(value: &Value, args: &Kwargs) -> TeraResult<String> {
     let text = plain(value)?;
     let zone = match args.get::<&str>("tz")? {
         Some(name) => TimeZone::get(name).map_err(|e| Error::message(format!("date(tz=…): {e}")))?,
@@ -162,7 +163,7 @@ mod tests {
     fn filters_print_for_people() {
         for (template, expected) in [
             ("{{ usd | money }}", "$1,234.50"),
-            ("{{ whole | money }}", "$88"),
+            ("{{ whole | money }} {{ whole | usd }}", "$88.00 $88"),
             ("{{ usd | money0 }}", "$1,235"),
             ("{{ pc | percent }} {{ hundred | percent }} {{ 7 | percent }}", "106.2 % 100 % 7 %"),
             ("{{ ana | who }}{{ none | who }}", "ana@example.com"),

@@ -54,10 +54,10 @@ mod tests {
     #[test]
     fn trailing_commas_pass_and_nothing_else_does() {
         for (text, value) in [
-            (r#"[1, 2, ]"#, json!([1, 2])),
+            ("[1, 2, ]", json!([1, 2])),
             ("{\"a\": [ {\"b\": 1,\n} , ] , }", json!({"a": [{"b": 1}]})),
             (r#"["a,]", "b\",}", "\\",]"#, json!(["a,]", "b\",}", "\\"])),
-            (r#"[1],"#, json!([1])),
+            ("[1],", json!([1])),
         ] {
             assert_eq!(parse(text).unwrap(), value, "{text}");
         }

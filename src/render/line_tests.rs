@@ -1,11 +1,106 @@
+use serde_json::json;
+
 use super::*;
 use crate::render::samples;
 
+/// The line of a sample with some fields of its data set.
+fn line_with(kind: &str, fields: Value) -> String {
+    let mut event = samples::sample(kind).unwrap();
+    let Value::Object(fields) = fields else { panic!("{fields}") };
+    event.data.extend(fields);
+    say(&event).line()
+}
+
 #[test]
-fn print_all() {
+fn periods_are_named_as_seen_from_the_event() {
+    for (period, start, words) in [
+        ("day", "2026-11-22", "spend today $"),
+        ("day", "2026-11-21", "spend on 21 Nov $"),
+        ("day", "2025-12-31", "spend on 31 Dec 2025 $"),
+        ("week", "2026-11-16", "spend this week $"),
+        ("week", "2026-11-09", "spend in the week of 9 Nov $"),
+        ("month", "2026-11-01", "spend this month $"),
+        ("month", "2026-10-01", "spend in October 2026 $"),
+        ("quarter", "2026-10-01", "spend in the quarter of 1 Oct $"),
+    ] {
+        let line = line_with("budget.exceeded", json!({ "period": period, "period_start": start }));
+        assert!(line.contains(words), "{line}");
+    }
+}
+
+#[test]
+fn a_share_is_rounded_down() {
+    let line = line_with("budget.threshold_reached", json!({ "percent": 99.9 }));
+    assert!(line.contains(", 99 % of $500."), "{line}");
+}
+
+#[test]
+fn circumstances_are_said_in_words() {
+    for (kind, fields, words) in [
+        ("budget.exceeded", json!({ "baseline": true }), "today already $212.40"),
+        ("budget.exceeded", json!({ "late": true }), "Rows came in late"),
+        ("budget.exceeded", json!({ "estimated": true }), "est. $212.40"),
+        ("budget.exceeded", json!({ "cause": "limit_changed" }), "of the changed limit of $200"),
+        ("budget.exceeded", json!({ "percent": null }), "$212.40, limit $200."),
+        ("budget.exceeded", json!({ "also": ["user:a"] }), "The same for 1 other"),
+        ("budget.exceeded", json!({ "sources": ["acme", "claude"] }), "Acme + claude spend today"),
+        (
+            "budget.exceeded",
+            json!({ "scope": "model:gpt-5" }),
+            "gpt-5 spend today $212.40, 106 % of $200. Top: ana $88",
+        ),
+        ("budget.exceeded", json!({ "state": "resolved" }), "Resolved: Acme spend"),
+        ("cost.spike", json!({ "lower_bound": false }), "today $96.40, 3.1 × the usual"),
+        ("cost.spike_resolved", json!({ "resolution": "corrected" }), "No spike on 20 Nov after all"),
+        ("thread.cost_exceeded", json!({ "sub_threads": 1 }), "1 sub-thread counted in"),
+        ("sink.failing", json!({ "stopped": true }), "Sink automation is stopped: HTTP 502"),
+        ("source.failing", json!({ "failures": 1, "error": "" }), "can't be read. Since 13:40 UTC"),
+        ("source.stale", json!({ "since": "2025-11-20" }), "since 20 Nov 2025"),
+        ("wallet.low", json!({ "baseline": true, "band_before": null }), "Wallet is already low at 4.03"),
+        ("thread.created", json!({ "who": null }), "New thread \"Fix the flaky"),
+    ] {
+        let line = line_with(kind, fields.clone());
+        assert!(line.contains(words), "{kind} {fields}: {line}");
+    }
+}
+
+#[test]
+fn data_of_another_shape_is_still_said() {
+    let line = line_with("budget.exceeded", json!({ "spend_usd": "much" }));
+    assert_eq!(line, "Budget exceeded: workspace");
+    let mut event = samples::sample("mission.paused").unwrap();
+    event.data = serde_json::Map::from_iter([("name".to_owned(), json!("Launch\nweek"))]);
+    assert_eq!(say(&event).line(), "Mission paused: Launch week");
+}
+
+#[test]
+fn no_line_is_long_or_broken() {
     for kind in samples::types() {
         for (variant, event) in samples::variants(kind) {
-            println!("{kind:28} {variant:8} {}", say(&event).line());
+            let line = say(&event).line();
+            assert!(line.chars().count() <= 2 * PART + 2, "{kind} {variant}: {line}");
+            assert!(!line.contains(char::is_control), "{kind} {variant}: {line:?}");
+            assert!(!line.contains("..") && !line.contains(" ,") && !line.contains("  "), "{kind} {variant}: {line}");
         }
     }
+}
+
+#[test]
+fn several_events_are_counted_in_words() {
+    let of = |kinds: &[&str]| {
+        let events: Vec<Event> = kinds.iter().map(|kind| samples::sample(kind).unwrap()).collect();
+        say_many(&events.iter().collect::<Vec<_>>())
+    };
+    assert_eq!(of(&["thread.created", "thread.created"]).head, "2 threads created");
+    let mixed = of(&["cost.spike", "budget.exceeded", "thread.created", "cost.spike"]);
+    assert_eq!(mixed.head, "4 events: 2 cost spikes, 1 budget exceeded, 1 thread created");
+    assert_eq!(mixed.tone, Tone::Critical, "the gravest");
+    assert_eq!(health::several("category.created", 3), "categories created");
+    assert_eq!(health::several("status.changed", 2), "status changed");
+}
+
+#[test]
+fn the_bridge_speaks_of_itself_by_its_name() {
+    assert_eq!(origin(&samples::sample("sink.failing").unwrap()), "ampbridge");
+    assert_eq!(origin(&samples::sample("thread.created").unwrap()), "acme");
 }

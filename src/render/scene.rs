@@ -1,5 +1,6 @@
 //! What a template sees, and what is made of its output.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -12,6 +13,8 @@ use crate::domain::event::{Event, StoredEvent};
 
 /// Longest plain-text body of an email.
 const BODY: usize = 200_000;
+/// Most events a template sees one by one.
+const EVENTS: usize = 50;
 
 /// One message: its events, what they say in a line, and both as templates see them.
 pub struct Scene<'a> {
@@ -44,7 +47,12 @@ impl<'a> Scene<'a> {
         if kind == DeliveryKind::Reminder {
             said.head = format!("Still open: {}", said.head);
         }
-        let context = template_context(kind, event, &events, &said);
+        let mut shown = events.clone();
+        if several(kind, &events) {
+            shown.sort_by_cached_key(|event| line::say(event).tone);
+        }
+        shown.truncate(EVENTS);
+        let context = template_context(kind, event, &shown, events.len(), &said);
         Self { kind, event, events, said, context }
     }
 
@@ -52,7 +60,7 @@ impl<'a> Scene<'a> {
     pub fn plain_text(&self) -> String {
         let mut lines = vec![self.said.line()];
         if self.events.len() > 1 {
-            lines.extend(self.events.iter().map(|event| format!("- {}", line::say(event).line())));
+            lines.extend(self.events.iter().take(EVENTS).map(|event| format!("- {}", line::say(event).line())));
         }
         lines.extend(self.event.map(|event| format!("\n{} {}", event.kind, brief(&event.id, 80))));
         cut(&lines.join("\n"), BODY)
@@ -75,21 +83,39 @@ impl<'a> Scene<'a> {
     }
 }
 
-fn template_context(kind: DeliveryKind, event: Option<&Event>, events: &[&Event], said: &Said) -> tera::Context {
+/// Whether a message is about several events rather than about the one that names its template.
+fn several(kind: DeliveryKind, events: &[&Event]) -> bool {
+    events.len() > 1 && matches!(kind, DeliveryKind::Group | DeliveryKind::Digest)
+}
+
+fn template_context(
+    kind: DeliveryKind,
+    event: Option<&Event>,
+    shown: &[&Event],
+    total: usize,
+    said: &Said,
+) -> tera::Context {
+    let several = several(kind, shown);
+    let origins: BTreeSet<&str> = if several {
+        shown.iter().map(|event| line::origin(event)).collect()
+    } else {
+        event.iter().map(|event| line::origin(event)).collect()
+    };
     let mut context = tera::Context::new();
     context.insert("kind", kind.as_str());
     context.insert("event", &event);
-    context.insert("events", events);
+    context.insert("events", shown);
+    context.insert("more", &total.saturating_sub(shown.len()));
+    context.insert("several", &several);
     context.insert("head", &said.head);
     context.insert("tail", &said.tail);
     context.insert("line", &said.line());
     context.insert("tone", &said.tone);
     context.insert("mark", mark(said.tone));
-    context.insert("origin", event.map_or("", line::origin));
-    // A link belongs to one event; a group's or a digest's lines have theirs.
-    let single = !matches!(kind, DeliveryKind::Group | DeliveryKind::Digest);
-    context.insert("link", &event.filter(|_| single).map(link).unwrap_or_default());
-    let lines: Vec<Value> = events
+    context.insert("origin", &show::list(origins.into_iter().map(str::to_owned).collect::<Vec<_>>().into_iter(), 5));
+    // A link belongs to one event; the lines of several have theirs.
+    context.insert("link", &event.filter(|_| !several).map(link).unwrap_or_default());
+    let lines: Vec<Value> = shown
         .iter()
         .map(|event| {
             let said = line::say(event);

@@ -89,10 +89,13 @@ pub trait SinkConfig: std::fmt::Debug + Send + Sync {
     fn summary(&self) -> String;
 }
 
+/// Settings as read, or the path to what is wrong in them.
+pub type Parsed<T> = Result<T, serde_path_to_error::Error<::config::ConfigError>>;
+
 /// A kind of sink, as the config names it.
 pub struct Kind {
     pub name: &'static str,
-    pub parse: fn(::config::Value) -> Result<Box<dyn SinkConfig>, serde_path_to_error::Error<::config::ConfigError>>,
+    pub parse: fn(::config::Value) -> Parsed<Box<dyn SinkConfig>>,
     pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
 

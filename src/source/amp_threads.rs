@@ -6,7 +6,6 @@
 //!
 //! Invariant: a file that can't be used is never a deletion. It shows what it last held and bars removals.
 
-mod book;
 mod directory;
 mod document;
 mod file;
@@ -72,7 +71,11 @@ impl SourceConfig for Config {
     }
 
     fn build(&self, name: &str, common: &Common, context: &Context) -> Result<Arc<dyn Source>, String> {
-        let directory = Directory::new(context.folder.join(&self.path), Limits::default(), Arc::new(book::Bundled));
+        let directory = Directory::new(
+            context.folder.join(&self.path),
+            Limits::default(),
+            Arc::new(crate::source::prices::BundledPrices),
+        );
         Ok(Arc::new(AmpThreads::new(name, directory, common, context.wants_costs)))
     }
 }

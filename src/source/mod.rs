@@ -144,10 +144,13 @@ pub trait SourceConfig: std::fmt::Debug + Send + Sync {
     fn build(&self, name: &str, common: &Common, context: &Context) -> Result<Arc<dyn Source>, String>;
 }
 
+/// Settings as read, or the path to what is wrong in them.
+pub type Parsed<T> = Result<T, serde_path_to_error::Error<::config::ConfigError>>;
+
 /// A kind of source, as the config names it.
 pub struct Kind {
     pub name: &'static str,
-    pub parse: fn(::config::Value) -> Result<Box<dyn SourceConfig>, serde_path_to_error::Error<::config::ConfigError>>,
+    pub parse: fn(::config::Value) -> Parsed<Box<dyn SourceConfig>>,
     pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
 

@@ -13,10 +13,16 @@ use crate::domain::time::Timestamp;
 const SAMPLE: u64 = 1_000;
 
 /// Millionths of a micro-dollar (10^-12 US dollars).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Picos(pub i128);
 
 impl Picos {
+    /// The sum; saturates.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
     /// The nearest micro-dollar, half up; saturates.
     pub fn micros(self) -> Micros {
         let rounded = self.0.saturating_add(500_000).div_euclid(1_000_000);
@@ -33,6 +39,17 @@ pub struct Tokens {
     /// Input written to a cache. Amp reports the whole uncached prompt here for makers other than Anthropic.
     pub cache_write: u64,
     pub output: u64,
+}
+
+impl Tokens {
+    /// Everything that went in.
+    pub fn prompt(&self) -> u64 {
+        self.input.saturating_add(self.cache_read).saturating_add(self.cache_write)
+    }
+
+    pub fn total(&self) -> u64 {
+        self.prompt().saturating_add(self.output)
+    }
 }
 
 /// Pico-dollars per token, at the rates of a short call.
@@ -86,10 +103,9 @@ impl PriceBook for BundledPrices {
         let (maker, name) = maker_of(model);
         // Other makers have no separate charge in what Amp bills: their uncached prompt is reported as a cache write.
         let cache_write = if maker == Some("anthropic") { tokens.cache_write } else { 0 };
-        let input = tokens.input.saturating_add(tokens.cache_read).saturating_add(tokens.cache_write);
         // The crate wants cache tokens inside the input tokens as well.
         let mut usage = Usage::from([
-            (UsageKey::INPUT_TOKENS, float(input)),
+            (UsageKey::INPUT_TOKENS, float(tokens.prompt())),
             (UsageKey::CACHE_READ_TOKENS, float(tokens.cache_read)),
             (UsageKey::OUTPUT_TOKENS, float(tokens.output)),
         ]);
@@ -101,8 +117,9 @@ impl PriceBook for BundledPrices {
             request = request.with_provider_id(maker);
         }
         let price = Calculator::bundled().calculate(&request).ok()?;
-        // A warning says that part of it was priced at nothing.
-        price.warnings.is_empty().then(|| picos(price.total_price))?
+        // A warning says that part of it was priced at nothing; so does a total of nothing for tokens that were used.
+        let cost = if price.warnings.is_empty() { picos(price.total_price)? } else { return None };
+        (cost > Picos::default() || tokens.total() == 0).then_some(cost)
     }
 }
 

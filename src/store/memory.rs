@@ -35,6 +35,7 @@ impl MemoryKv {
     }
 
     /// The machine loses everything that was not flushed. The old space goes on by itself, for nobody.
+    #[must_use]
     pub fn crash(&self) -> Self {
         let durable = self.lock().durable.clone();
         self.release_flushes();

@@ -123,6 +123,7 @@ impl Remote {
                     day: *day,
                     user: Some(user.clone()),
                     model: model.clone(),
+                    dims: BTreeMap::new(),
                     amount: *amount,
                     tokens: 0,
                     basis,

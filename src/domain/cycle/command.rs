@@ -97,12 +97,11 @@ fn remove_held(
     let mut state = held_state(step, id, hold)?;
     let rows = step.known.held_rows.clone();
     step.plan.collection = Some(id.clone());
-    match spec {
-        Some(spec) => look::remove(step, spec, &mut state, &rows),
-        None => {
-            state.rows = state.rows.saturating_sub(rows.len() as u64);
-            step.plan.rows.extend(rows.iter().map(crate::domain::diff::tombstone));
-        }
+    if let Some(spec) = spec {
+        look::remove(step, spec, &mut state, &rows);
+    } else {
+        state.rows = state.rows.saturating_sub(rows.len() as u64);
+        step.plan.rows.extend(rows.iter().map(crate::domain::diff::tombstone));
     }
     step.plan.more = step.known.held_more;
     if !step.plan.more {

@@ -67,7 +67,7 @@ pub fn attribute(
     for c in &mut contributions {
         c.share = c.excess_usd.max(Micros::ZERO).percent_of(rise).unwrap_or(0.0);
     }
-    contributions.sort_by(|a, b| b.excess_usd.cmp(&a.excess_usd));
+    contributions.sort_by_key(|c| std::cmp::Reverse(c.excess_usd));
     sum_up_the_rest(contributions)
 }
 

@@ -401,7 +401,7 @@ fn top_of(scene: &Scene<'_>, scope: &Scope, period: Period, whole: Micros) -> To
     }
 }
 
-fn largest<'a>(sums: BTreeMap<&'a str, Sum>) -> impl Iterator<Item = (&'a str, Sum)> {
+fn largest(sums: BTreeMap<&str, Sum>) -> impl Iterator<Item = (&str, Sum)> {
     let mut list: Vec<_> = sums.into_iter().filter(|(_, s)| s.amount > Micros::ZERO).collect();
     list.sort_by(|a, b| b.1.amount.cmp(&a.1.amount).then(a.0.cmp(b.0)));
     list.into_iter().take(TOP)

@@ -61,7 +61,7 @@ pub fn observe(
             level.candidate = Some((band, seen));
             continue;
         }
-        let before = std::mem::replace(&mut level.band, Some(band.clone()));
+        let before = level.band.replace(band.clone());
         let old_value = std::mem::replace(&mut level.value, row.value.clone());
         level.candidate = None;
         level.moves += 1;

@@ -59,10 +59,13 @@ pub trait RuleConfig: std::fmt::Debug {
     fn build(&self) -> Result<Rule, Vec<(String, String)>>;
 }
 
+/// Settings as read, or the path to what is wrong in them.
+pub type Parsed<T> = Result<T, serde_path_to_error::Error<::config::ConfigError>>;
+
 /// A kind of rule, as the config names it.
 pub struct Kind {
     pub name: &'static str,
-    pub parse: fn(::config::Value) -> Result<Box<dyn RuleConfig>, serde_path_to_error::Error<::config::ConfigError>>,
+    pub parse: fn(::config::Value) -> Parsed<Box<dyn RuleConfig>>,
     pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
 

@@ -15,7 +15,7 @@ use crate::domain::payload::ThreadCostData;
 use crate::domain::record::{CostRow, Person};
 use crate::domain::time::Timestamp;
 
-/// Threads remembered; beyond it the oldest ids go (thread ids are UUIDv7: their order is their age).
+/// Threads remembered; beyond it the oldest ids go (thread ids are `UUIDv7`: their order is their age).
 const REMEMBERED: usize = 50_000;
 
 #[derive(Debug, Clone, PartialEq)]

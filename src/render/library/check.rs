@@ -1,7 +1,5 @@
 //! Rendering every template with every sample, with no way out.
 
-use std::collections::BTreeSet;
-
 use super::{Library, Part};
 use crate::domain::delivery::DeliveryKind;
 use crate::domain::event::Event;
@@ -22,17 +20,20 @@ pub fn check(library: &Library) -> Vec<TemplateError> {
             try_parts(library, kind, &events.iter().collect::<Vec<_>>(), &mut problems);
         }
     }
-    for kind in other_types(library) {
+    for (path, kind) in other_types(library) {
         // Of types nothing is known of, either shape will do.
         let failures: Vec<Vec<TemplateError>> = shapes(&kind)
             .iter()
             .map(|event| {
                 let mut failed = Vec::new();
                 try_parts(library, DeliveryKind::Single, &[event], &mut failed);
+                failed.retain(|problem| problem.template == path);
                 failed
             })
             .collect();
-        if failures.iter().all(|failed| !failed.is_empty()) {
+        if samples::sample(&kind).is_none() {
+            problems.push(TemplateError { template: path, message: format!("no event has the type {kind}") });
+        } else if failures.iter().all(|failed| !failed.is_empty()) {
             problems.extend(failures.into_iter().flatten());
         }
     }
@@ -72,14 +73,18 @@ fn one_of_each(variant: &str) -> Vec<Event> {
     samples::types().into_iter().filter_map(of_kind).collect()
 }
 
-/// Types a user wrote templates for that have no sample of their own. A family's template is tried with its `created`.
-fn other_types(library: &Library) -> BTreeSet<String> {
+/// Templates a user wrote for types, or families of types, that none of the samples is of; each with the type to try.
+fn other_types(library: &Library) -> Vec<(String, String)> {
     let known = samples::types();
-    let named = library.users.iter().filter_map(|path| Part::of(path)).map(|(_, name)| name);
+    let sampled = |name: &str| known.iter().any(|kind| *kind == name || kind.split('.').next() == Some(name));
+    let named = library.users.iter().filter_map(|path| Part::of(path).map(|(_, name)| (path, name)));
     named
-        .filter(|name| !name.starts_with('_') && !matches!(*name, "default" | "group" | "digest"))
-        .map(|name| if name.contains('.') { name.to_owned() } else { format!("{name}.created") })
-        .filter(|kind| !known.contains(&kind.as_str()))
+        .filter(|(_, name)| {
+            !name.starts_with('_') && !matches!(*name, "default" | "group" | "digest") && !sampled(name)
+        })
+        .map(|(path, name)| {
+            (path.clone(), if name.contains('.') { name.to_owned() } else { format!("{name}.created") })
+        })
         .collect()
 }
 

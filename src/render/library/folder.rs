@@ -99,7 +99,7 @@ fn list(folder: &Path, shown: &str, problems: &mut Vec<TemplateError>) -> Vec<(S
     for entry in entries {
         match entry.map(|e| (e.file_name().to_string_lossy().into_owned(), e.path().is_dir())) {
             Ok((name, _)) if name.starts_with('.') => {}
-            Ok(named) => names.push(named),
+            Ok(entry) => names.push(entry),
             Err(error) => problem(problems, &shown, &format!("the folder can't be read: {error}")),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{NAME, origin, quoted};
+use super::{NAME, Words, origin, quoted};
 use crate::domain::event::Event;
 use crate::domain::payload::{ChangeData, LevelData};
 use crate::render::show::{self, capitalize, label, who};
@@ -15,10 +15,8 @@ const VALUE: usize = 60;
 /// Changed fields told in a line.
 const FIELDS: usize = 3;
 
-type Words = Option<(String, String)>;
-
 pub fn change(event: &Event, data: &ChangeData) -> Words {
-    Some(match event.kind.as_str() {
+    match event.kind.as_str() {
         "thread.created" => started(data),
         "thread.deleted" => {
             let by = data.who.as_ref().map(|w| format!(" by {}", who(w))).unwrap_or_default();
@@ -43,11 +41,11 @@ pub fn change(event: &Event, data: &ChangeData) -> Words {
             (head, before.map(|r| format!("Was {r}")).unwrap_or_default())
         }
         kind => generic(kind, data),
-    })
+    }
 }
 
 pub fn level(data: &LevelData) -> Words {
-    let noun = capitalize(&data.noun);
+    let noun = capitalize(&brief(&data.noun, NAME));
     let name = if data.name == data.key || data.name == data.noun {
         noun
     } else {
@@ -66,7 +64,7 @@ pub fn level(data: &LevelData) -> Words {
         Some(band) => format!("Was {} at {before}", brief(band, NAME)),
         None => String::new(),
     };
-    Some((format!("{name} is {first}{now}"), tail))
+    (format!("{name} is {first}{now}"), tail)
 }
 
 /// `ana started "Fix CI" in acme/web`.
@@ -99,13 +97,17 @@ fn generic(kind: &str, data: &ChangeData) -> (String, String) {
         "updated" => "changed".to_owned(),
         other => other.replace(['_', '.'], " "),
     };
-    let mut head = format!("{} {} {verb}", capitalize(&brief(noun, NAME)), name(data));
-    if !data.changed.is_empty() {
-        head.push_str(": ");
-        head.push_str(&differences(data));
-    }
+    let head = format!("{} {} {verb}", capitalize(&brief(noun, NAME)), name(data));
     let by = data.who.as_ref().map(|w| format!("Of {}", who(w))).unwrap_or_default();
-    (head, by)
+    match data.changed.as_slice() {
+        [] => (head, by),
+        // `mission.paused` says what the status is now.
+        [field] if text(data.after.as_ref(), field).as_deref() == Some(&verb) => {
+            let before = text(data.before.as_ref(), field).map(|was| format!("Was {was}")).unwrap_or_default();
+            (head, [before, by].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(". "))
+        }
+        _ => (format!("{head}: {}", differences(data)), by),
+    }
 }
 
 /// `status active → paused, name a → b and 2 more`.

@@ -1,6 +1,6 @@
 //! Lines of ampbridge's own state: sources, sinks, deliveries, digests.
 
-use super::{NAME, because};
+use super::{NAME, Words, because};
 use crate::domain::event::Event;
 use crate::domain::payload::{
     DeadData, DegradedData, DigestData, HeldData, SinkHealthData, SourceHealthData, StaleData, TestData,
@@ -15,16 +15,14 @@ const KINDS: usize = 4;
 /// Fields told one by one.
 const FIELDS: usize = 5;
 
-type Words = Option<(String, String)>;
-
 pub fn source_failing(event: &Event, data: &SourceHealthData) -> Words {
     let head = format!("Source {} can't be read{}", brief(&data.source, NAME), because(&data.error, ERROR));
-    Some((head, in_a_row(data.failures, "poll", &data.since, event)))
+    (head, in_a_row(data.failures, "poll", &data.since, event))
 }
 
 pub fn source_recovered(data: &SourceHealthData) -> Words {
     let source = brief(&data.source, NAME);
-    Some((format!("Source {source} can be read again{}", after(data.lasted.as_deref())), String::new()))
+    (format!("Source {source} can be read again{}", after(data.lasted.as_deref())), String::new())
 }
 
 pub fn source_degraded(data: &DegradedData) -> Words {
@@ -37,7 +35,7 @@ pub fn source_degraded(data: &DegradedData) -> Words {
             format!("Source {source} no longer shows {fields} of {collection}")
         }
     };
-    Some((head, String::new()))
+    (head, String::new())
 }
 
 pub fn change_held(data: &HeldData) -> Words {
@@ -48,30 +46,30 @@ pub fn change_held(data: &HeldData) -> Words {
         plural(&brief(&data.noun, NAME), 2),
         brief(&data.source, NAME),
     );
-    Some((head, format!("ampbridge hold approve (or reject, or rebaseline) {}", brief(&data.hold, NAME))))
+    (head, format!("Hold {}", brief(&data.hold, NAME)))
 }
 
 pub fn stale(event: &Event, data: &StaleData) -> Words {
     let what = format!("{} of {}", brief(&data.collection, NAME), brief(&data.source, NAME));
-    Some(if event.kind == "source.fresh" {
+    if event.kind == "source.fresh" {
         (format!("Data moves again: {what}{}", after(data.lasted.as_deref())), String::new())
     } else {
         let since = recent(&data.since, event.time);
         (format!("Data stands still: {what} since {since}"), "Polls succeed, but show nothing new".to_owned())
-    })
+    }
 }
 
 pub fn sink(event: &Event, data: &SinkHealthData) -> Words {
     let name = brief(&data.sink, NAME);
     let because = because(&data.error, ERROR);
-    Some(if event.kind == "sink.recovered" {
+    if event.kind == "sink.recovered" {
         (format!("Sink {name} takes deliveries again{}", after(data.lasted.as_deref())), String::new())
     } else if data.stopped {
-        (format!("Sink {name} is stopped{because}"), format!("Its deliveries wait for: ampbridge sinks enable {name}"))
+        (format!("Sink {name} is stopped{because}"), "Its deliveries wait until it is enabled again".to_owned())
     } else {
         let tail = in_a_row(data.failures, "attempt", &data.since, event);
         (format!("Sink {name} takes no deliveries{because}"), tail)
-    })
+    }
 }
 
 pub fn dead(data: &DeadData) -> Words {
@@ -82,18 +80,18 @@ pub fn dead(data: &DeadData) -> Words {
     let (sink, subject) = (brief(&data.sink, NAME), brief(&data.subject, NAME));
     let attempts = if data.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", data.attempts) };
     let head = format!("Undeliverable to {sink}: {what} about {subject}");
-    Some((head, format!("Given up after {attempts}{}", because(&data.reason, ERROR))))
+    (head, format!("Given up after {attempts}{}", because(&data.reason, ERROR)))
 }
 
 pub fn test(data: &TestData) -> Words {
-    Some((format!("Test for sink {}", brief(&data.sink, NAME)), brief(&data.message, ERROR)))
+    (format!("Test for sink {}", brief(&data.sink, NAME)), brief(&data.message, ERROR))
 }
 
 pub fn digest(event: &Event, data: &DigestData) -> Words {
     let of = if data.period == "week" { "Week from" } else { "Digest of" };
     let events = if data.events == 1 { "1 event".to_owned() } else { format!("{} events", count(data.events)) };
     let counts = counted(data.counts.iter().map(|(kind, n)| (kind.as_str(), *n)));
-    Some((format!("{of} {}: {events}", recent(&data.from, event.time)), counts))
+    (format!("{of} {}: {events}", recent(&data.from, event.time)), counts)
 }
 
 /// `9 threads created, 2 budgets exceeded`, most frequent first.

@@ -1,7 +1,8 @@
 //! What an event says in one line: who, what, how much, against what. The first line of every message, the whole of a
 //! log line, and what is left when every template fails.
 //!
-//! Invariant: this never fails, whatever the data holds; it is plain text on one line of at most [`LINE`] characters.
+//! Invariant: this never fails, whatever the data holds; it is plain text on one line of at most twice [`PART`] characters
+//! (and what joins them).
 
 mod change;
 mod health;
@@ -14,12 +15,14 @@ use serde_json::Value;
 use super::show;
 use super::text::brief;
 use crate::domain::event::{Event, Severity};
+use crate::domain::health::BRIDGE;
 use crate::domain::payload::{ChangeData, LevelData};
 
 /// Longest head or tail.
 pub const PART: usize = 300;
-/// Longest line.
-pub const LINE: usize = 2 * PART + 2;
+/// Types whose words say that something is wrong; where it is over, that is said before them.
+const OPENING: [&str; 6] =
+    ["budget.exceeded", "budget.threshold_reached", "cost.spike", "sink.failing", "source.failing", "source.stale"];
 /// Longest name (a title, a key) inside a line.
 const NAME: usize = 80;
 
@@ -53,9 +56,15 @@ impl Said {
     }
 }
 
+/// Head and tail.
+type Words = (String, String);
+
 /// Says an event.
 pub fn say(event: &Event) -> Said {
-    let (head, tail) = words(event).unwrap_or_else(|| generic(event));
+    let (mut head, tail) = words(event).unwrap_or_else(|| generic(event));
+    if is_resolved(event) && OPENING.contains(&event.kind.as_str()) {
+        head = format!("Resolved: {head}");
+    }
     Said { head: brief(&head, PART), tail: brief(&tail, PART), tone: tone(event) }
 }
 
@@ -73,19 +82,21 @@ pub fn say_many(events: &[&Event]) -> Said {
 }
 
 fn tone(event: &Event) -> Tone {
-    let over = event.data.get("state").and_then(Value::as_str) == Some("resolved")
-        || matches!(event.kind.as_str(), "source.recovered" | "source.fresh" | "sink.recovered");
     match event.severity {
-        _ if over => Tone::Resolved,
+        _ if is_resolved(event) => Tone::Resolved,
         Severity::Critical => Tone::Critical,
         Severity::Warning => Tone::Warning,
         Severity::Info => Tone::Info,
     }
 }
 
+fn is_resolved(event: &Event) -> bool {
+    event.data.get("state").and_then(Value::as_str) == Some("resolved")
+}
+
 /// The words for a known type; `None` where the data is not of the type's shape.
-fn words(event: &Event) -> Option<(String, String)> {
-    match event.kind.as_str() {
+fn words(event: &Event) -> Option<Words> {
+    Some(match event.kind.as_str() {
         "budget.threshold_reached" | "budget.exceeded" => money::budget(event, &data(event)?),
         "budget.corrected" => money::corrected(event, &data(event)?),
         "budget.forecast_exceeded" => money::forecast(event, &data(event)?),
@@ -105,11 +116,11 @@ fn words(event: &Event) -> Option<(String, String)> {
             Some(record) => change::change(event, &record),
             None => change::level(&data::<LevelData>(event)?),
         },
-    }
+    })
 }
 
 /// For data of no known shape: the type in words, and what it is about.
-fn generic(event: &Event) -> (String, String) {
+fn generic(event: &Event) -> Words {
     let what = event.kind.replace(['.', '_'], " ");
     let name = event.data.get("name").and_then(Value::as_str).unwrap_or(&event.subject);
     (show::capitalize(&format!("{what}: {}", brief(name, NAME))), String::new())
@@ -130,9 +141,14 @@ fn because(error: &str, max: usize) -> String {
     if error.is_empty() { error } else { format!(": {error}") }
 }
 
-/// The name of the source an event came from: the last part of `ampbridge://<bridge>/<source>`.
+/// Where an event comes from: the last part of `ampbridge://<bridge>/<source>`, and the bridge's own name for what is
+/// about the bridge itself.
 pub fn origin(event: &Event) -> &str {
-    event.source.rsplit('/').next().unwrap_or_default()
+    let mut parts = event.source.rsplit('/');
+    match (parts.next(), parts.next()) {
+        (Some(BRIDGE), Some(bridge)) => bridge,
+        (source, _) => source.unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 
-use super::{NAME, quoted};
+use super::{NAME, Words, quoted};
 use crate::domain::event::Event;
 use crate::domain::money::Micros;
 use crate::domain::payload::{
@@ -11,8 +11,6 @@ use crate::domain::payload::{
 use crate::domain::time::utc_day;
 use crate::render::show::{capitalize, day, percent, ratio, usd, usd_rounded, who};
 use crate::render::text::brief;
-
-type Words = Option<(String, String)>;
 
 pub fn budget(event: &Event, data: &BudgetData) -> Words {
     let scope = Scope::of(&data.scope, data.who.as_ref(), &data.sources);
@@ -35,7 +33,7 @@ pub fn budget(event: &Event, data: &BudgetData) -> Words {
     if !data.also.is_empty() {
         append(&mut tail, &others(data.also.len()));
     }
-    Some((scope.spent(&when, &amount, &against), tail))
+    (scope.spent(&when, &amount, &against), tail)
 }
 
 pub fn corrected(event: &Event, data: &CorrectionData) -> Words {
@@ -43,7 +41,7 @@ pub fn corrected(event: &Event, data: &CorrectionData) -> Words {
     let when = when(&data.period, &data.period_start, event);
     let head =
         scope.spent(&when, &format!("corrected to {}", usd(data.spend_usd)), &format!("limit {}", usd(data.limit_usd)));
-    Some((head, format!("It had been told as past {}", usd(data.told_usd))))
+    (head, format!("It had been told as past {}", usd(data.told_usd)))
 }
 
 pub fn forecast(event: &Event, data: &ForecastData) -> Words {
@@ -52,8 +50,8 @@ pub fn forecast(event: &Event, data: &ForecastData) -> Words {
     let limit = usd(data.limit_usd);
     let ahead = usd_rounded(data.forecast_usd);
     if data.state == "resolved" {
-        let head = format!("{} {when} no longer heading past {limit}", scope.spend());
-        return Some((capitalize(&head), format!("Forecast {ahead}, so far {}", usd(data.spend_usd))));
+        let head = format!("{} {when} no longer heading past {limit}", scope.spend_first());
+        return (head, format!("Forecast {ahead}, so far {}", usd(data.spend_usd)));
     }
     let part = data
         .forecast_usd
@@ -61,9 +59,9 @@ pub fn forecast(event: &Event, data: &ForecastData) -> Words {
         .map_or(String::new(), |p| format!(", {} of {limit}", percent(p.floor())));
     let mut tail = format!("So far {}", usd(data.spend_usd));
     if let Some(reached) = data.reached_on.as_deref().and_then(parse_day) {
-        tail.push_str(&format!(", {limit} is reached about {}", day(reached, utc_day(event.time))));
+        tail = format!("{tail}, {limit} is reached about {}", day(reached, utc_day(event.time)));
     }
-    Some((capitalize(&format!("{} {when} heading for {ahead}{part}", scope.spend())), tail))
+    (format!("{} {when} heading for {ahead}{part}", scope.spend_first()), tail)
 }
 
 pub fn spike(event: &Event, data: &SpikeData) -> Words {
@@ -78,7 +76,7 @@ pub fn spike(event: &Event, data: &SpikeData) -> Words {
     if !data.also.is_empty() {
         append(&mut tail, &others(data.also.len()));
     }
-    Some((head, tail))
+    (head, tail)
 }
 
 pub fn spike_resolved(event: &Event, data: &SpikeResolvedData) -> Words {
@@ -86,7 +84,7 @@ pub fn spike_resolved(event: &Event, data: &SpikeResolvedData) -> Words {
     let spend = scope.spend();
     let on = parse_day(&data.date).map_or_else(|| data.date.clone(), |d| day(d, utc_day(event.time)));
     let (actual, expected) = (usd(data.actual_usd), usd(data.expected_usd));
-    Some(match data.resolution.as_str() {
+    match data.resolution.as_str() {
         "corrected" => {
             (format!("No spike on {on} after all: {spend} corrected to {actual}"), format!("Usual: {expected}"))
         }
@@ -97,7 +95,7 @@ pub fn spike_resolved(event: &Event, data: &SpikeResolvedData) -> Words {
         _ => {
             (format!("Spike of {on} over: {spend} is back to normal"), format!("It was {actual}, {expected} is usual"))
         }
-    })
+    }
 }
 
 pub fn thread_cost(data: &ThreadCostData) -> Words {
@@ -114,14 +112,14 @@ pub fn thread_cost(data: &ThreadCostData) -> Words {
     if !data.also.is_empty() {
         append(&mut tail, &others(data.also.len()));
     }
-    Some((head, tail))
+    (head, tail)
 }
 
 /// Whose money it is.
 enum Scope {
     Person(String),
-    /// A model, or the sources themselves.
-    Thing(String),
+    Model(String),
+    Sources(String),
 }
 
 impl Scope {
@@ -129,27 +127,38 @@ impl Scope {
         if let Some(id) = scope.strip_prefix("user:") {
             return Self::Person(person.map(who).filter(|name| !name.is_empty()).unwrap_or_else(|| brief(id, NAME)));
         }
-        Self::Thing(match scope.strip_prefix("model:") {
-            Some(model) => brief(model, NAME),
-            None if sources.is_empty() => "workspace".to_owned(),
-            None => brief(&sources.join(" + "), NAME),
-        })
+        match scope.strip_prefix("model:") {
+            Some(model) => Self::Model(brief(model, NAME)),
+            None if sources.is_empty() => Self::Sources("workspace".to_owned()),
+            None => Self::Sources(brief(&sources.join(" + "), NAME)),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Person(name) | Self::Model(name) | Self::Sources(name) => name,
+        }
     }
 
     /// `acme spend`, `spend of ana`.
     fn spend(&self) -> String {
         match self {
             Self::Person(name) => format!("spend of {name}"),
-            Self::Thing(name) => format!("{name} spend"),
+            Self::Model(name) | Self::Sources(name) => format!("{name} spend"),
+        }
+    }
+
+    /// The same at the start of a line. A model's name is left as it is.
+    fn spend_first(&self) -> String {
+        match self {
+            Self::Model(_) => self.spend(),
+            Self::Person(_) | Self::Sources(_) => capitalize(&self.spend()),
         }
     }
 
     /// `Acme spend today $212.40, 106 % of $200`.
     fn spent(&self, when: &str, amount: &str, against: &str) -> String {
-        match self {
-            Self::Person(_) => capitalize(&format!("{} {when} {amount}, {against}", self.spend())),
-            Self::Thing(name) => format!("{} spend {when} {amount}, {against}", capitalize(name)),
-        }
+        format!("{} {when} {amount}, {against}", self.spend_first())
     }
 }
 
@@ -181,13 +190,10 @@ fn when(period: &str, start: &str, event: &Event) -> String {
 fn top(top: &Top, scope: &Scope) -> String {
     let person = top.users.first().and_then(|s| s.who.as_ref().map(|w| (who(w), s.spend_usd)));
     let model = top.models.first().and_then(|s| s.model.as_ref().map(|m| (brief(m, NAME), s.spend_usd)));
-    let about = match scope {
-        Scope::Person(name) | Scope::Thing(name) => name,
-    };
     let parts: Vec<String> = [person, model]
         .into_iter()
         .flatten()
-        .filter(|(name, _)| name != about)
+        .filter(|(name, _)| name != scope.name())
         .map(|(name, amount)| format!("{name} {}", usd_rounded(amount)))
         .collect();
     if parts.is_empty() { String::new() } else { format!("Top: {}", parts.join(", ")) }
@@ -215,7 +221,7 @@ fn contributor(part: &Contribution) -> Option<String> {
 }
 
 fn others(n: usize) -> String {
-    if n == 1 { "1 other too".to_owned() } else { format!("{n} others too") }
+    if n == 1 { "The same for 1 other".to_owned() } else { format!("The same for {n} others") }
 }
 
 fn append(tail: &mut String, sentence: &str) {

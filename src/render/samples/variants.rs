@@ -44,7 +44,7 @@ pub fn hostile(kind: &str) -> Option<Event> {
     for (name, value) in &mut event.data {
         poison(name, value, &mut next);
     }
-    event.subject = format!("{}{}", event.subject, HOSTILE[0]);
+    event.subject = format!("{}<!channel>\r\n</td>", event.subject);
     Some(event)
 }
 
@@ -110,7 +110,7 @@ fn poison(name: &str, value: &mut Value, next: &mut usize) {
         Value::String(_) if OURS.contains(&name) || name.ends_with("_usd") || name == "limits_crossed" => {}
         Value::String(text) if name == "reason" && matches!(text.as_str(), "new" | "price" | "volume" | "others") => {}
         Value::String(text) => {
-            let poison = HOSTILE[*next % HOSTILE.len()];
+            let poison = HOSTILE.into_iter().cycle().nth(*next).unwrap_or_default();
             *next += 1;
             *text = match name {
                 // The prefix is ours, the rest is not.

@@ -14,9 +14,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::document::Thread;
 use super::file::{self, Found, Kind, Stamp};
-use super::usage::PriceBook;
 use crate::domain::record::Failure;
 use crate::domain::time::Timestamp;
+use crate::source::prices::PriceBook;
 
 /// Files that one step of a look goes through at most, and the bytes it reads: a step has the deadline of a call.
 const STEP_FILES: usize = 512;

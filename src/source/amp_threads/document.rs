@@ -9,8 +9,9 @@ use std::io::Read;
 use serde::Deserialize;
 
 use super::lenient::{Field, Gather, List, Object, Scalar};
-use super::usage::{self, Bill, Helper, LedgerEvent, MessageCall, PriceBook, RawUsage, Tally};
+use super::usage::{self, Bill, Helper, LedgerEvent, MessageCall, RawUsage, Tally};
 use crate::domain::time::Timestamp;
+use crate::source::prices::PriceBook;
 
 /// Longest id taken for one, in bytes. Real ones have 38.
 pub const ID_BYTES: usize = 256;

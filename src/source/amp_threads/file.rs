@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::document::{self, Document, Thread};
-use super::usage::PriceBook;
+use crate::source::prices::PriceBook;
 
 /// Files that hold credentials and live beside thread files. Nothing of these names is ever opened.
 const PRIVATE: &[&str] = &["secrets.json", "session.json"];

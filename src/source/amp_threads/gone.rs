@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::document::Thread;
-use super::usage::Picos;
+use crate::source::prices::Picos;
 
 /// Lines kept at most; of more, those of the oldest days go.
 const LINES: usize = 5_000;

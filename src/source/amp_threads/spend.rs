@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::document::Thread;
 use super::gone::Gone;
 use super::record;
-use super::usage::Picos;
 use crate::domain::record::CostRow;
 use crate::domain::spend::{Basis, SpendRow};
+use crate::source::prices::Picos;
 
 /// Money rows of all threads, there or gone, from a day on; and a line for each model without a price.
 pub fn rows(threads: &[Arc<Thread>], gone: &Gone, from: Option<Date>) -> (Vec<SpendRow>, Vec<String>) {
@@ -37,6 +37,7 @@ pub fn rows(threads: &[Arc<Thread>], gone: &Gone, from: Option<Date>) -> (Vec<Sp
         day,
         user: named(user),
         model: named(model),
+        dims: BTreeMap::new(),
         amount: sum.micros(),
         tokens,
         basis: Basis::Estimate,

@@ -10,13 +10,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::usage::{Picos, PriceBook, Tokens};
 use super::*;
 use crate::domain::collection::CollectionState;
 use crate::domain::record::Record;
 use crate::domain::spend::SpendRow;
 use crate::domain::time::Timestamp;
 use crate::source::Reach;
+use crate::source::prices::{Picos, PriceBook, Tokens};
 
 const ID: &str = "T-019b0000-1111-7222-8333-444455556666";
 /// Long enough for any machine; nothing here waits for it unless something hangs.

@@ -12,8 +12,8 @@ use jiff::civil::Date;
 
 pub use wire::{RawEvent, RawUsage};
 
-use crate::domain::money::Micros;
 use crate::domain::time::{Timestamp, utc_day};
+use crate::source::prices::{Picos, PriceBook, Tokens};
 
 /// More tokens than any model takes in one call: such a number is a mistake and is not priced.
 const CALL_TOKENS: u64 = 100_000_000;
@@ -22,48 +22,6 @@ const MODEL_BYTES: usize = 128;
 /// Tools that run an agent or a model of their own, whose usage stands nowhere in the thread once there is no ledger.
 const AGENT_TOOLS: &[&str] =
     &["Task", "oracle", "librarian", "finder", "codebase_search_agent", "look_at", "read_thread", "painter"];
-
-/// Tokens of one model call. The prompt is the sum of the first three.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tokens {
-    /// Prompt tokens that were neither read from nor written to a cache.
-    pub input: u64,
-    pub cache_read: u64,
-    pub cache_write: u64,
-    pub output: u64,
-}
-
-impl Tokens {
-    pub fn prompt(&self) -> u64 {
-        self.input.saturating_add(self.cache_read).saturating_add(self.cache_write)
-    }
-
-    pub fn total(&self) -> u64 {
-        self.prompt().saturating_add(self.output)
-    }
-}
-
-/// Millionths of a micro-dollar (10^-12 US dollars): one token costs some, and thousands of calls must add up exactly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Picos(pub i128);
-
-impl Picos {
-    pub fn plus(self, other: Self) -> Self {
-        Self(self.0.saturating_add(other.0))
-    }
-
-    /// The nearest micro-dollar, half up; saturates.
-    pub fn micros(self) -> Micros {
-        let rounded = self.0.saturating_add(500_000).div_euclid(1_000_000);
-        Micros(i64::try_from(rounded).unwrap_or(if rounded < 0 { i64::MIN } else { i64::MAX }))
-    }
-}
-
-/// What a model call cost when it was made.
-pub trait PriceBook: Send + Sync {
-    /// `None` where the model is in no table.
-    fn call(&self, model: &str, tokens: &Tokens, at: Timestamp) -> Option<Picos>;
-}
 
 /// What one thread used of one model on one UTC day.
 #[derive(Debug, Clone, PartialEq, Eq)]

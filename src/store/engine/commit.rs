@@ -171,6 +171,7 @@ impl<K: Kv> Shared<K> {
             let mut delivery = delivery.clone();
             delivery.seq = state.meta.next_delivery;
             state.meta.next_delivery += 1;
+            delivery.event_seqs.clear();
             for id in &delivery.event_ids {
                 let event = match fresh.get(id.as_str()) {
                     Some(seq) => Some(*seq),
@@ -178,6 +179,7 @@ impl<K: Kv> Shared<K> {
                 };
                 if let Some(event) = event {
                     batch.put(keys::event_delivery(event, delivery.seq), Vec::new());
+                    delivery.event_seqs.push(event);
                 }
             }
             batch.put(id_key, delivery.seq.to_be_bytes().to_vec());
@@ -253,8 +255,8 @@ impl<K: Kv> Shared<K> {
             };
             let delivery: Delivery = codec::decode(&bytes, "an open delivery")?;
             let mut events = Vec::with_capacity(delivery.event_ids.len());
-            for id in &delivery.event_ids {
-                events.extend(self.event(id)?.map(Arc::<StoredEvent>::new));
+            for seq in &delivery.event_seqs {
+                events.extend(self.event_at(*seq)?.map(Arc::<StoredEvent>::new));
             }
             claimed.push(Claimed { claim, delivery, events });
         }

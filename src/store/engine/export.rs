@@ -29,6 +29,7 @@ const PACK_ROWS: usize = 256;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(clippy::large_enum_variant, reason = "one line at a time")]
 enum Line {
     Header { ampbridge_export: u32, store_format: u32, commit: u64, next_event: u64, next_delivery: u64 },
     Doc { key: String, version: u64, value: Doc },
@@ -156,9 +157,9 @@ pub(super) fn read<K: Kv>(shared: &Shared<K>, lines: Box<dyn BufRead + Send>) ->
 
 fn fill<K: Kv>(shared: &Shared<K>, lines: Box<dyn BufRead + Send>) -> Result<(u64, Meta)> {
     let mut import = Import::default();
-    let mut count = 0;
     for (number, text) in lines.lines().enumerate() {
         let at = number + 1;
+        let count = number as u64;
         let text = text.map_err(|e| StoreError::Import(format!("line {at} can't be read: {e}")))?;
         let line: Line = serde_json::from_str(&text)
             .map_err(|e| StoreError::Import(format!("line {at} is not a line of an export: {e}")))?;
@@ -177,7 +178,6 @@ fn fill<K: Kv>(shared: &Shared<K>, lines: Box<dyn BufRead + Send>) -> Result<(u6
             return Err(StoreError::Import("the first line is not the header of an export".to_owned()));
         }
         import.take(line, at)?;
-        count += 1;
         import.pending += 1;
         if import.pending >= LINES {
             import.flush_rows(false)?;

@@ -271,7 +271,7 @@ impl<K: Kv> Store for Engine<K> {
             format: state.meta.format,
             commit: state.meta.commit,
             events: state.meta.next_event - 1,
-            open_deliveries: (state.outbox.len() + state.unpublished.len()) as u64,
+            open_deliveries: (state.outbox.waiting() + state.unpublished.len()) as u64,
         })
     }
 

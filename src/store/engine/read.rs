@@ -17,7 +17,13 @@ impl<K: Kv> Shared<K> {
     }
 
     pub(super) fn event(&self, id: &str) -> Result<Option<StoredEvent>> {
-        let Some(seq) = self.sequence_of(keys::EVENT_IDS, id)? else { return Ok(None) };
+        match self.sequence_of(keys::EVENT_IDS, id)? {
+            Some(seq) => self.event_at(seq),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn event_at(&self, seq: u64) -> Result<Option<StoredEvent>> {
         match self.kv.get(&keys::numbered(keys::EVENTS, seq))? {
             Some(bytes) => Ok(Some(codec::decode(&bytes, "an event")?)),
             None => Ok(None),

@@ -43,6 +43,7 @@ fn row(day: Date, user: &str, dollars: i64) -> SpendRow {
         day,
         user: Some(user.into()),
         model: Some("m".into()),
+        dims: std::collections::BTreeMap::new(),
         amount: usd(dollars),
         tokens: 0,
         basis: Basis::Billed,

@@ -5,8 +5,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::source::amp_threads::book::Bundled;
+use crate::domain::money::Micros;
 use crate::source::amp_threads::document::{self, Document, Thread};
+use crate::source::prices::BundledPrices;
 
 /// A token costs a micro-dollar, of any model but `mystery`.
 struct Flat;
@@ -232,7 +233,7 @@ fn many_small_amounts_add_up() {
     assert_eq!(Picos(500_000).micros(), Micros(1));
     assert_eq!(Picos(i128::MAX).plus(Picos(1)), Picos(i128::MAX));
     let calls: Vec<Value> = (0..3_000).map(|_| json!({"usage": {"model": "claude-haiku-4-5", "cacheReadInputTokens": 1, "timestamp": "2026-01-19T00:00:00Z"}})).collect();
-    let thread = read(json!({"id": "T", "messages": calls}).to_string().as_bytes(), &Bundled);
+    let thread = read(json!({"id": "T", "messages": calls}).to_string().as_bytes(), &BundledPrices);
     assert_eq!(thread.bill.known_cost().map(Picos::micros), Some(Micros(300)), "a tenth of a micro-dollar each");
 }
 
@@ -256,7 +257,7 @@ fn the_billed_thread_comes_out_as_billed() {
             json!({ "usage": usage })
         })
         .collect();
-    let thread = read(json!({"id": truth["threadID"], "messages": messages}).to_string().as_bytes(), &Bundled);
+    let thread = read(json!({"id": truth["threadID"], "messages": messages}).to_string().as_bytes(), &BundledPrices);
     let cost = thread.bill.known_cost().unwrap().micros();
     assert!((254_000..=256_000).contains(&cost.0), "{cost}");
 }

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use super::super::lenient::{Object, Scalar};
-use super::{LedgerEvent, Tokens, Usage};
+use super::{LedgerEvent, Usage};
+use crate::source::prices::Tokens;
 
 /// `messages[].usage`. Neither `totalInputTokens` nor `maxInputTokens` is ever a part of a sum; `credits` is in a unit
 /// nobody has documented, and is not read.
