@@ -297,6 +297,41 @@ async fn nothing_leaves_before_it_is_durable_not_even_by_command() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plan_from_older_rows_or_deliveries_is_refused() {
+    for (name, bench) in benches() {
+        let store = bench.open();
+        look(&store, at(0), &records(0..1, "x")).await;
+        let page = |title| Input::Page { spec: spec(), page: Page::of(Rows::Records(records(0..1, title))) };
+        let id = spec().id();
+        let (first, shown) = (page("y"), records(0..1, "y"));
+        let probe = Some(Probe { collection: &id, records: &shown });
+        let known = store.load(&cycle::needs(&world(), at(1), &first), probe).await.unwrap();
+        let late = cycle::plan(&world(), at(1), &known, &first);
+        step(&store, at(1), page("z")).await;
+        assert!(matches!(store.commit(&late).await, Err(StoreError::Conflict(_))), "{name}: rows");
+        flush(&store).await;
+
+        let claimed = store.claim("a", at(2), 1, LEASE).await.unwrap().pop().unwrap();
+        let id = claimed.delivery.id.clone();
+        let dropping = Input::Command(cycle::Command::DropDelivery { id: id.clone() });
+        let known = store.load(&cycle::needs(&world(), at(2), &dropping), None).await.unwrap();
+        let late = cycle::plan(&world(), at(2), &known, &dropping);
+        let settled = cycle::Settled {
+            delivery: claimed.delivery,
+            claim: claimed.claim,
+            report: ampbridge::domain::delivery::Report::new(ampbridge::domain::delivery::Outcome::Accepted, None, ""),
+            started: at(2),
+            policy: ampbridge::domain::retry::RetryPolicy::default(),
+            unit: 0.5,
+        };
+        step(&store, at(3), Input::Settled(vec![settled])).await;
+        assert!(matches!(store.commit(&late).await, Err(StoreError::Conflict(_))), "{name}: a delivery");
+        assert_eq!(store.delivery(&id).await.unwrap().unwrap().delivery.state.as_str(), "delivered", "{name}");
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_from_an_older_version_is_refused() {
     for (name, bench) in benches() {
         let store = bench.open();

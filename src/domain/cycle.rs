@@ -110,6 +110,8 @@ pub struct Known {
     pub docs: Docs,
     /// For a page of records: one match per record, in order.
     pub matches: Vec<Match>,
+    /// Version of the collection's rows, where any were looked at.
+    pub rows_version: Option<u64>,
     pub ledger: Ledger,
     pub missing: Option<Missing>,
     pub held_rows: Vec<StoredRow>,
@@ -125,6 +127,10 @@ pub struct Known {
 pub struct Plan {
     /// Versions this plan was made from; another version is a conflict.
     pub expect: BTreeMap<DocKey, u64>,
+    /// The same for the rows of `collection`.
+    pub expect_rows: Option<u64>,
+    /// Deliveries as they were when a command looked at them; another state is a conflict.
+    pub expect_deliveries: Vec<Delivery>,
     pub docs: BTreeMap<DocKey, Arc<Doc>>,
     /// The collection whose rows change.
     pub collection: Option<CollectionId>,
@@ -199,7 +205,9 @@ struct Step<'a> {
 impl<'a> Step<'a> {
     fn new(world: &'a World, now: Timestamp, known: &'a Known) -> Self {
         let expect = known.docs.0.iter().map(|(key, (version, _))| (key.clone(), *version)).collect();
-        Self { world, now, known, plan: Plan { expect, ..Plan::default() } }
+        let expect_deliveries = known.deliveries.values().cloned().collect();
+        let plan = Plan { expect, expect_rows: known.rows_version, expect_deliveries, ..Plan::default() };
+        Self { world, now, known, plan }
     }
 
     /// Writes a document unless it is as it was.

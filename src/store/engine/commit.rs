@@ -45,6 +45,10 @@ impl<K: Kv> Shared<K> {
         if let Some(probe) = probe {
             known.matches = state.match_rows(&self.kv, probe.collection, probe.records)?;
         }
+        let looked_at = probe.map(|p| p.collection).or(needs.missing.as_ref()).or(needs.held_rows.as_ref());
+        if let Some(id) = looked_at {
+            known.rows_version = Some(state.index(&self.kv, id)?.version());
+        }
         if let Some(id) = &needs.missing {
             known.missing = Some(state.missing(&self.kv, id)?);
         }
@@ -66,6 +70,16 @@ impl<K: Kv> Shared<K> {
             let found = state.docs.get(key).map_or(0, |(version, _)| *version);
             if found != *expected {
                 return Err(StoreError::Conflict(key.to_string()));
+            }
+        }
+        if let (Some(id), Some(expected)) = (&plan.collection, plan.expect_rows)
+            && state.index(&self.kv, id)?.version() != expected
+        {
+            return Err(StoreError::Conflict(format!("the rows of {id}")));
+        }
+        for expected in &plan.expect_deliveries {
+            if self.stored_delivery(expected.seq)?.as_ref() != Some(expected) {
+                return Err(StoreError::Conflict(format!("delivery {}", expected.id)));
             }
         }
         if let Some((_, late)) = plan.settled.iter().find(|(claim, d)| !state.outbox.holds(&d.sink, *claim, d.seq)) {

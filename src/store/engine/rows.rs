@@ -67,6 +67,8 @@ pub(super) struct RowIndex {
     next_pack: u32,
     look: u8,
     tombstones: u64,
+    /// Counts the writes of this process.
+    version: u64,
 }
 
 impl RowIndex {
@@ -108,6 +110,11 @@ impl RowIndex {
             }
             self.look = 1;
         }
+    }
+
+    /// Another one means that rows have changed in between.
+    pub(super) fn version(&self) -> u64 {
+        self.version
     }
 
     pub(super) fn live(&self) -> u64 {
@@ -194,6 +201,7 @@ impl State {
         batch: &mut Batch,
     ) -> Result<()> {
         let index = self.index(kv, id)?;
+        index.version += 1;
         for chunk in rows.chunks(PACK_ROWS) {
             index.add_pack(id, chunk, batch)?;
         }
@@ -208,8 +216,8 @@ impl State {
             Ok(())
         })?;
         batch.remove(keys::missed(id));
-        let next_pack = self.indexes.get(id).map_or(1, |i| i.next_pack);
-        self.indexes.insert(id.clone(), RowIndex { next_pack, look: 1, ..RowIndex::default() });
+        let old = self.index(kv, id)?;
+        *old = RowIndex { next_pack: old.next_pack, version: old.version + 1, look: 1, ..RowIndex::default() };
         Ok(())
     }
 
