@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use ampbridge::domain::collection::{CollectionId, CollectionState};
-use ampbridge::domain::cycle::{Input, Plan};
+use ampbridge::domain::cycle::{self, Input, Plan};
 use ampbridge::domain::doc::{Doc, DocKey};
+use ampbridge::domain::record::{Page, Rows};
 use ampbridge::domain::time::Timestamp;
 use ampbridge::env::{Clock, SeededDice};
 use ampbridge::pipeline::Core;
 use ampbridge::store::memory::{self, MemoryKv};
-use ampbridge::store::{Store, Ticket};
+use ampbridge::store::{Probe, Store, StoreError, Ticket};
 
 use crate::setup::Setup;
 
@@ -62,6 +63,32 @@ impl Bridge {
 
     pub async fn step(&self, input: &Input) -> Plan {
         self.core.step(input).await.unwrap().0
+    }
+
+    /// A step up to its commit: as far as it has come when another one gets in between.
+    pub async fn prepare(&self, input: &Input) -> Plan {
+        let (world, now) = (&self.core.world, self.now());
+        let id = match input {
+            Input::Page { spec, .. } => spec.id(),
+            _ => CollectionId { source: String::new(), name: String::new() },
+        };
+        let probe = match input {
+            Input::Page { page: Page { rows: Rows::Records(records), .. }, .. } => {
+                Some(Probe { collection: &id, records })
+            }
+            _ => None,
+        };
+        let known = self.store().load(&cycle::needs(world, now, input), probe).await.unwrap();
+        cycle::plan(world, now, &known, input)
+    }
+
+    /// What the store says to a plan, where it refuses it. Where it does not, the plan has been committed.
+    pub async fn commit(&self, plan: &Plan) -> Option<String> {
+        match self.store().commit(plan).await {
+            Ok(_) => None,
+            Err(StoreError::Conflict(what)) => Some(what),
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Everything committed so far is durable when this returns.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ampbridge::domain::collection::Role;
+use ampbridge::domain::collection::{CollectionId, Role};
 use ampbridge::domain::cycle::{Command, Input};
 use ampbridge::domain::delivery::DeliveryState;
 use ampbridge::domain::time::Timestamp;
@@ -17,17 +17,13 @@ impl Sim {
             COLLECTIONS.iter().copied().filter(|c| self.model.collections[*c].hold.is_some()).collect();
         if !held.is_empty() && self.rng.percent(60) {
             let name = *self.rng.pick(&held);
-            let hold = self.bridge.collection(name).await.hold.expect("the model holds something").id;
-            let spec = self.setup.spec(name);
-            let command = match self.rng.below(3) {
-                0 => Command::ApproveHold { spec: Box::new(spec.as_ref().clone()), hold },
-                1 => Command::RejectHold { collection: spec.id(), hold },
-                _ => Command::RebaselineHold { collection: spec.id(), hold },
-            };
-            return self.order(command).await;
+            return self.decide(name).await;
         }
         let ids: Vec<String> = self.model.outbox.items.keys().cloned().collect();
         let sink = (*self.rng.pick(&SINKS)).to_owned();
+        if !ids.is_empty() && self.rng.percent(20) {
+            return self.contest_delivery().await;
+        }
         let command = match self.rng.below(10) {
             0..=2 if !ids.is_empty() => Command::RetryDelivery { id: self.rng.pick(&ids).clone() },
             3..=4 if !ids.is_empty() => Command::DropDelivery { id: self.rng.pick(&ids).clone() },
@@ -35,13 +31,51 @@ impl Sim {
             8 => Command::DisableSink { sink },
             _ => {
                 let name = *self.rng.pick(&COLLECTIONS);
-                let spec = self.setup.spec(name);
-                if self.model.collections[name].epoch == 0 {
-                    return;
-                }
-                Command::Reset { collection: spec.id(), spend: spec.role == Role::Spend }
+                return self.decide(name).await;
             }
         };
+        self.order(command).await;
+    }
+
+    /// About what is held of a collection; a reset where nothing is.
+    pub async fn decide(&mut self, name: &'static str) {
+        let spec = self.setup.spec(name);
+        let Some(hold) = self.bridge.collection(name).await.hold.map(|h| h.id) else {
+            if self.model.collections[name].epoch > 0 && self.rng.percent(20) {
+                let command = Command::Reset { collection: spec.id(), spend: spec.role == Role::Spend };
+                self.order(command).await;
+            }
+            return;
+        };
+        let command = match self.rng.below(3) {
+            0 => Command::ApproveHold { spec: Box::new(spec.as_ref().clone()), hold },
+            1 => Command::RejectHold { collection: spec.id(), hold },
+            _ => Command::RebaselineHold { collection: spec.id(), hold },
+        };
+        self.contested(name, command).await;
+    }
+
+    /// Gives a command while a look goes on.
+    async fn contested(&mut self, name: &'static str, command: Command) {
+        let input = Input::Command(command);
+        // Not while the look itself is being raced with: its page is on the way already.
+        if self.looks.contains_key(name) && self.rng.percent(30) {
+            self.race(name, &input).await;
+        }
+        let Input::Command(command) = input else { return };
+        self.order(command).await;
+    }
+
+    /// A person decides about a delivery while its attempt ends.
+    async fn contest_delivery(&mut self) {
+        let Some(flight) = self.flights.first() else { return };
+        let (id, sink) = (flight.delivery.id.clone(), flight.sink.clone());
+        let command = if self.rng.percent(50) { Command::RetryDelivery { id } } else { Command::DropDelivery { id } };
+        let input = Input::Command(command);
+        let early = self.bridge.prepare(&input).await;
+        self.settle(&sink, 1, false).await;
+        self.late(&input, &early).await;
+        let Input::Command(command) = input else { return };
         self.order(command).await;
     }
 
@@ -65,6 +99,17 @@ impl Sim {
 
     /// What the command must come to; an error where it must be refused.
     fn obey(&mut self, command: &Command, now: Timestamp) -> Result<Vec<Fact>, ()> {
+        let held = |id: CollectionId, hold: &String| {
+            let known = &self.model.collections[&id.to_string()].hold;
+            if known.as_ref().is_some_and(|h| h.id == *hold) { Ok(()) } else { Err(()) }
+        };
+        match command {
+            Command::ApproveHold { spec, hold } => held(spec.id(), hold)?,
+            Command::RebaselineHold { collection, hold } | Command::RejectHold { collection, hold } => {
+                held(collection.clone(), hold)?;
+            }
+            _ => {}
+        }
         match command {
             Command::ApproveHold { spec, .. } => {
                 let gone = self.let_go(&spec.id().to_string());

@@ -55,8 +55,10 @@ impl Receivers {
         self.0.get(delivery).is_some_and(|a| a.times > 0)
     }
 
-    pub fn arrivals(&self) -> u32 {
-        self.0.values().map(|a| a.times).sum()
+    /// All, and those after the first.
+    pub fn arrivals(&self) -> (u32, u32) {
+        let all = self.0.values().map(|a| a.times);
+        (all.clone().sum(), all.map(|n| n.saturating_sub(1)).sum())
     }
 }
 

@@ -128,7 +128,12 @@ impl Sim {
             return false;
         };
         running.left -= 1;
-        self.take_in(name, running, page).await;
+        let input = Input::Page { spec: Arc::clone(&running.spec), page };
+        if self.noisy && self.rng.percent(5) {
+            self.mark(name, &input);
+            self.race(name, &input).await;
+        }
+        self.take_in(name, running, input).await;
         true
     }
 
@@ -177,15 +182,23 @@ impl Sim {
         }
     }
 
-    async fn take_in(&mut self, name: &'static str, running: &mut Running, page: Page) {
+    /// Loading what a page needs marks its rows as shown, whatever comes of it.
+    fn mark(&mut self, name: &str, input: &Input) {
+        if let Input::Page { page: Page { rows: Rows::Records(records), .. }, .. } = input {
+            self.marks.entry(name.to_owned()).or_default().extend(records.iter().map(|r| r.key.clone()));
+        }
+    }
+
+    async fn take_in(&mut self, name: &'static str, running: &mut Running, input: Input) {
         let now = self.bridge.now();
         let spec = Arc::clone(&running.spec);
+        self.mark(name, &input);
+        let Input::Page { page, .. } = &input else { return };
         let known = self.model.collections.get_mut(name).unwrap();
         running.look.quarantined += page.quarantined.len();
         let expected: Vec<Fact> = match &page.rows {
             Rows::Records(records) => {
                 let (facts, touched) = known.page(&spec, &mut running.look, records);
-                self.marks.entry(name.to_owned()).or_default().extend(records.iter().map(|r| r.key.clone()));
                 if spec.noun == "thread" {
                     let wanted = self.model.money.wanted.entry(spec.source.clone()).or_default();
                     // What a sub-thread costs is counted in its main thread's.
@@ -212,7 +225,7 @@ impl Sim {
             }
             Rows::Gauges(_) => Vec::new(),
         };
-        let plan = self.bridge.step(&Input::Page { spec, page }).await;
+        let plan = self.bridge.step(&input).await;
         self.check(&plan, expected).await;
         cycle::add_notes(&mut running.notes, plan.notes);
     }
@@ -233,6 +246,9 @@ impl Sim {
             notes: running.notes.clone(),
             cursor: Some(running.cursor.clone()),
         });
+        if self.noisy && self.rng.percent(10) {
+            self.race(name, &input).await;
+        }
         let known = self.model.collections.get_mut(name).unwrap();
         let health = self.model.sources.entry(spec.source.clone()).or_default();
         let shown = self.marks.entry(name.to_owned()).or_default();
@@ -251,6 +267,12 @@ impl Sim {
         }
         let plan = self.bridge.step(&input).await;
         self.check(&plan, expected).await;
+        let named = self.bridge.collection(name).await.hold;
+        let hold = self.model.collections.get_mut(name).unwrap().hold.as_mut();
+        assert_eq!(named.is_some(), hold.is_some(), "{name}: hold");
+        if let (Some(named), Some(hold)) = (named, hold) {
+            hold.id = named.id;
+        }
         self.say(&format!("look at {name} ended: {} rows, {} left out", running.look.rows, running.look.quarantined));
     }
 }

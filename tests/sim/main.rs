@@ -11,11 +11,13 @@ mod delivering;
 mod fact;
 mod looks;
 mod model;
+mod races;
 mod remote;
 mod rng;
 mod setup;
 mod sim;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -24,6 +26,31 @@ use sim::{Log, Outcome};
 
 /// Seeds that are run where `SIM_SEEDS` says nothing else.
 const SEEDS: u64 = 500;
+/// Event types that must occur, or the simulation has stopped testing anything.
+const KINDS: [&str; 22] = [
+    "budget.corrected",
+    "budget.exceeded",
+    "budget.threshold_reached",
+    "cost.spike",
+    "cost.spike_resolved",
+    "delivery.dead",
+    "doc.created",
+    "doc.deleted",
+    "doc.done",
+    "doc.updated",
+    "member.created",
+    "member.deleted",
+    "member.role_changed",
+    "member.updated",
+    "sink.failing",
+    "sink.recovered",
+    "source.change_held",
+    "source.degraded",
+    "source.failing",
+    "source.recovered",
+    "thread.cost_exceeded",
+    "thread.deleted",
+];
 /// Lines of a failed story that are shown.
 const TAIL: usize = 60;
 
@@ -61,7 +88,7 @@ fn every_seed_ends_as_the_model_says() {
         return;
     }
     let seeds = number("SIM_SEEDS").unwrap_or(SEEDS);
-    let (next, failed, sum) = (AtomicU64::new(0), Mutex::new(Vec::new()), Mutex::new((0, 0, 0)));
+    let (next, failed, all) = (AtomicU64::new(0), Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     let workers = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
     std::thread::scope(|scope| {
         for _ in 0..workers {
@@ -72,12 +99,7 @@ fn every_seed_ends_as_the_model_says() {
                         return;
                     }
                     match attempt(seed) {
-                        Ok(outcome) => {
-                            let mut sum = sum.lock().unwrap();
-                            sum.0 += outcome.events;
-                            sum.1 += outcome.arrivals;
-                            sum.2 += outcome.crashes;
-                        }
+                        Ok(outcome) => all.lock().unwrap().push(outcome),
                         Err(failure) => failed.lock().unwrap().push(failure),
                     }
                 }
@@ -91,9 +113,23 @@ fn every_seed_ends_as_the_model_says() {
     }
     let list: Vec<u64> = failed.iter().map(|f| f.seed).collect();
     assert!(list.is_empty(), "seeds {list:?} failed; SIM_SEED=n cargo test --test sim shows all of one");
-    let (events, arrivals, crashes) = sum.into_inner().unwrap();
-    println!("{seeds} seeds: {events} events, {arrivals} arrivals, {crashes} crashes");
-    assert!(events > 0 && arrivals > 0 && (seeds < 50 || crashes > 0), "a simulation in which nothing happens");
+    let all = all.into_inner().unwrap();
+    let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
+    for (kind, count) in all.iter().flat_map(|o| &o.kinds) {
+        *kinds.entry(kind.clone()).or_default() += count;
+    }
+    let sum = |of: fn(&Outcome) -> u32| all.iter().map(of).sum::<u32>();
+    println!(
+        "{seeds} seeds: {} crashes, {} arrivals, {} of them repeats\n{kinds:#?}",
+        sum(|o| o.crashes),
+        sum(|o| o.arrivals),
+        sum(|o| o.repeats)
+    );
+    if seeds >= SEEDS {
+        let rare: Vec<&str> = KINDS.into_iter().filter(|k| kinds.get(*k).is_none_or(|n| *n < 5)).collect();
+        assert!(rare.is_empty(), "a simulation in which these hardly happen: {rare:?}");
+        assert!(sum(|o| o.crashes) > 100 && sum(|o| o.repeats) > 100);
+    }
 }
 
 #[test]

@@ -49,8 +49,11 @@ pub struct Sim {
 /// What a seed came to, for comparing and for counting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    pub events: usize,
+    /// Events by type.
+    pub kinds: BTreeMap<String, u32>,
     pub arrivals: u32,
+    /// Arrivals after the first.
+    pub repeats: u32,
     pub crashes: u32,
 }
 
@@ -62,7 +65,12 @@ pub async fn run(seed: u64, log: Log) -> Outcome {
         crashes += u32::from(sim.turn().await);
     }
     sim.finale().await;
-    Outcome { events: sim.model.events.len(), arrivals: sim.receivers.arrivals(), crashes }
+    let mut kinds = BTreeMap::new();
+    for fact in sim.model.events.values() {
+        *kinds.entry(fact.kind.clone()).or_default() += 1;
+    }
+    let (arrivals, repeats) = sim.receivers.arrivals();
+    Outcome { kinds, arrivals, repeats, crashes }
 }
 
 impl Sim {

@@ -42,6 +42,8 @@ pub struct Row {
 
 #[derive(Debug, Clone, Default)]
 pub struct Hold {
+    /// As the bridge named it.
+    pub id: String,
     pub looks: u32,
     pub told: bool,
     pub missing: BTreeSet<String>,
