@@ -42,7 +42,7 @@ impl DeliveryKind {
 
 /// Where a delivery stands. `Leased` is not here: a lease belongs to a running process, not to the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
 pub enum DeliveryState {
     Due { at: Timestamp },
     Delivered { at: Timestamp },
@@ -96,13 +96,15 @@ pub struct Delivery {
     pub kind: DeliveryKind,
     pub sink: String,
     pub event_ids: Vec<String>,
+    /// Where the store has its events; set by the store.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub event_seqs: Vec<u64>,
     /// Type of its (first) event, for lists and filters.
     pub event_type: String,
     pub subject: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident: Option<String>,
     pub created: Timestamp,
-    #[serde(flatten)]
     pub state: DeliveryState,
     /// Attempts that count against the sink's patience (a `429` does not).
     pub attempts: u32,
@@ -133,6 +135,7 @@ impl Delivery {
             kind: DeliveryKind::Single,
             sink: sink.to_owned(),
             event_ids: vec![event.id.clone()],
+            event_seqs: Vec::new(),
             event_type: event.kind.clone(),
             subject: event.subject.clone(),
             incident: event.incident().map(str::to_owned),
@@ -296,6 +299,7 @@ mod tests {
             kind: DeliveryKind::Single,
             sink: "ops".into(),
             event_ids: vec!["evt_1".into()],
+            event_seqs: vec![],
             event_type: "thread.created".into(),
             subject: "T-1".into(),
             incident: None,

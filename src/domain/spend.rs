@@ -38,6 +38,8 @@ pub struct SpendRow {
     pub user: Option<String>,
     /// Model, where the source tells; `None` is what no model accounts for.
     pub model: Option<String>,
+    /// What else the source names of the row (`mission`, `platform`): dimension to value.
+    pub dims: BTreeMap<String, String>,
     pub amount: Micros,
     pub tokens: u64,
     pub basis: Basis,
@@ -238,6 +240,7 @@ mod tests {
             day: date(2026, 11, 22),
             user: Some(user.into()),
             model: Some(model.into()),
+            dims: BTreeMap::new(),
             amount: Micros(micros),
             tokens: 0,
             basis: Basis::Billed,

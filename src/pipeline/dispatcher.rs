@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use jiff::SignedDuration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -71,17 +72,17 @@ impl Dispatcher {
             attempts: TaskTracker::new(),
             pause,
         };
-        let settling = settle(core, tally, incoming);
-        let sending = async move {
-            let sent = dispatcher.send_all(&stop).await;
-            dispatcher.attempts.close();
-            dispatcher.attempts.wait().await;
-            // Dropping the dispatcher closes the channel, which ends the settling.
-            drop(dispatcher);
-            sent
-        };
-        let (sent, settled) = tokio::join!(sending, settling);
-        sent.and(settled)
+        // A task of its own: committing outcomes and claiming the next deliveries go on side by side.
+        let settling = tokio::spawn(settle(core, tally, incoming));
+        let sent = dispatcher.send_all(&stop).await;
+        dispatcher.attempts.close();
+        dispatcher.attempts.wait().await;
+        // Dropping the dispatcher closes the channel, which ends the settling.
+        drop(dispatcher);
+        match settling.await {
+            Ok(settled) => sent.and(settled),
+            Err(_) => Err(StoreError::Write("committing outcomes was cut short".to_owned())),
+        }
     }
 
     async fn send_all(&self, stop: &CancellationToken) -> Result<(), StoreError> {
@@ -91,7 +92,7 @@ impl Dispatcher {
         let mut wakeups = self.core.store.wakeups();
         let mut next_start: Option<Instant> = None;
         loop {
-            if stop.is_cancelled() {
+            if stop.is_cancelled() || self.outcomes.is_closed() {
                 return Ok(());
             }
             wakeups.borrow_and_update();
@@ -211,10 +212,9 @@ async fn attempt(sink: &Arc<dyn Sink>, core: &Core, claimed: &Claimed, now: Time
     };
     let message = Message { delivery: claimed.delivery.clone(), events: claimed.events.clone(), reference, now };
     let deadline = sink.manners().timeout + CUT_MARGIN;
-    // Its own task, so that a panic in a sink is an outcome and not the end of the loop.
-    let sending = Arc::clone(sink);
-    let mut task = tokio::spawn(async move { sending.send(&message).await });
-    match tokio::time::timeout(deadline, &mut task).await {
+    // A panic in a sink is an outcome and not the end of the loop.
+    let sending = std::panic::AssertUnwindSafe(sink.send(&message)).catch_unwind();
+    match tokio::time::timeout(deadline, sending).await {
         Ok(Ok(report)) => report,
         Ok(Err(_)) => Report::new(
             Outcome::Transient { after: None, refusal: false },
@@ -222,12 +222,8 @@ async fn attempt(sink: &Arc<dyn Sink>, core: &Core, claimed: &Claimed, now: Time
             "the sink failed inside ampbridge; please report this",
         ),
         Err(_) => {
-            task.abort();
-            Report::new(
-                Outcome::Transient { after: None, refusal: false },
-                None,
-                format!("no outcome within {deadline:?}"),
-            )
+            let late = Outcome::Transient { after: None, refusal: false };
+            Report::new(late, None, format!("no outcome within {deadline:?}"))
         }
     }
 }

@@ -100,6 +100,13 @@ impl Library {
         Ok(Self { builtin, engines, users })
     }
 
+    /// Whether any event at all could have a template for this part. Cheap, for the path of every delivery.
+    pub fn has_any(&self, part: Part) -> bool {
+        let folder = format!("{}/", part.sink);
+        let of_part = |path: &str| path.starts_with(&folder) && path.ends_with(part.ending);
+        builtin::TEMPLATES.iter().any(|(path, _)| of_part(path)) || self.users.iter().any(|path| of_part(path))
+    }
+
     /// The templates to try for a part of a message, best first. Empty where there is none.
     ///
     /// A user's templates come before the built-in ones; of each, that of the event type, that of its family

@@ -116,6 +116,9 @@ impl Renderer {
     /// The body a user's template makes of the event; `None` where there is no such template. Where it fails, the body
     /// is the event itself (a list of several), and the failure is told.
     pub fn webhook(&self, context: &Context<'_>) -> Option<Rendered<Value>> {
+        if !self.library.has_any(Part::WEBHOOK_BODY) {
+            return None;
+        }
         let scene = Scene::new(context);
         if self.library.chain(Part::WEBHOOK_BODY, &scene).is_empty() {
             return None;

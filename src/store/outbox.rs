@@ -33,7 +33,8 @@ struct Entry {
     subject: u64,
     due: Timestamp,
     released: bool,
-    leased: bool,
+    /// The claim it is leased under.
+    claim: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +51,7 @@ impl Outbox {
         let queue = self.sinks.entry(delivery.sink.clone()).or_default();
         queue.forget_ready(delivery.seq);
         let known =
-            queue.entries.insert(delivery.seq, Entry { subject, due, released: delivery.released, leased: false });
+            queue.entries.insert(delivery.seq, Entry { subject, due, released: delivery.released, claim: None });
         if known.is_none() {
             let chain = queue.chains.entry(subject).or_default();
             let at = chain.partition_point(|seq| *seq < delivery.seq);
@@ -64,7 +65,6 @@ impl Outbox {
         let Some(queue) = self.sinks.get_mut(sink) else { return };
         queue.forget_ready(seq);
         let Some(entry) = queue.entries.remove(&seq) else { return };
-        queue.leases.retain(|_, lease| lease.seq != seq);
         if let Some(chain) = queue.chains.get_mut(&entry.subject) {
             chain.retain(|s| *s != seq);
             if chain.is_empty() {
@@ -85,10 +85,10 @@ impl Outbox {
                 break;
             }
             queue.ready.pop_first();
-            if let Some(entry) = queue.entries.get_mut(&seq) {
-                entry.leased = true;
-            }
             self.next_claim += 1;
+            if let Some(entry) = queue.entries.get_mut(&seq) {
+                entry.claim = Some(self.next_claim);
+            }
             queue.leases.insert(self.next_claim, Lease { seq, until });
             claims.push((self.next_claim, seq));
         }
@@ -108,7 +108,7 @@ impl Outbox {
     }
 
     pub fn is_leased(&self, sink: &str, seq: u64) -> bool {
-        self.sinks.get(sink).and_then(|q| q.entries.get(&seq)).is_some_and(|e| e.leased)
+        self.sinks.get(sink).and_then(|q| q.entries.get(&seq)).is_some_and(|e| e.claim.is_some())
     }
 
     pub fn next_due(&self, sink: &str) -> Option<Timestamp> {
@@ -136,7 +136,7 @@ impl Queue {
         let Some(chain) = self.chains.get(&subject) else { return };
         for seq in chain {
             let Some(entry) = self.entries.get(seq) else { continue };
-            if !entry.leased {
+            if entry.claim.is_none() {
                 self.ready.insert((entry.due, *seq));
             }
             if !entry.released {
@@ -148,14 +148,15 @@ impl Queue {
     fn forget_ready(&mut self, seq: u64) {
         if let Some(entry) = self.entries.get_mut(&seq) {
             self.ready.remove(&(entry.due, seq));
-            entry.leased = false;
+            if let Some(claim) = entry.claim.take() {
+                self.leases.remove(&claim);
+            }
         }
-        self.leases.retain(|_, lease| lease.seq != seq);
     }
 
     fn give_back(&mut self, seq: u64) {
         let Some(entry) = self.entries.get_mut(&seq) else { return };
-        entry.leased = false;
+        entry.claim = None;
         let subject = entry.subject;
         self.refresh(subject);
     }
@@ -189,6 +190,7 @@ mod tests {
             kind: DeliveryKind::Single,
             sink: "ops".into(),
             event_ids: vec![],
+            event_seqs: vec![],
             event_type: "t".into(),
             subject: subject.into(),
             incident: None,

@@ -82,6 +82,7 @@ fn ledger(workspace: &FakeWorkspace) -> Ledger {
                 day,
                 user: Some(user.to_string()),
                 model: None,
+                dims: BTreeMap::new(),
                 amount: usage.usd.micros,
                 tokens: 0,
                 basis: Basis::Billed,

@@ -38,6 +38,7 @@ impl World {
             day,
             user: Some(user.to_owned()),
             model: Some("gpt-5".into()),
+            dims: BTreeMap::new(),
             amount: usd(dollars),
             tokens: 0,
             basis: Basis::Billed,

@@ -34,6 +34,7 @@ impl World {
             day,
             user: Some(user.into()),
             model: Some(model.into()),
+            dims: BTreeMap::new(),
             amount: Micros(micros),
             tokens: u64::try_from(micros / 10).unwrap(),
             basis: Basis::Billed,

@@ -230,6 +230,7 @@ impl Reader<'_> {
             day,
             user: Some(id.clone()),
             model: part.model,
+            dims: BTreeMap::new(),
             amount: part.amount,
             tokens: part.tokens,
             basis: part.basis,

@@ -37,6 +37,7 @@ pub fn rows(threads: &[Arc<Thread>], gone: &Gone, from: Option<Date>) -> (Vec<Sp
         day,
         user: named(user),
         model: named(model),
+        dims: BTreeMap::new(),
         amount: sum.micros(),
         tokens,
         basis: Basis::Estimate,

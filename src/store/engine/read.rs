@@ -17,7 +17,13 @@ impl<K: Kv> Shared<K> {
     }
 
     pub(super) fn event(&self, id: &str) -> Result<Option<StoredEvent>> {
-        let Some(seq) = self.sequence_of(keys::EVENT_IDS, id)? else { return Ok(None) };
+        match self.sequence_of(keys::EVENT_IDS, id)? {
+            Some(seq) => self.event_at(seq),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn event_at(&self, seq: u64) -> Result<Option<StoredEvent>> {
         match self.kv.get(&keys::numbered(keys::EVENTS, seq))? {
             Some(bytes) => Ok(Some(codec::decode(&bytes, "an event")?)),
             None => Ok(None),
@@ -67,6 +73,7 @@ impl<K: Kv> Shared<K> {
                 && wanted_state.is_none_or(|s| s == state)
                 && filter.kind.as_ref().is_none_or(|glob| glob_matches(glob, &d.event_type))
                 && filter.since.is_none_or(|since| d.created >= since)
+                && filter.until.is_none_or(|until| d.created < until)
         };
         let limit = filter.limit.unwrap_or(LIMIT);
         let read = |bytes: &[u8]| {
@@ -83,6 +90,33 @@ impl<K: Kv> Shared<K> {
         all.sort_by_key(|d| std::cmp::Reverse(d.seq));
         all.truncate(limit);
         Ok(all.into_iter().map(|delivery| Listed { leased: self.is_leased(&delivery), delivery }).collect())
+    }
+
+    /// What waits in a room, oldest first.
+    pub(super) fn waiting_in(&self, sink: &str, room: &str, limit: usize) -> Result<Vec<(u64, StoredEvent)>> {
+        let mut numbers = Vec::new();
+        self.kv.scan(&keys::room(sink, room), false, &mut |key, _| {
+            numbers.extend(keys::last_number(key));
+            if numbers.len() >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        let mut found = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            found.extend(self.event_at(number)?.map(|event| (number, event)));
+        }
+        Ok(found)
+    }
+
+    /// Where an event waits: sink and room.
+    pub(super) fn waits_of(&self, event_id: &str) -> Result<Vec<(String, String)>> {
+        let Some(seq) = self.sequence_of(keys::EVENT_IDS, event_id)? else { return Ok(Vec::new()) };
+        let prefix = keys::numbered(keys::WAITING_OF, seq);
+        let mut found = Vec::new();
+        self.kv.scan(&prefix, false, &mut |key, value| {
+            let sink = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+            found.push((sink, String::from_utf8_lossy(value).into_owned()));
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
     }
 
     fn delivery_at(&self, seq: u64) -> Result<Option<Listed>> {
