@@ -116,8 +116,8 @@ fn cases() -> Vec<Case> {
 /// Ids differ between variants, as those of different facts do.
 fn stored(mut event: Event, variant: &str) -> Arc<StoredEvent> {
     event.id = format!("{}_{variant}", event.id);
-    let seen = event.time;
-    Arc::new(StoredEvent { event, seen, why: Value::Null, origin: "acme".to_owned(), routing: Vec::new() })
+
+    Arc::new(StoredEvent::bare(event))
 }
 
 fn write_line(value: &Value) -> std::io::Result<()> {

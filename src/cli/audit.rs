@@ -87,7 +87,9 @@ pub(super) async fn replay(parts: Parts, args: &ReplayArgs) -> Outcome {
         }
     }
     if args.dry_run {
-        ids.iter().for_each(|id| output::line(id));
+        for id in &ids {
+            output::line(id);
+        }
         output::line(&format!(
             "{} would be sent again",
             output::count(ids.len(), "delivery").replace("deliverys", "deliveries")

@@ -83,6 +83,9 @@ pub enum Input {
 #[derive(Debug, Clone)]
 pub struct SweepEnd {
     pub spec: Arc<CollectionSpec>,
+    /// The collection's epoch when the look began. A look that began before everything was forgotten shows nothing of
+    /// what is known now, however far it got.
+    pub epoch: u32,
     pub evidence: Evidence,
     pub notes: LookNotes,
     /// Where the next look may start; from server values only.
@@ -126,6 +129,8 @@ pub struct Known {
     pub docs: Docs,
     /// For a page of records: one match per record, in order.
     pub matches: Vec<Match>,
+    /// Version of the collection's rows, where any were looked at.
+    pub rows_version: Option<u64>,
     pub ledger: Ledger,
     pub missing: Option<Missing>,
     pub held_rows: Vec<StoredRow>,
@@ -143,6 +148,10 @@ pub struct Known {
 pub struct Plan {
     /// Versions this plan was made from; another version is a conflict.
     pub expect: BTreeMap<DocKey, u64>,
+    /// The same for the rows of `collection`.
+    pub expect_rows: Option<u64>,
+    /// Deliveries as they were when a command looked at them; another state is a conflict.
+    pub expect_deliveries: Vec<Delivery>,
     pub docs: BTreeMap<DocKey, Arc<Doc>>,
     /// The collection whose rows change.
     pub collection: Option<CollectionId>,
@@ -190,9 +199,7 @@ pub fn needs(world: &World, now: Timestamp, input: &Input) -> Needs {
         tell::needs(world, &mut needs);
     }
     match input {
-        Input::Begin { spec } => {
-            needs.docs.insert(DocKey::Collection(spec.id()));
-        }
+        Input::Begin { spec } => look::begin_needs(spec, &mut needs),
         Input::Page { spec, page } => look::page_needs(world, now, spec, page, &mut needs),
         Input::SweepEnd(end) => look::end_needs(world, now, end, &mut needs),
         Input::Tick { sources } => {
@@ -218,11 +225,7 @@ pub fn plan(world: &World, now: Timestamp, known: &Known, input: &Input) -> Plan
         Input::Begin { spec } => look::begin(&mut step, spec),
         Input::Page { spec, page } => look::page(&mut step, spec, page),
         Input::SweepEnd(end) => look::end(&mut step, end),
-        Input::Tick { sources } => {
-            for source in sources {
-                spending::evaluate(&mut step, source, false);
-            }
-        }
+        Input::Tick { sources } => spending::evaluate(&mut step, sources, false),
         Input::Settled(list) => settle(&mut step, list),
         Input::Release { sink, rooms } => release::release(&mut step, sink, rooms),
         Input::Incidents => tell::watch_incidents(&mut step),
@@ -243,7 +246,9 @@ struct Step<'a> {
 impl<'a> Step<'a> {
     fn new(world: &'a World, now: Timestamp, known: &'a Known) -> Self {
         let expect = known.docs.0.iter().map(|(key, (version, _))| (key.clone(), *version)).collect();
-        Self { world, now, known, plan: Plan { expect, ..Plan::default() }, told: tell::Telling::default() }
+        let expect_deliveries = known.deliveries.values().cloned().collect();
+        let plan = Plan { expect, expect_rows: known.rows_version, expect_deliveries, ..Plan::default() };
+        Self { world, now, known, plan, told: tell::Telling::default() }
     }
 
     /// Writes a document unless it is as it was.
@@ -286,5 +291,4 @@ fn settle(step: &mut Step<'_>, list: &[Settled]) {
 }
 
 #[cfg(test)]
-#[path = "cycle_tests.rs"]
 mod tests;

@@ -61,7 +61,8 @@ impl Breaker {
             Outcome::Transient { refusal: false, after } => {
                 state.failures = state.failures.saturating_add(1);
                 if state.failures >= FAILURES {
-                    state.hold(now + wait(state.failures - FAILURES + 1));
+                    let until = now + wait(state.failures - FAILURES + 1);
+                    state.hold(until);
                 }
                 // A gateway without its receiver, or a receiver that names a time: nothing else will get through before.
                 let gateway = matches!(report.status, Some(502 | 504));

@@ -58,6 +58,7 @@ impl Poller {
         if reach == Reach::Full {
             self.core.store.begin_look(&spec.id()).await?;
         }
+        let epoch = state.epoch;
         let request = LookRequest {
             collection: spec.name.clone(),
             reach,
@@ -67,7 +68,7 @@ impl Poller {
         };
         let (notes, end) = self.read(collection, &request).await?;
         let pages = end.pages;
-        let sweep = SweepEnd { spec: Arc::clone(spec), evidence: end.evidence, notes, cursor: end.cursor };
+        let sweep = SweepEnd { spec: Arc::clone(spec), epoch, evidence: end.evidence, notes, cursor: end.cursor };
         let (plan, _) = self.core.step(&Input::SweepEnd(sweep.clone())).await?;
         let mut notes = sweep.notes;
         notes.events += plan.notes.events;

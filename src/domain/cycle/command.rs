@@ -72,8 +72,12 @@ impl Command {
                 needs.docs.insert(DocKey::Collection(collection.clone()));
                 needs.held_rows = Some(collection.clone());
             }
-            Self::RejectHold { collection, .. } | Self::Reset { collection, .. } => {
+            Self::RejectHold { collection, .. } => {
                 needs.docs.insert(DocKey::Collection(collection.clone()));
+            }
+            Self::Reset { collection, .. } => {
+                needs.docs.insert(DocKey::Collection(collection.clone()));
+                needs.docs.insert(DocKey::Gauge(collection.clone()));
             }
             Self::RetryDelivery { id } | Self::DropDelivery { id } => {
                 needs.deliveries.insert(id.clone());
@@ -261,6 +265,7 @@ fn reset(step: &mut Step<'_>, id: &CollectionId, spend: bool) -> Result<String, 
     if spend {
         step.plan.clear_spend = Some(id.source.clone());
     }
+    look::forget_levels(step, id);
     step.put(key, Doc::Collection(fresh));
     Ok(format!("{id} is forgotten ({} records); the next complete look is a quiet baseline", old.rows))
 }

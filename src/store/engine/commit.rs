@@ -49,6 +49,10 @@ impl<K: Kv> Shared<K> {
         if let Some(probe) = probe {
             known.matches = state.match_rows(&self.kv, probe.collection, probe.records)?;
         }
+        let looked_at = probe.map(|p| p.collection).or(needs.missing.as_ref()).or(needs.held_rows.as_ref());
+        if let Some(id) = looked_at {
+            known.rows_version = Some(state.index(&self.kv, id)?.version());
+        }
         if let Some(id) = &needs.missing {
             known.missing = Some(state.missing(&self.kv, id)?);
         }
@@ -73,6 +77,16 @@ impl<K: Kv> Shared<K> {
             let found = state.docs.get(key).map_or(0, |(version, _)| *version);
             if found != *expected {
                 return Err(StoreError::Conflict(key.to_string()));
+            }
+        }
+        if let (Some(id), Some(expected)) = (&plan.collection, plan.expect_rows)
+            && state.index(&self.kv, id)?.version() != expected
+        {
+            return Err(StoreError::Conflict(format!("the rows of {id}")));
+        }
+        for expected in &plan.expect_deliveries {
+            if self.stored_delivery(expected.seq)?.as_ref() != Some(expected) {
+                return Err(StoreError::Conflict(format!("delivery {}", expected.id)));
             }
         }
         if let Some((_, late)) = plan.settled.iter().find(|(claim, d)| !state.outbox.holds(&d.sink, *claim, d.seq)) {
@@ -176,11 +190,15 @@ impl<K: Kv> Shared<K> {
             }
         }
         let mut published = Vec::new();
+        let mut planned: std::collections::BTreeSet<&str> = std::collections::BTreeSet::new();
         for delivery in &plan.deliveries {
             let Some(first) = delivery.event_ids.first() else { continue };
             let of_this_plan = plan.events.iter().any(|e| e.event.id == *first);
             let id_key = keys::by_id(keys::DELIVERY_IDS, &delivery.id);
-            if (of_this_plan && !fresh.contains_key(first.as_str())) || self.kv.get(&id_key)?.is_some() {
+            if (of_this_plan && !fresh.contains_key(first.as_str()))
+                || !planned.insert(&delivery.id)
+                || self.kv.get(&id_key)?.is_some()
+            {
                 continue;
             }
             let mut delivery = delivery.clone();
@@ -203,8 +221,17 @@ impl<K: Kv> Shared<K> {
                 published.push(delivery);
             }
         }
-        for delivery in plan.settled.iter().map(|(_, d)| d).chain(&plan.changed) {
+        for (_, delivery) in &plan.settled {
             self.move_delivery(state, delivery, batch)?;
+        }
+        for delivery in &plan.changed {
+            // By command, perhaps in the same breath as the event: like a new one it leaves once it is durable.
+            self.rewrite_delivery(delivery, batch)?;
+            state.outbox.remove(&delivery.sink, delivery.seq);
+            state.unpublished.retain(|(_, waiting)| waiting.seq != delivery.seq);
+            if delivery.state.is_open() {
+                published.push(delivery.clone());
+            }
         }
         Ok(published)
     }
@@ -215,10 +242,14 @@ impl<K: Kv> Shared<K> {
         Ok(())
     }
 
-    fn move_delivery(&self, state: &mut State, delivery: &Delivery, batch: &mut Batch) -> Result<()> {
+    fn rewrite_delivery(&self, delivery: &Delivery, batch: &mut Batch) -> Result<()> {
         let other = if delivery.state.is_open() { keys::CLOSED } else { keys::OPEN };
         batch.remove(keys::numbered(other, delivery.seq));
-        self.put_delivery(delivery, batch)?;
+        self.put_delivery(delivery, batch)
+    }
+
+    fn move_delivery(&self, state: &mut State, delivery: &Delivery, batch: &mut Batch) -> Result<()> {
+        self.rewrite_delivery(delivery, batch)?;
         if delivery.state.is_open() {
             state.outbox.insert(delivery);
         } else {

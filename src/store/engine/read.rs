@@ -120,10 +120,15 @@ impl<K: Kv> Shared<K> {
     }
 
     fn delivery_at(&self, seq: u64) -> Result<Option<Listed>> {
+        let found = self.stored_delivery(seq)?;
+        Ok(found.map(|delivery| Listed { leased: self.is_leased(&delivery), delivery }))
+    }
+
+    /// As it is written; whether it is leased is not.
+    pub(super) fn stored_delivery(&self, seq: u64) -> Result<Option<Delivery>> {
         for family in [keys::OPEN, keys::CLOSED] {
             if let Some(bytes) = self.kv.get(&keys::numbered(family, seq))? {
-                let delivery: Delivery = codec::decode(&bytes, "a delivery")?;
-                return Ok(Some(Listed { leased: self.is_leased(&delivery), delivery }));
+                return Ok(Some(codec::decode(&bytes, "a delivery")?));
             }
         }
         Ok(None)
