@@ -23,6 +23,7 @@ use crate::lifecycle::Lifecycle;
 use crate::pipeline::Core;
 use crate::pipeline::dispatcher::{self, Dispatcher, Tally};
 use crate::pipeline::poller::{Looked, Poller};
+use crate::pipeline::timekeeper;
 use crate::render::Renderer;
 use crate::sink::{self, Sink};
 use crate::source::limiter::Limiters;
@@ -202,6 +203,7 @@ impl App {
         for (sink, _) in self.start_sinks(&mut tasks, &life.soft) {
             tracing::debug!(sink, "sink started");
         }
+        tasks.spawn(timekeeper::run(self.core.clone(), life.soft.clone()));
         let rounds = self.start_sources(&mut tasks, &life.soft);
         let heartbeat = tokio::spawn(self.heartbeat(rounds, life.soft.clone()));
         ready.store(true, Ordering::Release);
@@ -236,6 +238,8 @@ impl App {
     /// Polls every collection of every (or one) source in full, delivers what is due, and waits at most `drain`.
     pub async fn once(&self, only: Option<&str>, drain_secs: u64, life: &Lifecycle) -> Result<OnceReport, StoreError> {
         self.tick().await?;
+        timekeeper::release(&self.core).await?;
+        timekeeper::watch_incidents(&self.core).await?;
         let stop = CancellationToken::new();
         let mut dispatchers = JoinSet::new();
         let tallies: BTreeMap<String, Arc<Tally>> = self.start_sinks(&mut dispatchers, &stop).into_iter().collect();

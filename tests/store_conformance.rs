@@ -1,5 +1,7 @@
 //! One suite that every store passes, through the same plans the program commits.
 
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
 use std::collections::BTreeMap;
 use std::io::{BufReader, Write};
 use std::sync::{Arc, Mutex};
@@ -7,7 +9,6 @@ use std::sync::{Arc, Mutex};
 use ampbridge::domain::collection::{CollectionSpec, EventNames, Role, UpdateRule};
 use ampbridge::domain::cycle::{self, Input, SweepEnd, World};
 use ampbridge::domain::doc::{Doc, DocKey};
-use ampbridge::domain::event::Severity;
 use ampbridge::domain::record::{Evidence, Page, Record, Rows};
 use ampbridge::domain::routing::Route;
 use ampbridge::domain::time::{SignedDuration, Timestamp};
@@ -69,12 +70,7 @@ fn spec() -> Arc<CollectionSpec> {
 fn world() -> World {
     World {
         bridge: "b".into(),
-        routes: vec![Route {
-            events: vec![],
-            sources: vec![],
-            min_severity: Severity::Info,
-            sinks: vec!["a".into(), "b".into()],
-        }],
+        routes: vec![Route { sinks: vec!["a".into(), "b".into()], ..Route::default() }],
         sinks: vec!["a".into(), "b".into()],
         sources: vec!["acme".into()],
         ..World::default()

@@ -13,27 +13,34 @@ use crate::store::{DeliveryFilter, EventFilter, sled};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EventsCommand {
-    /// Newest first.
+    /// What happened, newest first.
     List {
         /// Glob on the type, like `budget.*`.
         #[arg(long = "type", value_name = "GLOB")]
         kind: Option<String>,
+        /// Of this source; `bridge` for those about ampbridge itself.
         #[arg(long, value_name = "NAME")]
         source: Option<String>,
-        #[arg(long)]
+        /// About this: a thread's id, a member's email, `workspace`, `user:ID`, `model:NAME`.
+        #[arg(long, value_name = "SUBJECT")]
         subject: Option<String>,
         /// Seen at or after this instant (2026-11-22T10:00:00Z) or day (2026-11-22).
-        #[arg(long, value_parser = instant)]
+        #[arg(long, value_name = "TIME", value_parser = instant)]
         since: Option<Timestamp>,
+        /// This many at most [default: 50, with --json 10000].
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
         #[command(flatten)]
         json: Json,
     },
-    /// The event itself.
-    Show { id: String },
+    /// The event itself, as JSON.
+    Show {
+        /// Its id, `evt_…`.
+        id: String,
+    },
     /// Why it was made, and where it went or why not.
     Explain {
+        /// Its id, `evt_…`.
         id: String,
         #[command(flatten)]
         json: Json,
@@ -42,16 +49,17 @@ pub(super) enum EventsCommand {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct DeliverySelection {
+    /// To this sink.
     #[arg(long, value_name = "NAME")]
     sink: Option<String>,
-    /// due, leased, delivered, dead or suppressed.
-    #[arg(long)]
+    /// In this state: due, leased (being sent), delivered, dead (given up) or suppressed (given up by you).
+    #[arg(long, value_name = "STATE")]
     state: Option<String>,
     /// Glob on the event's type.
     #[arg(long = "type", value_name = "GLOB")]
     kind: Option<String>,
-    /// Made at or after this instant or day.
-    #[arg(long, value_parser = instant)]
+    /// Made at or after this instant (2026-11-22T10:00:00Z) or day (2026-11-22).
+    #[arg(long, value_name = "TIME", value_parser = instant)]
     since: Option<Timestamp>,
 }
 
@@ -73,25 +81,31 @@ impl DeliverySelection {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DeliveriesCommand {
-    /// Newest first.
+    /// What was sent, waits or died, newest first.
     List {
         #[command(flatten)]
         selection: DeliverySelection,
+        /// This many at most [default: 50, with --json 10000].
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
         #[command(flatten)]
         json: Json,
     },
-    /// One delivery with its attempts.
-    Show { id: String },
-    /// Send again now, under the same id, with a fresh horizon.
+    /// One delivery with its attempts, as JSON.
+    Show {
+        /// Its id, `dlv_…`.
+        id: String,
+    },
+    /// Send again now, under the same id, with all of its time to retry. Ids, or a selection of dead ones.
     Retry {
+        /// Their ids, `dlv_…`.
         ids: Vec<String>,
         #[command(flatten)]
         selection: DeliverySelection,
     },
-    /// Give up on deliveries that still wait; they stay in the list as suppressed.
+    /// Give up on deliveries that still wait; they stay in the list as suppressed. Ids, or a selection.
     Drop {
+        /// Their ids, `dlv_…`.
         ids: Vec<String>,
         #[command(flatten)]
         selection: DeliverySelection,
@@ -106,9 +120,15 @@ pub(super) enum SinksCommand {
         json: Json,
     },
     /// Start a stopped sink again; what waits goes out in order.
-    Enable { name: String },
+    Enable {
+        /// The sink, as the config names it.
+        name: String,
+    },
     /// Stop a sink; its deliveries wait.
-    Disable { name: String },
+    Disable {
+        /// The sink, as the config names it.
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -118,12 +138,21 @@ pub(super) enum HoldCommand {
         #[command(flatten)]
         json: Json,
     },
-    /// The removals happen, with their events.
-    Approve { id: String },
-    /// Keep the records; quiet until the set of missing ones changes.
-    Reject { id: String },
-    /// Forget the missing records silently.
-    Rebaseline { id: String },
+    /// They are gone: the removals happen, with their events.
+    Approve {
+        /// The hold's id, `hold_…`.
+        id: String,
+    },
+    /// They are not: keep the records, and be quiet until another set is missing.
+    Reject {
+        /// The hold's id, `hold_…`.
+        id: String,
+    },
+    /// They are gone and nobody needs to hear of it: forget them silently.
+    Rebaseline {
+        /// The hold's id, `hold_…`.
+        id: String,
+    },
 }
 
 pub(super) async fn events(parts: Parts, command: EventsCommand) -> Outcome {

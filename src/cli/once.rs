@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Failure, Outcome, output};
+use super::{Failure, Outcome, check, output};
 use crate::app::{OnceReport, Parts};
 use crate::domain::record::Evidence;
 use crate::lifecycle::Lifecycle;
@@ -12,7 +12,7 @@ pub(super) struct OnceArgs {
     /// Poll this source only.
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
-    /// Longest wait for what becomes due meanwhile, seconds.
+    /// Longest wait for what becomes due meanwhile (retries, sinks that take one message a second), seconds.
     #[arg(long, value_name = "SECS", default_value_t = 30)]
     drain: u64,
 }
@@ -23,6 +23,7 @@ pub(super) async fn run(parts: Parts, args: &OnceArgs) -> Outcome {
         let hint = crate::config::hint(name, known.iter().copied());
         return Err(Failure::Usage(format!("there is no source {name:?}{hint}; the config has {}", known.join(", "))));
     }
+    check::templates(&parts)?;
     let life = Lifecycle::default();
     life.listen(parts.settings.bridge.shutdown_grace)?;
     let app = parts.open("once")?;

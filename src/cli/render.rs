@@ -14,13 +14,13 @@ use crate::store::sled;
 
 #[derive(Debug, Args)]
 pub(super) struct RenderArgs {
-    /// The event type; its sample is shown.
+    /// The event type, like budget.exceeded; a made-up sample of it is shown.
     #[arg(long, value_name = "TYPE", required_unless_present = "id")]
     event: Option<String>,
-    /// A stored event instead of a sample.
+    /// An event that happened instead of a sample: its id, `evt_…`.
     #[arg(long, value_name = "ID")]
     id: Option<String>,
-    /// The sink; without it, one of each kind.
+    /// The sink, as the config names it; without it, one of each kind (which needs no config).
     #[arg(long, value_name = "NAME")]
     sink: Option<String>,
 }

@@ -14,7 +14,7 @@ use crate::sink::Message;
 
 #[derive(Debug, Args)]
 pub(super) struct SendTestArgs {
-    /// The sink.
+    /// The sink, as the config names it.
     #[arg(long, value_name = "NAME")]
     sink: String,
 }

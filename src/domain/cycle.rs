@@ -5,7 +5,9 @@
 
 mod command;
 mod look;
+mod release;
 mod spending;
+mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,11 +18,11 @@ use super::collection::{CollectionId, CollectionSpec, LookNotes};
 use super::delivery::{self, Delivery, Report};
 use super::diff::Match;
 use super::doc::{Doc, DocKey, Docs};
-use super::event::{Draft, StoredEvent};
+use super::event::StoredEvent;
 use super::health::{self, SinkState};
 use super::record::{Evidence, Page, StoredRow};
 use super::retry::RetryPolicy;
-use super::routing::{self, Route};
+use super::routing::Route;
 use super::rules::RuleSpec;
 use super::spend::{DaySpend, Ledger};
 use super::sweep::Missing;
@@ -28,6 +30,7 @@ use super::time::{Timestamp, WeekStart};
 
 pub use command::Command;
 pub use look::add_notes;
+pub use release::delivery_id;
 
 /// What does not change while the process runs.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +41,13 @@ pub struct World {
     pub routes: Vec<Route>,
     pub sinks: Vec<String>,
     pub sources: Vec<String>,
+}
+
+impl World {
+    /// Sinks at which something may wait.
+    pub fn timed_sinks(&self) -> BTreeSet<String> {
+        self.routes.iter().filter(|r| r.timing.waits()).flat_map(|r| r.sinks.iter().cloned()).collect()
+    }
 }
 
 /// All that can make an event.
@@ -58,6 +68,13 @@ pub enum Input {
     Tick {
         sources: Vec<String>,
     },
+    /// What waits in these rooms of a sink is due.
+    Release {
+        sink: String,
+        rooms: Vec<String>,
+    },
+    /// Time has passed over open incidents.
+    Incidents,
     /// What became of attempts.
     Settled(Vec<Settled>),
     Command(Command),
@@ -100,6 +117,8 @@ pub struct Needs {
     pub held_rows: Option<CollectionId>,
     /// Deliveries a command names.
     pub deliveries: BTreeSet<String>,
+    /// Rooms whose events are wanted: sink, room.
+    pub rooms: Vec<(String, String)>,
     /// Claims whose outcome came in: sink, claim, delivery number.
     pub claims: Vec<(String, u64, u64)>,
 }
@@ -118,6 +137,8 @@ pub struct Known {
     /// More rows are held than were loaded at once.
     pub held_more: bool,
     pub deliveries: BTreeMap<String, Delivery>,
+    /// What waits in rooms, oldest first: number and event. As much as goes into one message.
+    pub rooms: BTreeMap<String, Vec<(u64, StoredEvent)>>,
     /// Claims that ran out and were given to someone else; their outcomes do not count.
     pub void_claims: BTreeSet<u64>,
 }
@@ -146,6 +167,10 @@ pub struct Plan {
     pub spend: BTreeMap<(String, Date), Arc<DaySpend>>,
     pub events: Vec<StoredEvent>,
     pub deliveries: Vec<Delivery>,
+    /// Events of this plan that wait at a sink.
+    pub waits: Vec<Wait>,
+    /// What left a room: sink, room, numbers of events.
+    pub released: Vec<(String, String, Vec<u64>)>,
     /// Deliveries as they are after an attempt, with the claim they were sent under.
     pub settled: Vec<(u64, Delivery)>,
     /// Deliveries changed by a command, claims or not.
@@ -159,9 +184,20 @@ pub struct Plan {
     pub answer: Option<Result<String, String>>,
 }
 
+/// An event that waits at a sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    pub sink: String,
+    pub room: String,
+    pub event: String,
+}
+
 /// What must be known to plan `input`.
 pub fn needs(world: &World, now: Timestamp, input: &Input) -> Needs {
     let mut needs = Needs::default();
+    if !matches!(input, Input::Begin { .. }) {
+        tell::needs(world, &mut needs);
+    }
     match input {
         Input::Begin { spec } => look::begin_needs(spec, &mut needs),
         Input::Page { spec, page } => look::page_needs(world, now, spec, page, &mut needs),
@@ -175,6 +211,8 @@ pub fn needs(world: &World, now: Timestamp, input: &Input) -> Needs {
             needs.docs.extend(list.iter().map(|s| DocKey::Sink(s.delivery.sink.clone())));
             needs.claims.extend(list.iter().map(|s| (s.delivery.sink.clone(), s.claim, s.delivery.seq)));
         }
+        Input::Release { sink, rooms } => release::needs(sink, rooms, &mut needs),
+        Input::Incidents => {}
         Input::Command(command) => command.needs(&mut needs),
     }
     needs
@@ -189,6 +227,8 @@ pub fn plan(world: &World, now: Timestamp, known: &Known, input: &Input) -> Plan
         Input::SweepEnd(end) => look::end(&mut step, end),
         Input::Tick { sources } => spending::evaluate(&mut step, sources, false),
         Input::Settled(list) => settle(&mut step, list),
+        Input::Release { sink, rooms } => release::release(&mut step, sink, rooms),
+        Input::Incidents => tell::watch_incidents(&mut step),
         Input::Command(command) => command.plan(&mut step),
     }
     step.finish()
@@ -200,6 +240,7 @@ struct Step<'a> {
     now: Timestamp,
     known: &'a Known,
     plan: Plan,
+    told: tell::Telling,
 }
 
 impl<'a> Step<'a> {
@@ -207,7 +248,7 @@ impl<'a> Step<'a> {
         let expect = known.docs.0.iter().map(|(key, (version, _))| (key.clone(), *version)).collect();
         let expect_deliveries = known.deliveries.values().cloned().collect();
         let plan = Plan { expect, expect_rows: known.rows_version, expect_deliveries, ..Plan::default() };
-        Self { world, now, known, plan }
+        Self { world, now, known, plan, told: tell::Telling::default() }
     }
 
     /// Writes a document unless it is as it was.
@@ -220,26 +261,8 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// Makes an event of a draft and a delivery for each sink that is to hear of it. `about` is the sink it is about.
-    fn tell(&mut self, draft: Draft, about: Option<&str>) {
-        let origin = draft.source.clone();
-        let (event, why) = draft.into_event(&self.world.bridge);
-        let routed = routing::route(&self.world.routes, &self.world.sinks, &event, &origin, about);
-        let internal = routing::is_internal(&event.kind);
-        for sink in &routed.sinks {
-            self.plan.deliveries.push(Delivery::single(&self.world.bridge, sink, &event, self.now, internal));
-        }
-        self.plan.notes.events += 1;
-        self.plan.events.push(StoredEvent { event, seen: self.now, why, origin, routing: routed.notes });
-    }
-
-    fn tell_all(&mut self, drafts: impl IntoIterator<Item = Draft>) {
-        for draft in drafts {
-            self.tell(draft, None);
-        }
-    }
-
-    fn finish(self) -> Plan {
+    fn finish(mut self) -> Plan {
+        self.finish_telling();
         self.plan
     }
 }

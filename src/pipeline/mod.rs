@@ -3,6 +3,7 @@
 pub mod dispatcher;
 pub mod poller;
 pub mod schedule;
+pub mod timekeeper;
 
 use std::sync::Arc;
 

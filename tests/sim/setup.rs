@@ -182,6 +182,7 @@ impl Plain {
             sources: self.source.iter().map(|s| (*s).to_owned()).collect(),
             min_severity: self.least,
             sinks: self.sinks.iter().map(|s| (*s).to_owned()).collect(),
+            ..Route::default()
         }
     }
 }

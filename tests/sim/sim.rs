@@ -211,7 +211,7 @@ impl Sim {
             let sinks: Vec<String> = listed.iter().map(|l| l.delivery.sink.clone()).collect();
             assert_eq!(sinks, Model::routed(&self.setup, &fact), "sinks that hear of {fact:?}");
             for one in listed {
-                assert_eq!(one.delivery.event_ids, [id.clone()]);
+                assert_eq!(one.delivery.event_ids, std::slice::from_ref(id));
                 let other = self.model.outbox.items.insert(one.delivery.id.clone(), Item::of(&one.delivery));
                 assert!(other.is_none(), "{} stands for two deliveries", one.delivery.id);
             }

@@ -14,6 +14,10 @@ use crate::domain::time::{Timestamp, plus_days};
 
 /// Held rows handed out at once.
 const HELD_ROWS: usize = 2_000;
+/// Events handed to a sink with a delivery; a message that names more would not be read.
+const CLAIM_EVENTS: usize = 100;
+/// Events that go into one message.
+const ROOM_EVENTS: usize = 2_000;
 /// Longest stretch of days one load reads.
 const MAX_DAYS: i64 = 800;
 
@@ -56,6 +60,9 @@ impl<K: Kv> Shared<K> {
             (known.held_rows, known.held_more) = state.held_rows(&self.kv, id, HELD_ROWS)?;
         }
         drop(state);
+        for (sink, room) in &needs.rooms {
+            known.rooms.insert(room.clone(), self.waiting_in(sink, room, ROOM_EVENTS)?);
+        }
         for id in &needs.deliveries {
             if let Some(listed) = self.delivery(id)? {
                 known.deliveries.insert(id.clone(), listed.delivery);
@@ -170,6 +177,18 @@ impl<K: Kv> Shared<K> {
             batch.put(keys::numbered(keys::EVENTS, seq), codec::encode(stored)?);
             batch.put(id_key, seq.to_be_bytes().to_vec());
         }
+        for wait in &plan.waits {
+            // Nothing waits twice: of an event that was told before, what waited then is what counts.
+            let Some(event) = fresh.get(wait.event.as_str()) else { continue };
+            batch.put(keys::waiting(&wait.sink, &wait.room, *event), Vec::new());
+            batch.put(keys::waiting_of(*event, &wait.sink), wait.room.clone().into_bytes());
+        }
+        for (sink, room, events) in &plan.released {
+            for event in events {
+                batch.remove(keys::waiting(sink, room, *event));
+                batch.remove(keys::waiting_of(*event, sink));
+            }
+        }
         let mut published = Vec::new();
         let mut planned: std::collections::BTreeSet<&str> = std::collections::BTreeSet::new();
         for delivery in &plan.deliveries {
@@ -269,7 +288,7 @@ impl<K: Kv> Shared<K> {
             };
             let delivery: Delivery = codec::decode(&bytes, "an open delivery")?;
             let mut events = Vec::with_capacity(delivery.event_ids.len());
-            for seq in &delivery.event_seqs {
+            for seq in delivery.event_seqs.iter().take(CLAIM_EVENTS) {
                 events.extend(self.event_at(*seq)?.map(Arc::<StoredEvent>::new));
             }
             claimed.push(Claimed { claim, delivery, events });

@@ -91,6 +91,33 @@ impl<K: Kv> Shared<K> {
         Ok(all.into_iter().map(|delivery| Listed { leased: self.is_leased(&delivery), delivery }).collect())
     }
 
+    /// What waits in a room, oldest first.
+    pub(super) fn waiting_in(&self, sink: &str, room: &str, limit: usize) -> Result<Vec<(u64, StoredEvent)>> {
+        let mut numbers = Vec::new();
+        self.kv.scan(&keys::room(sink, room), false, &mut |key, _| {
+            numbers.extend(keys::last_number(key));
+            if numbers.len() >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        let mut found = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            found.extend(self.event_at(number)?.map(|event| (number, event)));
+        }
+        Ok(found)
+    }
+
+    /// Where an event waits: sink and room.
+    pub(super) fn waits_of(&self, event_id: &str) -> Result<Vec<(String, String)>> {
+        let Some(seq) = self.sequence_of(keys::EVENT_IDS, event_id)? else { return Ok(Vec::new()) };
+        let prefix = keys::numbered(keys::WAITING_OF, seq);
+        let mut found = Vec::new();
+        self.kv.scan(&prefix, false, &mut |key, value| {
+            let sink = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+            found.push((sink, String::from_utf8_lossy(value).into_owned()));
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
     fn delivery_at(&self, seq: u64) -> Result<Option<Listed>> {
         let found = self.stored_delivery(seq)?;
         Ok(found.map(|delivery| Listed { leased: self.is_leased(&delivery), delivery }))

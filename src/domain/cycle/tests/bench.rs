@@ -249,6 +249,7 @@ fn world() -> World {
             sources: vec![],
             min_severity: Severity::Info,
             sinks: vec!["a".into(), "b".into()],
+            ..Route::default()
         }],
         sinks: vec!["a".into(), "b".into(), "c".into()],
         sources: vec!["acme".into(), "files".into()],
