@@ -59,7 +59,7 @@ pub struct Outcome {
 
 pub async fn run(seed: u64, log: Log) -> Outcome {
     let mut sim = Sim::new(seed, log);
-    let turns = 100 + sim.rng.below(100);
+    let turns = 80 + sim.rng.below(90);
     let mut crashes = 0;
     for _ in 0..turns {
         crashes += u32::from(sim.turn().await);
