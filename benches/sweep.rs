@@ -155,7 +155,7 @@ impl Sweep {
             events += plan.events.len();
             cycle::add_notes(&mut notes, plan.notes);
         }
-        let end = SweepEnd { spec, evidence: Evidence::Complete, notes, cursor: None };
+        let end = SweepEnd { spec, epoch: 1, evidence: Evidence::Complete, notes, cursor: None };
         self.step(&Input::SweepEnd(end), self.commit).await;
         if self.commit {
             let commit = self.store.overview().await.expect("an open store").commit;

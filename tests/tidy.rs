@@ -97,7 +97,7 @@ const IMPURE: &[&str] = &[
     "Instant",
     "::now(",
     "tracing",
-    "rand",
+    "rand::",
     "println!",
     "eprintln!",
 ];

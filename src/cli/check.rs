@@ -24,7 +24,7 @@ pub(super) struct CheckArgs {
 }
 
 /// Renders every template with every sample; what fails is a problem of the config, and nothing is started.
-pub(super) fn templates(parts: &Parts) -> Outcome {
+fn templates(parts: &Parts) -> Outcome {
     let problem = |message: String| Problem { path: "bridge.templates_dir".to_owned(), origin: None, message };
     let problems: Vec<Problem> = parts.renderer.check().iter().map(|error| problem(error.to_string())).collect();
     if problems.is_empty() { Ok(()) } else { Err(Failure::Config(problems)) }

@@ -7,7 +7,9 @@ use serde_json::Value;
 use super::{Failure, Json, Outcome, output};
 use crate::admin::client::Client;
 use crate::admin::{Answer, Op, OpError, execute};
-use crate::app::Parts;
+use crate::app::{App, Parts};
+use crate::domain::money::Micros;
+use crate::domain::routing::{FieldMatch, Test};
 use crate::domain::time::Timestamp;
 use crate::store::{DeliveryFilter, EventFilter, sled};
 
@@ -61,21 +63,49 @@ pub(super) struct DeliverySelection {
     /// Made at or after this instant (2026-11-22T10:00:00Z) or day (2026-11-22).
     #[arg(long, value_name = "TIME", value_parser = instant)]
     since: Option<Timestamp>,
+    /// Made before this instant or day.
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    until: Option<Timestamp>,
+}
+
+/// A test of a field of an event's data, as the command line has it.
+#[derive(Debug, Clone)]
+pub(super) struct FieldArg(pub FieldMatch);
+
+impl std::str::FromStr for FieldArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some((field, least)) = text.split_once(">=") {
+            let least = Micros::parse_usd(least).map_err(|e| e.to_string())?;
+            return Ok(Self(FieldMatch { field: field.trim().to_owned(), test: Test::AtLeast(least) }));
+        }
+        let Some((field, value)) = text.split_once('=') else {
+            return Err("write it as FIELD=VALUE, FIELD=GLOB* or FIELD>=NUMBER".to_owned());
+        };
+        let test = if value.contains('*') { Test::Glob(value.to_owned()) } else { Test::Equals(value.to_owned()) };
+        Ok(Self(FieldMatch { field: field.trim().to_owned(), test }))
+    }
 }
 
 impl DeliverySelection {
-    fn filter(&self, limit: Option<usize>) -> DeliveryFilter {
+    pub(super) fn filter(&self, limit: Option<usize>) -> DeliveryFilter {
         DeliveryFilter {
             sink: self.sink.clone(),
             state: self.state.clone(),
             kind: self.kind.clone(),
             since: self.since,
+            until: self.until,
             limit,
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.sink.is_none() && self.state.is_none() && self.kind.is_none() && self.since.is_none()
+    pub(super) fn is_empty(&self) -> bool {
+        self.sink.is_none()
+            && self.state.is_none()
+            && self.kind.is_none()
+            && self.since.is_none()
+            && self.until.is_none()
     }
 }
 
@@ -239,24 +269,47 @@ pub(super) async fn hold(parts: Parts, command: HoldCommand) -> Outcome {
     }
 }
 
-/// Does an operation through the running service where there is one, else on the store itself.
-pub(super) async fn operate(parts: Parts, op: Op) -> Result<Answer, Failure> {
-    let folder = parts.settings.store.path.clone();
-    if let Some(holder) = sled::holder(&folder) {
-        let client = Client::find(&folder, parts.settings.admin.token.as_ref()).map_err(|why| {
-            Failure::Store(format!("the store {} is in use by {holder}, and {why}", folder.display()))
-        })?;
-        return client.execute(&op).await.map_err(Failure::from);
+/// Where operations are done: the running service where there is one, else the store itself.
+pub(super) enum Desktop {
+    Service(Client),
+    Store(Box<App>),
+}
+
+impl Desktop {
+    pub(super) fn open(parts: Parts) -> Result<Self, Failure> {
+        let folder = parts.settings.store.path.clone();
+        let Some(holder) = sled::holder(&folder) else { return Ok(Self::Store(Box::new(parts.open("command")?))) };
+        Client::find(&folder, parts.settings.admin.token.as_ref())
+            .map(Self::Service)
+            .map_err(|why| Failure::Store(format!("the store {} is in use by {holder}, and {why}", folder.display())))
     }
-    let app = parts.open("command")?;
-    let answer = execute(&app.parts.desk(app.core.store.clone()), op).await;
-    let closed = app.core.store.close().await;
+
+    pub(super) async fn operate(&mut self, op: Op) -> Result<Answer, Failure> {
+        match self {
+            Self::Service(client) => client.execute(&op).await.map_err(Failure::from),
+            Self::Store(app) => Ok(execute(&app.parts.desk(app.core.store.clone()), op).await?),
+        }
+    }
+
+    pub(super) async fn close(self) -> Outcome {
+        match self {
+            Self::Service(_) => Ok(()),
+            Self::Store(app) => Ok(app.core.store.close().await?),
+        }
+    }
+}
+
+/// Does one operation.
+pub(super) async fn operate(parts: Parts, op: Op) -> Result<Answer, Failure> {
+    let mut desk = Desktop::open(parts)?;
+    let answer = desk.operate(op).await;
+    let closed = desk.close().await;
     let answer = answer?;
     closed?;
     Ok(answer)
 }
 
-async fn data(parts: Parts, op: Op) -> Result<Value, Failure> {
+pub(super) async fn data(parts: Parts, op: Op) -> Result<Value, Failure> {
     match operate(parts, op).await? {
         Answer::Data(value) => Ok(value),
         Answer::Done(lines) => Err(OpError::Service(lines.join("; ")).into()),
@@ -287,7 +340,7 @@ fn chosen(ids: &[String], selection: &DeliverySelection, usual_state: &str) -> R
     }
 }
 
-fn print_list(list: &Value, json: Json, head: &[&str], keys: &[&str]) {
+pub(super) fn print_list(list: &Value, json: Json, head: &[&str], keys: &[&str]) {
     if json.json {
         output::json(list);
         return;
@@ -337,7 +390,7 @@ fn explain(told: &Value) {
 }
 
 /// An instant, or the start of a UTC day.
-fn instant(text: &str) -> Result<Timestamp, String> {
+pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
     }

@@ -236,13 +236,7 @@ impl Stage<'_> {
 }
 
 fn slack_text(renderer: &Renderer, event: &Event) -> String {
-    let stored = StoredEvent {
-        seen: event.time,
-        event: event.clone(),
-        why: serde_json::Value::Null,
-        origin: String::new(),
-        routing: Vec::new(),
-    };
+    let stored = StoredEvent::bare(event.clone());
     renderer.slack(&Context { kind: DeliveryKind::Single, events: &[Arc::new(stored)] }).value.text
 }
 

@@ -1,10 +1,12 @@
 //! The command line: one file per command. stdout is for results, stderr for logs and errors.
 
+mod audit;
 mod check;
 mod completions;
 mod data;
 mod demo;
 mod health;
+mod notice;
 mod once;
 mod output;
 mod render;
@@ -81,6 +83,18 @@ enum Command {
     /// Deliveries: list them, show one, send again, or give up.
     #[command(subcommand)]
     Deliveries(data::DeliveriesCommand),
+    /// Prove that every event is accounted for at every sink it was routed to.
+    Audit(audit::AuditArgs),
+    /// Send again what matches, oldest first, at a steady rate.
+    Replay(audit::ReplayArgs),
+    /// Levels that are bad now.
+    #[command(subcommand)]
+    Incidents(notice::IncidentsCommand),
+    /// Say that someone looks after an incident: no more reminders, no escalation.
+    Ack(notice::AckArgs),
+    /// What is not to be told for a while.
+    #[command(subcommand)]
+    Silence(notice::SilenceCommand),
     /// What is stored: show, forget, export, import.
     #[command(subcommand)]
     State(state::StateCommand),
@@ -200,15 +214,20 @@ async fn dispatch(cli: Cli, env: &BTreeMap<String, String>) -> Outcome {
         Command::Demo(args) => demo::run(&args).await,
         Command::DemoWorkspace(args) => demo::workspace(&args).await,
         Command::Render(args) => render::run(&args, settings).await,
-        Command::Check(args) => check::run(parts(settings()?)?, &args).await,
         Command::Health(args) => health::run(&settings()?, &args).await,
-        Command::Run => run::run(parts(settings()?)?).await,
-        Command::Once(args) => once::run(parts(settings()?)?, &args).await,
-        Command::SendTest(args) => send_test::run(&parts(settings()?)?, &args).await,
+        Command::Check(args) => check::run(checked(settings()?)?, &args).await,
+        Command::Run => run::run(checked(settings()?)?).await,
+        Command::Once(args) => once::run(checked(settings()?)?, &args).await,
+        Command::SendTest(args) => send_test::run(&checked(settings()?)?, &args).await,
         Command::Events(command) => data::events(parts(settings()?)?, command).await,
         Command::Deliveries(command) => data::deliveries(parts(settings()?)?, command).await,
         Command::Sinks(command) => data::sinks(parts(settings()?)?, command).await,
         Command::Hold(command) => data::hold(parts(settings()?)?, command).await,
+        Command::Audit(args) => audit::audit(parts(settings()?)?, &args).await,
+        Command::Replay(args) => audit::replay(parts(settings()?)?, &args).await,
+        Command::Incidents(command) => notice::incidents(parts(settings()?)?, command).await,
+        Command::Ack(args) => notice::acknowledge(parts(settings()?)?, args).await,
+        Command::Silence(command) => notice::silence(parts(settings()?)?, command).await,
         Command::State(command) => state::run(parts(settings()?)?, command).await,
     }
 }
@@ -231,6 +250,12 @@ fn settings(named: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Sett
 
 fn parts(settings: Settings) -> Result<Parts, Failure> {
     Parts::assemble(settings).map_err(Failure::Config)
+}
+
+/// The same for what sends: templates of one's own are tried first, so that none fails when it is needed.
+fn checked(settings: Settings) -> Result<Parts, Failure> {
+    let problems = settings.bridge.templates_dir.as_deref().map(config::template_problems).unwrap_or_default();
+    if problems.is_empty() { parts(settings) } else { Err(Failure::Config(problems)) }
 }
 
 fn report(failure: Failure) -> u8 {

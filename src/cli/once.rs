@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Failure, Outcome, check, output};
+use super::{Failure, Outcome, output};
 use crate::app::{OnceReport, Parts};
 use crate::domain::record::Evidence;
 use crate::lifecycle::Lifecycle;
@@ -23,7 +23,6 @@ pub(super) async fn run(parts: Parts, args: &OnceArgs) -> Outcome {
         let hint = crate::config::hint(name, known.iter().copied());
         return Err(Failure::Usage(format!("there is no source {name:?}{hint}; the config has {}", known.join(", "))));
     }
-    check::templates(&parts)?;
     let life = Lifecycle::default();
     life.listen(parts.settings.bridge.shutdown_grace)?;
     let app = parts.open("once")?;

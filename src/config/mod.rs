@@ -18,6 +18,7 @@ pub use sections::{Admin, Bridge, schema};
 
 use crate::domain::routing::Route;
 use crate::domain::rules::{self, RuleSpec};
+use crate::render::{Renderer, TemplateError};
 use crate::sink::{self, SinkConfig};
 use crate::source::{self, SourceConfig};
 use crate::store::StoreConfig;
@@ -91,8 +92,26 @@ fn finish(tree: &mut Value, file: &Path, folder: &Path, mut problems: Problems) 
     });
     match settings {
         Some(settings) if problems.0.is_empty() => Ok(settings),
-        _ => Err(problems.0),
+        rest => {
+            let templates = rest.and_then(|settings| settings.bridge.templates_dir);
+            problems.0.extend(templates.iter().flat_map(|dir| template_problems(dir)));
+            Err(problems.0)
+        }
     }
+}
+
+/// What is wrong with templates of one's own: those that can't be read, and those that fail with a sample.
+pub fn template_problems(dir: &Path) -> Vec<Problem> {
+    let errors = match Renderer::load(Some(dir)) {
+        Ok(renderer) => renderer.check(),
+        Err(errors) => errors,
+    };
+    let problem = |error: TemplateError| Problem {
+        path: "bridge.templates_dir".to_owned(),
+        origin: None,
+        message: error.to_string(),
+    };
+    errors.into_iter().map(problem).collect()
 }
 
 fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -> Option<Settings> {

@@ -306,16 +306,12 @@ fn time(text: &str, path: &str, problems: &mut Problems) -> Option<Time> {
 }
 
 fn zone(name: Option<&str>, path: &str, scene: &Scene<'_>, problems: &mut Problems) -> Option<TimeZone> {
-    match name {
-        None => Some(scene.bridge.map_or(TimeZone::UTC, |b| b.zone.clone())),
-        Some(name) => match TimeZone::get(name) {
-            Ok(zone) => Some(zone),
-            Err(_) => {
-                problems.add(path, format!("there is no time zone {name:?}; use an IANA name like \"Europe/Berlin\""));
-                None
-            }
-        },
+    let Some(name) = name else { return Some(scene.bridge.map_or(TimeZone::UTC, |b| b.zone.clone())) };
+    let found = TimeZone::get(name).ok();
+    if found.is_none() {
+        problems.add(path, format!("there is no time zone {name:?}; use an IANA name like \"Europe/Berlin\""));
     }
+    found
 }
 
 fn is_glob(text: &str) -> bool {

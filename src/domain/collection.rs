@@ -144,6 +144,8 @@ pub struct CollectionState {
     pub hold: Option<Hold>,
     /// Rows the last look had to leave out.
     pub quarantined: u64,
+    /// Stretches of over an hour without a good look, the newest last.
+    pub gaps: Vec<(Timestamp, Timestamp)>,
 }
 
 /// Removals that wait for a person.

@@ -18,6 +18,10 @@ use super::time::{SignedDuration, Timestamp, elapsed, humanize, plus};
 
 /// Failed polls, or attempts, in a row from which it is news.
 pub const FAILURES_UNTIL_NEWS: u32 = 3;
+/// Longest time between two good looks that is no gap.
+const GAP: SignedDuration = SignedDuration::from_hours(1);
+/// Gaps remembered per collection.
+const GAPS: usize = 50;
 /// Episodes of a sink that start closer to each other than this may come from one batch of outcomes.
 const SAME_READING: SignedDuration = SignedDuration::from_secs(1);
 /// The `source` part of events about ampbridge itself.
@@ -100,6 +104,11 @@ pub fn look_succeeded(
     let error = state.last_error.take().unwrap_or_default();
     state.failing_since = None;
     state.frozen = None;
+    if let Some(last) = state.last_good.filter(|last| elapsed(*last, now) > GAP) {
+        state.gaps.push((last, now));
+        let surplus = state.gaps.len().saturating_sub(GAPS);
+        state.gaps.drain(..surplus);
+    }
     state.last_good = Some(now);
     if health.failing.remove(&spec.name).is_none() || !health.failing.is_empty() {
         return Vec::new();

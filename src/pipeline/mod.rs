@@ -1,5 +1,6 @@
 //! The thin loops: poll, plan, commit, deliver.
 
+mod breaker;
 pub mod dispatcher;
 pub mod poller;
 pub mod schedule;

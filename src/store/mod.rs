@@ -134,6 +134,7 @@ pub struct DeliveryFilter {
     #[serde(rename = "type")]
     pub kind: Option<String>,
     pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
     pub limit: Option<usize>,
 }
 

@@ -134,6 +134,8 @@ impl Sim {
                 (item.attempts, item.first, item.refusals, item.released) = (0, None, 0, false);
                 (item.public, item.resent) = (false, true);
             }
+            // This model has neither silences nor people who acknowledge.
+            Command::Acknowledge { .. } | Command::AddSilence { .. } | Command::ExpireSilence { .. } => return Err(()),
             Command::DropDelivery { id } => {
                 let item = self.model.outbox.items.get_mut(id).unwrap();
                 if !item.state.is_open() {

@@ -126,9 +126,9 @@ fn digest(step: &mut Step<'_>, sink: &str, key: &str, room: &Room, events: &[&St
     delivery.event_type.clone_from(&event.kind);
     delivery.subject.clone_from(&event.subject);
     step.plan.deliveries.push(delivery);
-    let routing = vec![format!("made for {sink}")];
+    let (routing, sinks) = (vec![format!("made for {sink}")], vec![sink.to_owned()]);
     step.plan.notes.events += 1;
-    step.plan.events.push(StoredEvent { event, seen: step.now, why, origin: BRIDGE.to_owned(), routing });
+    step.plan.events.push(StoredEvent { event, seen: step.now, why, origin: BRIDGE.to_owned(), routing, sinks });
 }
 
 /// The gravest first, then the newest.

@@ -60,7 +60,8 @@ impl Step<'_> {
             }
         }
         self.plan.notes.events += 1;
-        self.plan.events.push(StoredEvent { event, seen: self.now, why, origin, routing: routed.notes });
+        let sinks = routed.sinks.into_keys().collect();
+        self.plan.events.push(StoredEvent { event, seen: self.now, why, origin, routing: routed.notes, sinks });
     }
 
     pub(super) fn tell_all(&mut self, drafts: impl IntoIterator<Item = Draft>) {

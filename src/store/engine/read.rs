@@ -73,6 +73,7 @@ impl<K: Kv> Shared<K> {
                 && wanted_state.is_none_or(|s| s == state)
                 && filter.kind.as_ref().is_none_or(|glob| glob_matches(glob, &d.event_type))
                 && filter.since.is_none_or(|since| d.created >= since)
+                && filter.until.is_none_or(|until| d.created < until)
         };
         let limit = filter.limit.unwrap_or(LIMIT);
         let read = |bytes: &[u8]| {

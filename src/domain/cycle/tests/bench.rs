@@ -13,7 +13,7 @@ use crate::domain::cycle::{self, Command, Input, Known, Needs, Plan, Settled, Sw
 use crate::domain::delivery::{Delivery, Outcome, Report};
 use crate::domain::diff::Match;
 use crate::domain::doc::{Doc, DocKey};
-use crate::domain::event::{Severity, StoredEvent};
+use crate::domain::event::StoredEvent;
 use crate::domain::record::{Evidence, Failure, FailureKind, Page, Record, Rows, StoredRow, key_hash};
 use crate::domain::retry::RetryPolicy;
 use crate::domain::routing::Route;
@@ -246,8 +246,6 @@ fn world() -> World {
         bridge: "b".into(),
         routes: vec![Route {
             events: globs.map(str::to_owned).to_vec(),
-            sources: vec![],
-            min_severity: Severity::Info,
             sinks: vec!["a".into(), "b".into()],
             ..Route::default()
         }],
