@@ -14,6 +14,7 @@ mod run;
 mod schema;
 mod send_test;
 mod state;
+mod timeline;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
