@@ -15,6 +15,7 @@ mod schema;
 mod secrets;
 mod send_test;
 mod state;
+mod timeline;
 mod verify;
 
 use std::collections::BTreeMap;

@@ -32,4 +32,5 @@ mod running;
 mod scopes;
 mod settings;
 mod state;
+mod timing;
 mod troubles;
