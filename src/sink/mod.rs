@@ -60,6 +60,10 @@ pub trait Sink: Send + Sync {
     fn manners(&self) -> Manners;
     /// Sends once. Must return within the deadline; the dispatcher cuts it off a little later.
     async fn send(&self, message: &Message) -> Report;
+    /// What [`Self::send`] would send, where the rendered parts alone don't show it; without secrets.
+    fn preview(&self, _: &Message) -> Option<Value> {
+        None
+    }
     /// Reaches the other side without sending, for `check --connect`.
     async fn connect(&self) -> Result<String, String>;
 }

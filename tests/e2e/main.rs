@@ -14,6 +14,7 @@
 mod harness;
 mod mailbox;
 mod odd;
+mod rogue;
 mod service;
 mod slack;
 
@@ -28,6 +29,7 @@ mod hostile;
 mod money;
 mod notices;
 mod outputs;
+mod receivers;
 mod running;
 mod scopes;
 mod settings;
