@@ -301,7 +301,8 @@ pub fn schema() -> Schema {
         .collect();
     let sinks: Vec<Schema> = sink::KINDS
         .iter()
-        .map(|k| with_common::<SinkCommon>((k.schema)(&mut generator), k.name, &mut generator))
+        .flat_map(|k| [Some(k.schema), k.other_schema].into_iter().flatten().map(move |schema| (k.name, schema)))
+        .map(|(name, schema)| with_common::<SinkCommon>(schema(&mut generator), name, &mut generator))
         .collect();
     let rule_kinds: Vec<Schema> = rules::KINDS
         .iter()
