@@ -17,10 +17,14 @@ mod text;
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use crate::domain::delivery::DeliveryKind;
 use crate::domain::event::{Event, StoredEvent};
+pub use line::Tone;
+pub use slack::flatten as slack_flatten;
+
 use library::{Library, Part};
 use scene::Scene;
 
@@ -55,6 +59,8 @@ pub struct SlackParts {
     pub blocks: Option<Value>,
     /// mrkdwn; never empty.
     pub text: String,
+    /// How it is meant, for its colour.
+    pub tone: Tone,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +88,12 @@ pub struct Renderer {
 impl Renderer {
     /// Loads the built-in templates and, over them, those of a folder. All problems at once.
     pub fn load(templates_dir: Option<&Path>) -> Result<Self, Vec<TemplateError>> {
-        Library::load(templates_dir).map(|library| Self { library: Arc::new(library) })
+        Self::load_for(templates_dir, &TimeZone::UTC)
+    }
+
+    /// The same for readers in `zone`.
+    pub fn load_for(templates_dir: Option<&Path>, zone: &TimeZone) -> Result<Self, Vec<TemplateError>> {
+        Library::load(templates_dir, zone).map(|library| Self { library: Arc::new(library) })
     }
 
     /// Renders every template with every type's sample, a hostile one included, with no fallback; reports all failures.
@@ -91,16 +102,16 @@ impl Renderer {
     }
 
     pub fn slack(&self, context: &Context<'_>) -> Rendered<SlackParts> {
-        let scene = Scene::new(context);
+        let scene = Scene::new(context, self.library.zone());
         let mut fallbacks = Vec::new();
         let text = self.part(Part::SLACK_TEXT, &scene, &mut fallbacks, scene::slack_text);
         let blocks = self.part(Part::SLACK_BLOCKS, &scene, &mut fallbacks, scene::slack_blocks);
         let text = text.unwrap_or_else(|| text::escape_slack(&scene.said.line()));
-        Rendered { value: SlackParts { blocks, text }, fallbacks }
+        Rendered { value: SlackParts { blocks, text, tone: scene.said.tone }, fallbacks }
     }
 
     pub fn email(&self, context: &Context<'_>) -> Rendered<EmailParts> {
-        let scene = Scene::new(context);
+        let scene = Scene::new(context, self.library.zone());
         let mut fallbacks = Vec::new();
         let subject = self.part(Part::EMAIL_SUBJECT, &scene, &mut fallbacks, scene::subject);
         let body = self.part(Part::EMAIL_TEXT, &scene, &mut fallbacks, scene::plain);
@@ -119,7 +130,7 @@ impl Renderer {
         if !self.library.has_any(Part::WEBHOOK_BODY) {
             return None;
         }
-        let scene = Scene::new(context);
+        let scene = Scene::new(context, self.library.zone());
         if self.library.chain(Part::WEBHOOK_BODY, &scene).is_empty() {
             return None;
         }
@@ -130,7 +141,7 @@ impl Renderer {
 
     /// One line of plain text, for the console and for fallbacks.
     pub fn line(&self, event: &Event) -> String {
-        line::say(event).line()
+        line::say(event, self.library.zone()).line()
     }
 
     /// The first template of the chain that renders to something usable; the others are noted as failed.

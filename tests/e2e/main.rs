@@ -14,6 +14,7 @@ mod harness;
 mod mailbox;
 mod odd;
 mod service;
+#[path = "../fakes/slack/mod.rs"]
 mod slack;
 
 mod answers;
