@@ -60,6 +60,10 @@ pub trait Sink: Send + Sync {
     fn manners(&self) -> Manners;
     /// Sends once. Must return within the deadline; the dispatcher cuts it off a little later.
     async fn send(&self, message: &Message) -> Report;
+    /// Whether it can edit what it sent, by the reference it left.
+    fn edits(&self) -> bool {
+        false
+    }
     /// Reaches the other side without sending, for `check --connect`.
     async fn connect(&self) -> Result<String, String>;
 }

@@ -15,6 +15,7 @@ mod harness;
 mod mailbox;
 mod odd;
 mod service;
+#[path = "../fakes/slack/mod.rs"]
 mod slack;
 
 mod answers;
