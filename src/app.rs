@@ -111,7 +111,7 @@ impl Parts {
     pub fn assemble_with(settings: Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut fault = |path: String, message: String| problems.push(Problem { path, origin: None, message });
-        let renderer = match Renderer::load(settings.bridge.templates_dir.as_deref()) {
+        let renderer = match Renderer::load_for(settings.bridge.templates_dir.as_deref(), &settings.bridge.zone) {
             Ok(renderer) => Some(Arc::new(renderer)),
             Err(errors) => {
                 for error in errors {
@@ -150,6 +150,7 @@ impl Parts {
             rules: settings.rules.clone(),
             routes: settings.routes.clone(),
             sinks: settings.sinks.keys().cloned().collect(),
+            live: sinks.iter().filter(|s| s.edits()).map(|s| s.name().to_owned()).collect(),
             sources: settings.sources.keys().cloned().collect(),
         };
         match renderer {

@@ -13,6 +13,7 @@ pub mod event;
 pub mod health;
 pub mod ids;
 pub mod incident;
+pub mod live;
 pub mod money;
 pub mod payload;
 pub mod record;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use super::engine::{Dialect, Engine};
 use super::scene::{self, Scene};
 use super::{Context, samples};
@@ -15,7 +17,9 @@ const NAME: &str = "body";
 #[derive(Debug, Clone)]
 pub struct BodyTemplate {
     engine: Engine,
-    json: bool,
+    text: String,
+    dialect: Dialect,
+    zone: TimeZone,
 }
 
 impl BodyTemplate {
@@ -27,9 +31,21 @@ impl BodyTemplate {
         let dialect = dialect(content_type).ok_or_else(|| {
             format!("{content_type:?} is no type a body can be written in; JSON, text/plain, HTML and XML are")
         })?;
-        let mut engine = Engine::new(dialect);
+        Self::new(text, dialect, TimeZone::UTC)
+    }
+
+    /// The same for readers in `zone`.
+    ///
+    /// # Errors
+    /// None that [`Self::parse`] would not have had.
+    pub fn in_zone(&self, zone: &TimeZone) -> Result<Self, String> {
+        Self::new(&self.text, self.dialect, zone.clone())
+    }
+
+    fn new(text: &str, dialect: Dialect, zone: TimeZone) -> Result<Self, String> {
+        let mut engine = Engine::new(dialect, &zone);
         engine.add([(NAME, text)])?;
-        Ok(Self { engine, json: dialect == Dialect::Json })
+        Ok(Self { engine, text: text.to_owned(), dialect, zone })
     }
 
     /// The body of a message.
@@ -37,8 +53,8 @@ impl BodyTemplate {
     /// # Errors
     /// What failed, with the line.
     pub fn render(&self, context: &Context<'_>) -> Result<Vec<u8>, String> {
-        let printed = self.engine.render(NAME, &Scene::new(context).context)?;
-        if !self.json {
+        let printed = self.engine.render(NAME, &Scene::new(context, &self.zone).context)?;
+        if self.dialect != Dialect::Json {
             return Ok(printed.into_bytes());
         }
         serde_json::to_vec(&scene::json(&printed)?).map_err(|e| e.to_string())

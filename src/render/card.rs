@@ -1,6 +1,8 @@
 //! A message in plain parts, for receivers that have a form of their own: nothing is escaped, whoever writes the form
 //! does that.
 
+use jiff::tz::TimeZone;
+
 use super::line::{self, Tone};
 use super::scene::Scene;
 use super::text::{brief, clean};
@@ -26,11 +28,11 @@ pub struct Card {
 }
 
 impl Card {
-    pub(super) fn new(context: &Context<'_>) -> Self {
-        let scene = Scene::new(context);
+    pub(super) fn new(context: &Context<'_>, zone: &TimeZone) -> Self {
+        let scene = Scene::new(context, zone);
         let events: Vec<_> = context.events.iter().map(|stored| &stored.event).collect();
         let several = events.len() > 1 && !scene.event.is_some_and(|e| e.kind.starts_with("digest."));
-        let mut said: Vec<_> = events.iter().map(|event| line::say(event)).collect();
+        let mut said: Vec<_> = events.iter().map(|event| line::say(event, zone)).collect();
         said.sort_by_key(|said| said.tone);
         let one = scene.event.filter(|_| !several);
         let link = one.and_then(|event| event.data.get("link")?.as_str()).and_then(show::http_url);

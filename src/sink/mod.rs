@@ -64,6 +64,10 @@ pub trait Sink: Send + Sync {
     fn preview(&self, _: &Message) -> Option<Value> {
         None
     }
+    /// Whether it can edit what it sent, by the reference it left.
+    fn edits(&self) -> bool {
+        false
+    }
     /// Reaches the other side without sending, for `check --connect`.
     async fn connect(&self) -> Result<String, String>;
 }

@@ -16,6 +16,7 @@ mod mailbox;
 mod odd;
 mod rogue;
 mod service;
+#[path = "../fakes/slack/mod.rs"]
 mod slack;
 
 mod answers;

@@ -64,7 +64,8 @@ async fn suffer(bench: &Bench, service: &Service, rogue: &Rogue, malice: Malice)
     assert!(peak < MEMORY, "{malice:?} cost {peak} bytes above idle");
     let longest = log.iter().filter_map(|attempt| attempt["took_ms"].as_u64()).max().unwrap();
     let said: String = text(&log[0], "detail").chars().take(70).collect();
-    format!("| {malice:?} | {:.1} | {longest} | {} |", peak as f64 / 1_048_576.0, said.replace(['\n', '|'], " "))
+    let tenths = peak * 10 / (1 << 20);
+    format!("| {malice:?} | {}.{} | {longest} | {} |", tenths / 10, tenths % 10, said.replace(['\n', '|'], " "))
 }
 
 #[tokio::test(flavor = "multi_thread")]

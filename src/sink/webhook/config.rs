@@ -306,6 +306,14 @@ impl WebhookConfig {
         names: Option<Arc<dyn Lookup>>,
     ) -> Result<Webhook, Vec<Problem>> {
         let Parts { target, secrets, auth, headers, shape, client } = self.parts(name, names)?;
+        let shape = match shape {
+            Shape::Own(template, kind) => {
+                let template =
+                    template.in_zone(context.renderer.zone()).map_err(|why| vec![("body".to_owned(), why)])?;
+                Shape::Own(Box::new(template), kind)
+            }
+            other => other,
+        };
         let redact = self.told_secrets().fold(Redactor::default().url(&target.url), |r, s| r.secret(s.expose()));
         Ok(Webhook {
             name: name.to_owned(),
