@@ -30,6 +30,7 @@ mod hostile;
 mod money;
 mod notices;
 mod outputs;
+mod presets;
 mod receivers;
 mod running;
 mod scopes;
