@@ -106,17 +106,17 @@ def once(binary, folder):
     process = subprocess.Popen([binary, "once"], cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     # The counters of a process are gone with it: the last that was seen before its end.
     written = 0
-    while process.poll() is None:
+    while True:
         with contextlib.suppress(OSError, StopIteration, ValueError):
             io = open(f"/proc/{process.pid}/io").read()
             written = int(next(line.split()[1] for line in io.splitlines() if line.startswith("write_bytes")))
         done, status, usage = os.wait4(process.pid, os.WNOHANG)
         if done:
+            process.returncode = os.waitstatus_to_exitcode(status)
             if status:
                 raise SystemExit(f"once failed: {process.stderr.read().decode()}")
             return time.monotonic() - began, usage.ru_maxrss * 1024, written
         time.sleep(0.005)
-    raise SystemExit("once ended unseen")
 
 
 def size(folder):
