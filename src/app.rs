@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Desk, api};
 use crate::config::{Problem, Settings};
+use crate::domain::acklink::AckKey;
 use crate::domain::cycle::{Input, World};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::record::Evidence;
@@ -422,6 +423,7 @@ impl App {
             });
         let service = api::Service {
             desk: self.parts.desk(Arc::clone(&self.core.store)),
+            ack: AckKey::derive(token.expose().trim()),
             token,
             metrics: self.metrics.clone(),
             ready: Arc::clone(ready),

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a template can never lose an event. What fails falls back to the default template, then to plain text.
 
+mod body;
+mod card;
 mod engine;
 mod filters;
 mod lenient;
@@ -22,11 +24,12 @@ use serde_json::Value;
 
 use crate::domain::delivery::DeliveryKind;
 use crate::domain::event::{Event, StoredEvent};
-pub use line::Tone;
-pub use slack::flatten as slack_flatten;
-
+pub use body::BodyTemplate;
+pub use card::Card;
 use library::{Library, Part};
+pub use line::Tone;
 use scene::Scene;
+pub use slack::flatten as slack_flatten;
 
 /// Longest subject of an email, in characters.
 pub const SUBJECT: usize = 120;
@@ -137,6 +140,16 @@ impl Renderer {
         let mut fallbacks = Vec::new();
         let body = self.part(Part::WEBHOOK_BODY, &scene, &mut fallbacks, scene::json);
         Some(Rendered { value: body.unwrap_or_else(|| scene.body()), fallbacks })
+    }
+
+    /// What the message says in plain parts, for receivers that have a form of their own.
+    pub fn card(&self, context: &Context<'_>) -> Card {
+        Card::new(context, self.library.zone())
+    }
+
+    /// The zone of those who read.
+    pub fn zone(&self) -> &TimeZone {
+        self.library.zone()
     }
 
     /// One line of plain text, for the console and for fallbacks.
