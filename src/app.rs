@@ -150,6 +150,7 @@ impl Parts {
             routes: settings.routes.clone(),
             sinks: settings.sinks.keys().cloned().collect(),
             sources: settings.sources.keys().cloned().collect(),
+            groups: settings.groups.clone(),
         };
         match renderer {
             Some(renderer) if problems.is_empty() => {

@@ -22,9 +22,9 @@ use super::record::{Evidence, Page, StoredRow};
 use super::retry::RetryPolicy;
 use super::routing::{self, Route};
 use super::rules::RuleSpec;
-use super::spend::{DaySpend, Ledger};
+use super::spend::{DaySpend, Groups, Ledger};
 use super::sweep::Missing;
-use super::time::{Timestamp, WeekStart};
+use super::time::{Timestamp, WeekStart, plus_days, utc_day};
 
 pub use command::Command;
 pub use look::add_notes;
@@ -38,6 +38,8 @@ pub struct World {
     pub routes: Vec<Route>,
     pub sinks: Vec<String>,
     pub sources: Vec<String>,
+    /// Groups of users that money is counted for.
+    pub groups: Groups,
 }
 
 /// All that can make an event.
@@ -144,6 +146,9 @@ pub struct Plan {
     /// (sink, incident) to what later deliveries need.
     pub references: Vec<(String, String, serde_json::Value)>,
     pub notes: LookNotes,
+    /// Days of money (source, from, up to and including) that would have told more. Whoever plans loads them too and
+    /// plans again; a plan made without them is right but says less.
+    pub lacks: Vec<(String, Date, Date)>,
     /// A command has more to do; issue it again.
     pub more: bool,
     /// What a command came to, for the person who gave it.
@@ -180,11 +185,7 @@ pub fn plan(world: &World, now: Timestamp, known: &Known, input: &Input) -> Plan
         Input::Begin { spec } => look::begin(&mut step, spec),
         Input::Page { spec, page } => look::page(&mut step, spec, page),
         Input::SweepEnd(end) => look::end(&mut step, end),
-        Input::Tick { sources } => {
-            for source in sources {
-                spending::evaluate(&mut step, source, false);
-            }
-        }
+        Input::Tick { sources } => spending::evaluate(&mut step, sources, false),
         Input::Settled(list) => settle(&mut step, list),
         Input::Command(command) => command.plan(&mut step),
     }
@@ -232,6 +233,12 @@ impl<'a> Step<'a> {
         for draft in drafts {
             self.tell(draft, None);
         }
+    }
+
+    /// Notes days that would have told more: (source, from).
+    fn lack(&mut self, days: Vec<(String, Date)>) {
+        let to = plus_days(utc_day(self.now), 2);
+        self.plan.lacks.extend(days.into_iter().map(|(source, from)| (source, from, to)));
     }
 
     fn finish(self) -> Plan {

@@ -9,6 +9,7 @@ pub mod delivery;
 pub mod diff;
 pub mod doc;
 pub mod event;
+pub mod freshness;
 pub mod health;
 pub mod ids;
 pub mod money;

@@ -64,11 +64,34 @@ pub struct Top {
     pub models: Vec<Share>,
 }
 
+/// One source's part of a budget over several.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SourceShare {
+    pub source: String,
+    pub spend_usd: Micros,
+    /// Of the scope's spend, percent.
+    pub percent: Option<f64>,
+}
+
+/// Where a period is heading, in an event about something else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ForecastBrief {
+    /// `week` or `month`.
+    pub period: String,
+    /// First day of the period, YYYY-MM-DD.
+    pub period_start: String,
+    /// Expected by its end.
+    pub forecast_usd: Micros,
+    pub limit_usd: Micros,
+    /// The day the limit is expected to be reached, YYYY-MM-DD.
+    pub reached_on: Option<String>,
+}
+
 /// A budget passed one of its thresholds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BudgetData {
     pub rule: String,
-    /// `workspace`, `user:<id>` or `model:<name>`.
+    /// `workspace`, `user:<id>`, `model:<name>`, `user+model:<id>/<name>`, `group:<name>` or `<dimension>:<value>`.
     pub scope: String,
     /// The person, for a user's budget.
     pub who: Option<Who>,
@@ -77,7 +100,7 @@ pub struct BudgetData {
     pub period: String,
     /// First day of the period, YYYY-MM-DD.
     pub period_start: String,
-    /// Whose days these are: `utc-day`.
+    /// Whose days these are: `utc-day`, or `local-day` where a rule has its own time zone and the days were watched.
     pub period_alignment: String,
     pub spend_usd: Micros,
     pub limit_usd: Micros,
@@ -88,6 +111,15 @@ pub struct BudgetData {
     /// All thresholds passed since the last look.
     pub thresholds_crossed: Vec<f64>,
     pub top: Top,
+    /// Of a budget over several sources: each one's part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_source: Vec<SourceShare>,
+    /// Who and what is above its usual, most first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drivers: Vec<Contribution>,
+    /// Where the month (or this budget's own week or month) is heading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<ForecastBrief>,
     pub estimated: bool,
     /// Already so when first seen.
     pub baseline: bool,
@@ -138,6 +170,8 @@ pub struct ForecastData {
     pub high_usd: Micros,
     /// The day the limit is expected to be reached, YYYY-MM-DD.
     pub reached_on: Option<String>,
+    #[serde(default)]
+    pub estimated: bool,
     pub incident: String,
     pub state: String,
 }
@@ -164,6 +198,18 @@ pub struct SpikeData {
     /// Active days of history used.
     pub history_days: u32,
     pub attribution: Vec<Contribution>,
+    /// Of an event about several at once: who, largest rise first, twenty at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<SpikeMember>,
+    /// How many they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member_count: Option<u32>,
+    /// By how much nearly everybody spent more than usual, percent, where that is the news.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_percent: Option<f64>,
+    /// Told before, and at least twice as high since.
+    #[serde(default)]
+    pub escalation: bool,
     pub estimated: bool,
     pub baseline: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -172,7 +218,17 @@ pub struct SpikeData {
     pub state: String,
 }
 
-/// One user and model's part in a spike. The parts sum to the excess exactly.
+/// One of several that spiked at once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SpikeMember {
+    pub scope: String,
+    pub who: Option<Who>,
+    pub actual_usd: Micros,
+    pub expected_usd: Micros,
+    pub excess_usd: Micros,
+}
+
+/// One user and model's part in a rise. The parts sum to the excess exactly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Contribution {
     pub who: Option<Who>,
@@ -182,7 +238,8 @@ pub struct Contribution {
     pub excess_usd: Micros,
     /// Of all that rose, percent.
     pub share: f64,
-    /// `new` (never seen before), `price` (dearer per token), `volume`, `others` (the rest together).
+    /// `new` (never seen before), `price` (dearer per token), `mix` (moved here from other models), `volume`, `others`
+    /// (the rest together).
     pub reason: String,
 }
 

@@ -12,7 +12,7 @@ use crate::domain::doc::{Doc, DocKey};
 use crate::domain::health;
 use crate::domain::record::{CostRow, Evidence, Page, Person, Record, Rows, StoredRow};
 use crate::domain::rules::{Rule, RuleSpec, change, gauge, group_name, thread_cost};
-use crate::domain::spend::SpendRow;
+use crate::domain::spend::{DaySpend, SpendRow};
 use crate::domain::sweep;
 use crate::domain::time::{Timestamp, plus_days, utc_day};
 
@@ -150,8 +150,11 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     if *evidence == Evidence::Complete {
         finish_complete(step, spec, &mut state, notes);
     }
+    if spec.role == Role::Spend {
+        spending::observe(step, spec, evidence, notes);
+    }
     if spec.role == Role::Spend && (known_before || *evidence == Evidence::Complete) {
-        spending::evaluate(step, &spec.source, matches!(evidence, Evidence::Partial(_)));
+        spending::evaluate(step, std::slice::from_ref(&spec.source), matches!(evidence, Evidence::Partial(_)));
     }
     if spec.role == Role::Cost && !matches!(evidence, Evidence::Partial(_)) {
         settle_first_sight_of_costs(step, spec);
@@ -275,24 +278,29 @@ fn spend_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[SpendRow], not
     notes.quarantined += odd.len() as u64;
     notes.quarantine_samples.extend(odd.into_iter().take(SAMPLES));
     let mut by_day: BTreeMap<jiff::civil::Date, Vec<SpendRow>> = BTreeMap::new();
+    notes.first_day = plausible.iter().map(|r| r.day).min();
     for row in plausible {
         by_day.entry(row.day).or_default().push(row.clone());
     }
     for (day, rows) in by_day {
         let key = (spec.source.clone(), day);
-        let mut spend = step.known.ledger.days.get(&key).map(|d| d.as_ref().clone()).unwrap_or_default();
-        if spend.upsert(&rows, step.now) {
-            notes.changed += 1;
-            step.plan.spend.insert(key, Arc::new(spend));
-        }
+        let known = step.known.ledger.days.get(&key);
+        let Some(spend) = DaySpend::upserted(known.map(Arc::as_ref), &rows, step.now) else { continue };
+        notes.changed += 1;
+        step.plan.spend.insert(key, Arc::new(spend));
     }
 }
 
-/// Rows of days that can be: none before 2000, none more than two days ahead of the clock.
+/// Rows of days that can be (none before 2000, none more than two days ahead of the clock) with amounts that can be.
 fn plausible_days(rows: &[SpendRow], now: Timestamp) -> (Vec<&SpendRow>, Vec<String>) {
     let (first, last) = (jiff::civil::date(2000, 1, 1), plus_days(utc_day(now), 2));
-    let (plausible, odd): (Vec<&SpendRow>, Vec<&SpendRow>) = rows.iter().partition(|r| first <= r.day && r.day <= last);
-    (plausible, odd.iter().map(|r| format!("a money row of {} is not of any day that can be", r.day)).collect())
+    let can_be = |r: &&SpendRow| first <= r.day && r.day <= last && !r.amount.is_negative();
+    let (plausible, odd): (Vec<&SpendRow>, Vec<&SpendRow>) = rows.iter().partition(can_be);
+    let why = |r: &&SpendRow| match r.amount.is_negative() {
+        true => format!("a money row of {} has a negative amount", r.day),
+        false => format!("a money row of {} is not of any day that can be", r.day),
+    };
+    (plausible, odd.iter().map(why).collect())
 }
 
 fn costs_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[CostRow], asked: &[String]) {
@@ -359,6 +367,7 @@ fn learn_people(step: &mut Step<'_>, source: &str, people: &BTreeMap<String, Per
 /// Notes of a look so far, and of one more page.
 pub fn add_notes(total: &mut LookNotes, page: LookNotes) {
     total.rows += page.rows;
+    total.first_day = [total.first_day, page.first_day].into_iter().flatten().min();
     total.created += page.created;
     total.changed += page.changed;
     total.quarantined += page.quarantined;

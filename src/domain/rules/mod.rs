@@ -5,7 +5,10 @@ pub mod attribution;
 pub mod budget;
 pub mod change;
 pub mod detector;
+pub mod forecast;
 pub mod gauge;
+pub mod scene;
+mod series;
 pub mod settings;
 pub mod spike;
 pub mod thread_cost;
@@ -46,6 +49,9 @@ impl Rule {
     /// The event types this kind of rule can make.
     pub fn event_types(&self) -> &'static [&'static str] {
         match self {
+            Self::Budget(rule) if rule.looks_ahead() => {
+                &["budget.threshold_reached", "budget.exceeded", "budget.corrected", "budget.forecast_exceeded"]
+            }
             Self::Budget(_) => &["budget.threshold_reached", "budget.exceeded", "budget.corrected"],
             Self::Spike(_) => &["cost.spike", "cost.spike_resolved"],
             Self::ThreadCost(_) => &["thread.cost_exceeded"],
