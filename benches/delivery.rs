@@ -167,7 +167,7 @@ async fn fill(app: &ampbridge::app::App, events: usize) {
         },
         ..CollectionSpec::default()
     });
-    let end = |notes| SweepEnd { spec: Arc::clone(&spec), evidence: Evidence::Complete, notes, cursor: None };
+    let end = |notes| SweepEnd { spec: Arc::clone(&spec), epoch: 1, evidence: Evidence::Complete, notes, cursor: None };
     app.core.step(&Input::Begin { spec: Arc::clone(&spec) }).await.expect("begins");
     app.core.store.begin_look(&spec.id()).await.expect("a look");
     app.core.step(&Input::SweepEnd(end(LookNotes::default()))).await.expect("a baseline");

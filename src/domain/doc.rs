@@ -10,12 +10,15 @@ use serde_json::Value;
 
 use super::collection::{CollectionId, CollectionState};
 use super::health::{SinkState, SourceHealth};
+use super::incident::Incidents;
 use super::record::Person;
 use super::rules::budget::BudgetState;
 use super::rules::gauge::GaugeState;
 use super::rules::spike::{Learned, SpikeState};
 use super::rules::thread_cost::ThreadCostState;
+use super::silence::Silences;
 use super::spend::SpendState;
+use super::timing::Rooms;
 
 /// Names a document. The text form is the stored key and never changes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +38,10 @@ pub enum DocKey {
     /// What a spike rule has learned of one group of sources: large, and written once a day.
     Learned(String, String),
     ThreadCost(String, String),
+    /// What waits at a sink.
+    Rooms(String),
+    Silences,
+    Incidents,
 }
 
 impl fmt::Display for DocKey {
@@ -51,6 +58,9 @@ impl fmt::Display for DocKey {
             Self::Learned(rule, group) => write!(f, "learned/{rule}/{group}"),
             Self::Spend(source) => write!(f, "spend/{source}"),
             Self::ThreadCost(rule, group) => write!(f, "thread_cost/{rule}/{group}"),
+            Self::Rooms(sink) => write!(f, "rooms/{sink}"),
+            Self::Silences => f.write_str("silences"),
+            Self::Incidents => f.write_str("incidents"),
         }
     }
 }
@@ -80,6 +90,9 @@ impl FromStr for DocKey {
             "learned" => Self::Learned(part()?, part()?),
             "spend" => Self::Spend(part()?),
             "thread_cost" => Self::ThreadCost(part()?, part()?),
+            "rooms" => Self::Rooms(part()?),
+            "silences" => Self::Silences,
+            "incidents" => Self::Incidents,
             _ => return Err(fault()),
         };
         if parts.next().is_some() { Err(fault()) } else { Ok(key) }
@@ -110,6 +123,9 @@ pub enum Doc {
     Learned(Learned),
     Spend(SpendState),
     ThreadCost(ThreadCostState),
+    Rooms(Rooms),
+    Silences(Silences),
+    Incidents(Incidents),
 }
 
 /// Documents as read, each with the version a commit must find again. Version 0 is a document that is not there.
@@ -143,6 +159,9 @@ impl Docs {
     reader!(learned, Learned, Learned);
     reader!(spend, Spend, SpendState);
     reader!(thread_cost, ThreadCost, ThreadCostState);
+    reader!(rooms, Rooms, Rooms);
+    reader!(silences, Silences, Silences);
+    reader!(incidents, Incidents, Incidents);
 
     pub fn version(&self, key: &DocKey) -> u64 {
         self.0.get(key).map_or(0, |(version, _)| *version)
@@ -155,7 +174,16 @@ mod tests {
 
     #[test]
     fn keys_round_trip() {
-        for text in ["collection/acme/threads", "sink/ops", "budget/daily/acme+claude", "wanted/acme", "learned/a/b", "spend/acme"] {
+        for text in [
+            "collection/acme/threads",
+            "sink/ops",
+            "budget/daily/acme+claude",
+            "wanted/acme",
+            "learned/a/b",
+            "spend/acme",
+            "rooms/ops",
+            "silences",
+        ] {
             assert_eq!(text.parse::<DocKey>().unwrap().to_string(), text);
         }
         for text in ["", "nope/x", "sink", "sink/a/b"] {

@@ -48,9 +48,9 @@ fn usually_moves(state: &SpendState, since: Timestamp, now: Timestamp) -> bool {
     if (from..=to).any(|slot| !state.watched_at(today, slot)) {
         return false;
     }
-    let alike = (1..=DAYS_BACK)
-        .map(|back| minus_days(today, back))
-        .filter(|day| is_weekend(*day) == is_weekend(today) && state.watched_at(*day, to) && state.watched_at(*day, from));
+    let alike = (1..=DAYS_BACK).map(|back| minus_days(today, back)).filter(|day| {
+        is_weekend(*day) == is_weekend(today) && state.watched_at(*day, to) && state.watched_at(*day, from)
+    });
     let (mut days, mut moved) = (0, 0);
     for day in alike {
         days += 1;
@@ -127,7 +127,8 @@ mod tests {
     fn a_working_day_that_stands_still_is_told_once_and_so_is_its_end() {
         let mut state = SpendState::default();
         assert!(watch(&mut state, "2026-10-05T00:00:00Z", 24 * 28, office).is_empty());
-        let told = watch(&mut state, "2026-11-02T00:00:00Z", 24, |at| office(at) && at.as_second() % 86_400 < 11 * 3600);
+        let told =
+            watch(&mut state, "2026-11-02T00:00:00Z", 24, |at| office(at) && at.as_second() % 86_400 < 11 * 3600);
         assert_eq!(told, [("source.stale".to_owned(), "2026-11-02T12:50:00Z".to_owned())]);
         let told = watch(&mut state, "2026-11-03T00:00:00Z", 24, office);
         assert_eq!(told, [("source.fresh".to_owned(), "2026-11-03T08:00:00Z".to_owned())]);

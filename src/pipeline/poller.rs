@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
 use super::Core;
@@ -18,6 +19,8 @@ use crate::telemetry::metrics as meter;
 
 /// Longest sleep before the schedule is looked at again; also how soon a clock that jumped is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// A clock that loses no more than this was corrected, not set back.
+const SET_BACK: SignedDuration = SignedDuration::from_secs(1);
 
 /// What one look came to.
 #[derive(Debug, Clone)]
@@ -55,6 +58,7 @@ impl Poller {
         if reach == Reach::Full {
             self.core.store.begin_look(&spec.id()).await?;
         }
+        let epoch = state.epoch;
         let request = LookRequest {
             collection: spec.name.clone(),
             reach,
@@ -64,7 +68,7 @@ impl Poller {
         };
         let (notes, end) = self.read(collection, &request).await?;
         let pages = end.pages;
-        let sweep = SweepEnd { spec: Arc::clone(spec), evidence: end.evidence, notes, cursor: end.cursor };
+        let sweep = SweepEnd { spec: Arc::clone(spec), epoch, evidence: end.evidence, notes, cursor: end.cursor };
         let (plan, _) = self.core.step(&Input::SweepEnd(sweep.clone())).await?;
         let mut notes = sweep.notes;
         notes.events += plan.notes.events;
@@ -118,7 +122,7 @@ impl Poller {
             let state = self.state(collection).await?;
             let now = self.core.clock.now();
             let (reach, at) = schedule::next(&collection.schedule, &state, &past, now, self.core.dice.unit());
-            if !sleep_until(&self.core, at, stop).await {
+            if !sleep_until(&self.core, now, at, stop).await {
                 return Ok(());
             }
             let looked = tokio::select! {
@@ -165,13 +169,17 @@ impl Poller {
     }
 }
 
-/// Sleeps in short pieces by the clock that was passed in. False where the service stops.
-async fn sleep_until(core: &Core, at: Timestamp, stop: &CancellationToken) -> bool {
+/// Sleeps in short pieces by the clock that was passed in. False where the service stops. Where the clock has been set
+/// back since `planned` it ends early: until what was due by the old one is due by the new, a day might pass without a
+/// look.
+async fn sleep_until(core: &Core, planned: Timestamp, at: Timestamp, stop: &CancellationToken) -> bool {
+    let mut latest = planned;
     loop {
         let now = core.clock.now();
-        if now >= at {
+        if now >= at || elapsed(now, latest) > SET_BACK {
             return !stop.is_cancelled();
         }
+        latest = now;
         let wait = Duration::try_from(elapsed(now, at)).unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Needs, Step, SweepEnd, World, spending};
-use crate::domain::collection::{CollectionSpec, CollectionState, LookNotes, Role};
+use crate::domain::collection::{CollectionId, CollectionSpec, CollectionState, LookNotes, Role};
 use crate::domain::diff::{self, Change, Match, Reading};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::health;
 use crate::domain::record::{CostRow, Evidence, Page, Person, Record, Rows, StoredRow};
+use crate::domain::rules::gauge::GaugeState;
 use crate::domain::rules::{Rule, RuleSpec, change, gauge, group_name, thread_cost};
 use crate::domain::spend::{DaySpend, SpendRow};
 use crate::domain::sweep;
@@ -22,6 +23,16 @@ const WANTED: usize = 2_000;
 const WANTED_AT_BASELINE: usize = 60;
 /// Quarantined rows shown in the log.
 const SAMPLES: usize = 5;
+
+pub(super) fn begin_needs(spec: &CollectionSpec, needs: &mut Needs) {
+    needs.docs.insert(DocKey::Collection(spec.id()));
+    if spec.role == Role::Gauge {
+        needs.docs.insert(DocKey::Gauge(spec.id()));
+    }
+    if spec.role == Role::Spend {
+        needs.docs.insert(DocKey::Spend(spec.source.clone()));
+    }
+}
 
 pub(super) fn page_needs(world: &World, now: Timestamp, spec: &CollectionSpec, page: &Page, needs: &mut Needs) {
     needs.docs.insert(DocKey::Collection(spec.id()));
@@ -87,12 +98,21 @@ pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
     if !old.fingerprint.is_empty() {
         step.plan.clear_rows = true;
         if spec.role == Role::Spend {
-            step.plan.clear_spend = Some(spec.source.clone());
+            spending::forget(step, &spec.source);
         }
+        forget_levels(step, &spec.id());
     }
     let fresh =
         CollectionState { epoch: old.epoch + 1, fingerprint: spec.fingerprint.clone(), ..CollectionState::default() };
     step.put(key, Doc::Collection(fresh));
+}
+
+/// The levels of a gauge are part of what an epoch knows.
+pub(super) fn forget_levels(step: &mut Step<'_>, id: &CollectionId) {
+    let key = DocKey::Gauge(id.clone());
+    if step.known.docs.gauge(&key).is_some() {
+        step.put(key, Doc::Gauge(GaugeState::default()));
+    }
 }
 
 /// One page: upserts and their events; nothing is ever removed here.
@@ -116,19 +136,31 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
         }
         Rows::Costs(rows) => costs_page(step, spec, rows, asked),
     }
+    if !notes.vanished.is_empty() {
+        // Committed with the rows: a look that fails later, or a crash, must not take the news along.
+        let mut state = state;
+        for (field, rows) in &notes.vanished {
+            *state.vanishing.entry(field.clone()).or_default() += rows;
+        }
+        step.put(DocKey::Collection(spec.id()), Doc::Collection(state));
+    }
     notes.events = step.plan.notes.events;
     step.plan.notes = notes;
 }
 
 /// The look is over.
 pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
-    let SweepEnd { spec, evidence, notes, cursor } = end;
+    let SweepEnd { spec, epoch, evidence, notes, cursor } = end;
     let key = DocKey::Collection(spec.id());
     let health_key = DocKey::SourceHealth(spec.source.clone());
     let mut state = step.known.docs.collection(&key).cloned().unwrap_or_default();
     let mut health = step.known.docs.source_health(&health_key).cloned().unwrap_or_default();
+    // Where everything was forgotten while the look ran, what it showed before that is not known any more.
+    let same_epoch = *epoch == state.epoch;
+    let complete = same_epoch && *evidence == Evidence::Complete;
     step.plan.collection = Some(spec.id());
     step.plan.merge = true;
+    let mut vanished = BTreeMap::new();
     if let Evidence::Partial(failure) = evidence {
         let drafts = health::look_failed(spec, &mut state, &mut health, failure, step.now);
         step.tell_all(drafts);
@@ -136,10 +168,11 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
         let drafts = health::look_succeeded(spec, &mut state, &mut health, step.now);
         step.tell_all(drafts);
         state.quarantined = notes.quarantined;
-        if let Some(cursor) = cursor {
+        if let Some(cursor) = cursor.as_ref().filter(|_| same_epoch) {
             state.cursor.clone_from(cursor);
         }
-        let lost = health::fields_lost(spec, &mut state, &notes.vanished, step.now);
+        vanished = std::mem::take(&mut state.vanishing);
+        let lost = health::fields_lost(spec, &mut state, &vanished, step.now);
         step.tell_all(lost);
     }
     let known_before = state.baseline.is_some();
@@ -147,13 +180,13 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
         // Costs are asked for one by one; there is no list of them to be complete.
         state.baseline.get_or_insert(step.now);
     }
-    if *evidence == Evidence::Complete {
-        finish_complete(step, spec, &mut state, notes);
+    if complete {
+        finish_complete(step, spec, &mut state, notes, &vanished);
     }
     if spec.role == Role::Spend {
-        spending::observe(step, spec, evidence, notes);
+        spending::observe(step, spec, evidence, complete, notes);
     }
-    if spec.role == Role::Spend && (known_before || *evidence == Evidence::Complete) {
+    if spec.role == Role::Spend && (known_before || complete) {
         spending::evaluate(step, std::slice::from_ref(&spec.source), matches!(evidence, Evidence::Partial(_)));
     }
     if spec.role == Role::Cost && !matches!(evidence, Evidence::Partial(_)) {
@@ -163,9 +196,15 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     step.put(health_key, Doc::SourceHealth(health));
 }
 
-fn finish_complete(step: &mut Step<'_>, spec: &CollectionSpec, state: &mut CollectionState, notes: &LookNotes) {
+fn finish_complete(
+    step: &mut Step<'_>,
+    spec: &CollectionSpec,
+    state: &mut CollectionState,
+    notes: &LookNotes,
+    vanished: &BTreeMap<String, u64>,
+) {
     state.known_fields.extend(notes.carried.iter().cloned());
-    state.degraded.retain(|field, _| notes.vanished.contains_key(field) || !notes.carried.contains(field));
+    state.degraded.retain(|field, _| vanished.contains_key(field) || !notes.carried.contains(field));
     state.last_complete = Some(step.now);
     if state.baseline.is_none() {
         state.baseline = Some(step.now);
@@ -296,9 +335,9 @@ fn plausible_days(rows: &[SpendRow], now: Timestamp) -> (Vec<&SpendRow>, Vec<Str
     let (first, last) = (jiff::civil::date(2000, 1, 1), plus_days(utc_day(now), 2));
     let can_be = |r: &&SpendRow| first <= r.day && r.day <= last && !r.amount.is_negative();
     let (plausible, odd): (Vec<&SpendRow>, Vec<&SpendRow>) = rows.iter().partition(can_be);
-    let why = |r: &&SpendRow| match r.amount.is_negative() {
-        true => format!("a money row of {} has a negative amount", r.day),
-        false => format!("a money row of {} is not of any day that can be", r.day),
+    let why = |r: &&SpendRow| {
+        let what = if r.amount.is_negative() { "has a negative amount" } else { "is not of any day that can be" };
+        format!("a money row of {} {what}", r.day)
     };
     (plausible, odd.iter().map(why).collect())
 }

@@ -48,18 +48,32 @@ pub(super) fn rule_needs(world: &World, now: Timestamp, source: &str, needs: &mu
 
 /// Books what a look says of the ledger itself: which days it answered for, whether anything moved, whether the data
 /// stands still.
-pub(super) fn observe(step: &mut Step<'_>, spec: &CollectionSpec, evidence: &Evidence, notes: &LookNotes) {
+pub(super) fn observe(
+    step: &mut Step<'_>,
+    spec: &CollectionSpec,
+    evidence: &Evidence,
+    complete: bool,
+    notes: &LookNotes,
+) {
     if matches!(evidence, Evidence::Partial(_)) {
         return;
     }
     let key = DocKey::Spend(spec.source.clone());
     let mut state = step.known.docs.spend(&key).cloned().unwrap_or_default();
-    if *evidence == Evidence::Complete {
+    if complete {
         state.answered(notes.first_day, step.now);
     }
     let drafts = freshness::looked(spec, &mut state, notes.changed > 0, step.now);
     step.put(key, Doc::Spend(state));
     step.tell_all(drafts);
+}
+
+/// All money of a source is forgotten, and what was learned from it.
+pub(super) fn forget(step: &mut Step<'_>, source: &str) {
+    step.plan.clear_spend = Some(source.to_owned());
+    let key = DocKey::Spend(source.to_owned());
+    let generation = step.known.docs.spend(&key).map_or(0, |state| state.generation);
+    step.put(key, Doc::Spend(SpendState { generation: generation + 1, ..SpendState::default() }));
 }
 
 /// Evaluates every money rule that looks at any of `changed`, each group of sources once. `partial`: the look behind

@@ -111,7 +111,8 @@ fn parts_of<'a>(ledger: &'a Ledger, cut: Cut<'a>, rise: Rise<'a>) -> BTreeMap<(&
     while day < rise.to {
         // Day by day, so that estimates of days without billed amounts count and others do not.
         let next = plus_days(day, 1);
-        for (_, _, row) in ledger.rows_of(rise.scope, cut, day, next).filter(|(.., row)| row.cell.amount > Micros::ZERO) {
+        for (_, _, row) in ledger.rows_of(rise.scope, cut, day, next).filter(|(.., row)| row.cell.amount > Micros::ZERO)
+        {
             let part = parts.entry((row.user, row.kind.model.as_ref())).or_default();
             if day >= rise.from {
                 part.actual += row.cell.amount;

@@ -140,7 +140,9 @@ mod tests {
         assert_eq!(rest.days.len(), 20);
         assert!((rest.usd() - 140.0).abs() < 1e-6, "fourteen working days are left: {}", rest.usd());
         let so_far = Micros(70_000_000);
-        assert!(rest.reaches(so_far, Micros(180_000_000), CAUTION) && !rest.reaches(so_far, Micros(183_000_000), CAUTION));
+        assert!(
+            rest.reaches(so_far, Micros(180_000_000), CAUTION) && !rest.reaches(so_far, Micros(183_000_000), CAUTION)
+        );
         let heading = rest.heading(so_far, Micros::parse_usd("95").ok(), &Scope::Workspace);
         assert_eq!((heading.point, heading.reached_on), (Micros(210_000_000), Some(date(2026, 11, 13))));
         assert!(heading.low < heading.point && heading.point < heading.high);
@@ -162,8 +164,10 @@ mod tests {
         }
         let forecast = rest(&past, date(2026, 11, 11), date(2026, 11, 18)).unwrap();
         assert!((forecast.usd() - 70.0).abs() < 1e-6, "{}", forecast.usd());
-        let idle: BTreeMap<Date, f64> =
-            history(28, |_| 10.0).into_iter().map(|(d, usd)| (d, if d >= date(2026, 11, 6) { 0.0 } else { usd })).collect();
+        let idle: BTreeMap<Date, f64> = history(28, |_| 10.0)
+            .into_iter()
+            .map(|(d, usd)| (d, if d >= date(2026, 11, 6) { 0.0 } else { usd }))
+            .collect();
         assert!(rest(&idle, date(2026, 11, 11), date(2026, 11, 18)).unwrap().usd() < 55.0, "but idle days are");
     }
 

@@ -111,6 +111,6 @@ pub struct DraftParts {
 impl DraftParts {
     pub fn with(self, identity: Vec<String>, why: Value, data: serde_json::Map<String, Value>) -> Draft {
         let Self { source, kind, subject, time, severity } = self;
-        Draft { source, kind, subject, time, severity, identity, why, data }
+        Draft { source, kind, subject, time, severity, data, identity, why }
     }
 }

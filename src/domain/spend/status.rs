@@ -29,6 +29,8 @@ pub struct SpendState {
     pub moved: BTreeMap<Date, u64>,
     /// When some amount last changed.
     pub moved_at: Option<Timestamp>,
+    /// Counts how often all money was forgotten; what was learned before counts no more.
+    pub generation: u32,
     /// The data stands still: since when, as told.
     pub stale: Option<Timestamp>,
 }

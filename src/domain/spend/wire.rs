@@ -135,8 +135,7 @@ fn from_columns(read: Read) -> Option<DaySpend> {
     let in_order = cells.windows(2).all(|w| (w[0].user, w[0].kind()) < (w[1].user, w[1].kind()))
         && read.u.windows(2).all(|w| w[0] < w[1])
         && kinds.windows(2).all(|w| w[0] < w[1]);
-    let known =
-        cells.iter().all(|c| (c.user as usize) < read.u.len() && (c.kind() as usize) < kinds.len());
+    let known = cells.iter().all(|c| (c.user as usize) < read.u.len() && (c.kind() as usize) < kinds.len());
     (in_order && known && curve.is_sound(read.u.len())).then_some(DaySpend {
         users: read.u,
         kinds,

@@ -142,7 +142,11 @@ impl Crossing {
         let to = self.period.end.min(plus_days(today, 1));
         let rise = Rise { scope: &self.scope, from: self.period.start, to, expected: None };
         let parts = attribution::attribute(scene.ledger, scene.cut(&rule.per), rise);
-        parts.into_iter().filter(|p| p.excess_usd > Micros::ZERO && p.reason != attribution::OTHERS).take(DRIVERS).collect()
+        parts
+            .into_iter()
+            .filter(|p| p.excess_usd > Micros::ZERO && p.reason != attribution::OTHERS)
+            .take(DRIVERS)
+            .collect()
     }
 }
 

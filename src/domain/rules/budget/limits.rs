@@ -84,7 +84,8 @@ impl<'a> Limits<'a> {
     pub fn least(&self) -> Micros {
         let lowest = self.rule.thresholds.first().copied().unwrap_or(Percent::WHOLE);
         let limits = self.rule.overrides.iter().map(|o| o.limit);
-        let limits = limits.chain(self.usual.values().copied()).chain(self.rule.usual.is_none().then_some(self.rule.limit));
+        let limits =
+            limits.chain(self.usual.values().copied()).chain(self.rule.usual.is_none().then_some(self.rule.limit));
         limits.map(|limit| limit.percent_ceil(lowest)).min().unwrap_or_default()
     }
 

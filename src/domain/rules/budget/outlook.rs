@@ -182,7 +182,12 @@ impl View<'_> {
         let heading = self.rest.heading(self.before, Some(self.limit), self.scope);
         // What is already spent today can't be unspent.
         let least = self.sum.amount;
-        Heading { point: heading.point.max(least), low: heading.low.max(least), high: heading.high.max(least), ..heading }
+        Heading {
+            point: heading.point.max(least),
+            low: heading.low.max(least),
+            high: heading.high.max(least),
+            ..heading
+        }
     }
 
     fn draft(&self, heading: &Heading) -> Draft {

@@ -93,7 +93,9 @@ fn local(rule: &BudgetRule, scene: &Scene<'_>, period: Period, zone: &TimeZone) 
     let billed_only = scene.ledger.has_billed(scene.sources, start.day, plus_days(end.day, 1));
     for source in scene.sources {
         let part = |moment: Moment| scene.ledger.days.get(&(source.clone(), moment.day));
-        if start.slots > 0 && let Some(day) = part(start) {
+        if start.slots > 0
+            && let Some(day) = part(start)
+        {
             // What came after local midnight is the day without what came before.
             let both = start.day == end.day;
             let until = if both && end.slots > 0 { end.slots - 1 } else { SLOTS };
@@ -103,7 +105,10 @@ fn local(rule: &BudgetRule, scene: &Scene<'_>, period: Period, zone: &TimeZone) 
                 book(&mut by_scope, rule, scene, user, (all - before).max(Micros::ZERO), estimated);
             }
         }
-        if end.slots > 0 && end.day != start.day && let Some(day) = part(end) {
+        if end.slots > 0
+            && end.day != start.day
+            && let Some(day) = part(end)
+        {
             for (user, estimated) in users_of(day, billed_only) {
                 book(&mut by_scope, rule, scene, user, day.so_far(user, end.slots - 1), estimated);
             }

@@ -196,9 +196,7 @@ pub(super) fn first_sight(
 }
 
 fn sort(spikes: &mut [Spike]) {
-    spikes.sort_by(|a, b| {
-        (b.actual - b.expected).cmp(&(a.actual - a.expected)).then_with(|| a.scope.cmp(&b.scope))
-    });
+    spikes.sort_by(|a, b| (b.actual - b.expected).cmp(&(a.actual - a.expected)).then_with(|| a.scope.cmp(&b.scope)));
 }
 
 /// Below the floor, or a hundredth of what all usually spend in a month: nobody need be woken.

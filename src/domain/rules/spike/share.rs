@@ -3,7 +3,7 @@
 //! A scope that spends most of a day before noon need not be waited for until midnight. Only days that were being
 //! watched at this time of day tell something; history that was read afterwards does not.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 
@@ -30,7 +30,8 @@ pub fn usual_share(scene: &Scene<'_>, per: &Per, scope: &Scope, today: Date) -> 
     let mut shares = Vec::new();
     let mut day = minus_days(today, 1);
     while shares.len() < NEWEST && day >= minus_days(today, DAYS) {
-        let watched = scene.sources.iter().all(|s| scene.status.get(s.as_str()).is_some_and(|st| st.watched_at(day, slot)));
+        let watched =
+            scene.sources.iter().all(|s| scene.status.get(s.as_str()).is_some_and(|st| st.watched_at(day, slot)));
         if watched && let Some(share) = share_on(scene, scope, day, slot) {
             shares.push(share);
         }
@@ -50,8 +51,8 @@ fn share_on(scene: &Scene<'_>, scope: &Scope, day: Date, slot: u32) -> Option<f6
             all += spend.spent_by(id);
             continue;
         }
-        let users: BTreeMap<&str, ()> = spend.cells().map(|(user, ..)| (user, ())).collect();
-        for user in users.into_keys().filter(|user| members.has_user(user)) {
+        let users: BTreeSet<&str> = spend.cells().map(|(user, ..)| user).collect();
+        for user in users.into_iter().filter(|user| members.has_user(user)) {
             by_now += spend.so_far(user, slot);
             all += spend.spent_by(user);
         }

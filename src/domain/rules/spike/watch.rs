@@ -134,7 +134,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Judges the days that may still change: the finished ones as wholes, the open one by what is there so far.
-    pub fn judge_open_days(&mut self) -> Vec<Candidate> {
+    pub(super) fn judge_open_days(&mut self) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         let mut day = minus_days(self.today, SETTLING_DAYS);
         while day < self.today {
@@ -288,8 +288,10 @@ impl<'a> Watch<'a> {
 /// What a rule learns for. Groups by their members: someone who joins changes a group's history.
 fn print_of(rule: &SpikeRule, scene: &Scene<'_>) -> String {
     let how = rule.sensitivity;
-    let groups = if rule.per == crate::domain::spend::Per::Group { format!(" {:?}", scene.groups.0) } else { String::new() };
-    format!("{} z{} floor{}{groups}", rule.per, how.z, how.floor_usd)
+    let groups =
+        if rule.per == crate::domain::spend::Per::Group { format!(" {:?}", scene.groups.0) } else { String::new() };
+    let generation: u32 = scene.status.values().map(|s| s.generation).sum();
+    format!("{} z{} floor{} of{generation}{groups}", rule.per, how.z, how.floor_usd)
 }
 
 /// A detector as it was on the morning of `day`, learned from the ledger alone.
