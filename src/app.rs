@@ -22,7 +22,7 @@ use crate::lifecycle::Lifecycle;
 use crate::pipeline::Core;
 use crate::pipeline::dispatcher::{self, Dispatcher, Tally};
 use crate::pipeline::poller::{Looked, Poller};
-use crate::pipeline::timekeeper;
+use crate::pipeline::{keeper, timekeeper};
 use crate::render::Renderer;
 use crate::sink::{self, Sink};
 use crate::source::limiter::Limiters;
@@ -204,6 +204,7 @@ impl App {
             tracing::debug!(sink, "sink started");
         }
         tasks.spawn(timekeeper::run(self.core.clone(), life.soft.clone()));
+        tasks.spawn(keeper::run(self.core.clone(), self.parts.settings.store.clone(), life.soft.clone()));
         let rounds = self.start_sources(&mut tasks, &life.soft);
         let heartbeat = tokio::spawn(self.heartbeat(rounds, life.soft.clone()));
         ready.store(true, Ordering::Release);
@@ -255,6 +256,7 @@ impl App {
         stop.cancel();
         join_all(&mut dispatchers, life).await?;
         outcome?;
+        keeper::prune(&self.core, &self.parts.settings.store).await?;
         for (name, tally) in tallies {
             let depth = self.core.store.depth(&name).await?;
             let stopped = self.sink_stopped(&name).await?;

@@ -6,6 +6,7 @@ pub mod client;
 mod notice;
 mod operations;
 mod rows;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use crate::domain::retry::RetryPolicy;
 use crate::domain::rules;
 use crate::domain::setting::{Decimal, Many, Secret, Span};
 use crate::domain::time::WeekStart;
-use crate::store::StoreConfig;
+use crate::store::{self as storage, StoreConfig};
 use crate::{sink, source};
 
 /// The `[bridge]` section, checked.
@@ -153,6 +153,16 @@ pub(super) fn store(section: Option<Value>, folder: &Path, problems: &mut Proble
     let mut read: StoreConfig = parse::read(section?, "store", problems)?;
     if read.path.as_os_str().is_empty() {
         problems.add("store.path", "must name a folder");
+    }
+    if read.keep.0 < storage::KEEP_AT_LEAST {
+        problems
+            .add("store.keep", "must be at least \"35d\", longer than the longest budget period and the last retry");
+    }
+    if read.keep_dead.0 < read.keep.0 {
+        problems.add("store.keep_dead", "must be at least as long as store.keep");
+    }
+    if read.keep_events < 1_000 {
+        problems.add("store.keep_events", "must be at least 1000");
     }
     read.path = folder.join(&read.path);
     Some(read)
