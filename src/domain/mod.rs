@@ -3,6 +3,7 @@
 //! Invariant: nothing here is async, does IO, asks a clock, draws a random number or logs. Time, jitter and ids come
 //! in as values; decisions go out as values. `tests/tidy.rs` enforces it.
 
+pub mod backtest;
 pub mod collection;
 pub mod cycle;
 pub mod delivery;
@@ -10,6 +11,7 @@ pub mod diff;
 pub mod doc;
 pub mod event;
 pub mod freshness;
+pub mod guard;
 pub mod health;
 pub mod ids;
 pub mod incident;

@@ -7,6 +7,7 @@ mod crossing;
 pub mod limits;
 pub mod outlook;
 pub mod period;
+pub mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -54,9 +54,9 @@ struct OverrideConfig {
 }
 
 /// How readily spikes are told.
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-enum Preset {
+pub enum Preset {
     /// Fewer, surer: score 3.0.
     Calm,
     /// Score 2.75.
@@ -94,6 +94,25 @@ const CALM_Z: f64 = 3.0;
 const EAGER_Z: f64 = 2.5;
 /// Overrides of one budget; each is tried for each scope.
 const MOST_OVERRIDES: usize = 200;
+
+impl Preset {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Calm => "calm",
+            Self::Default => "default",
+            Self::Eager => "eager",
+        }
+    }
+
+    pub fn sensitivity(self, floor_usd: f64) -> Sensitivity {
+        let z = match self {
+            Self::Calm => CALM_Z,
+            Self::Default => Sensitivity::default().z,
+            Self::Eager => EAGER_Z,
+        };
+        Sensitivity { z, floor_usd }
+    }
+}
 
 fn yes() -> bool {
     true
@@ -171,15 +190,9 @@ impl BudgetConfig {
 impl RuleConfig for SpikeConfig {
     fn build(&self) -> Result<Rule, Faults> {
         let mut faults = Faults::new();
-        let usual = Sensitivity::default();
-        let z = match self.preset {
-            Preset::Calm => CALM_Z,
-            Preset::Default => usual.z,
-            Preset::Eager => EAGER_Z,
-        };
         let floor = self.floor_usd.as_ref().map(|text| dollars(text, "floor_usd", &mut faults));
-        let floor_usd = floor.map_or(usual.floor_usd, Micros::as_f64);
-        let rule = SpikeRule { per: self.per.clone(), sensitivity: Sensitivity { z, floor_usd } };
+        let floor_usd = floor.map_or(Sensitivity::default().floor_usd, Micros::as_f64);
+        let rule = SpikeRule { per: self.per.clone(), sensitivity: self.preset.sensitivity(floor_usd) };
         if faults.is_empty() { Ok(Rule::Spike(rule)) } else { Err(faults) }
     }
 }

@@ -178,6 +178,22 @@ impl DaySpend {
         })
     }
 
+    /// The rows as they would come in.
+    pub fn as_rows(&self, day: jiff::civil::Date) -> Vec<SpendRow> {
+        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let row = |row: Row<'_>| SpendRow {
+            day,
+            user: text(row.user),
+            model: text(&row.kind.model),
+            dims: row.kind.dims.clone(),
+            amount: row.cell.amount,
+            tokens: row.cell.tokens,
+            basis: row.cell.basis,
+            whole_user: false,
+        };
+        self.rows().map(row).collect()
+    }
+
     /// Every (user, model, cell).
     pub fn cells(&self) -> impl Iterator<Item = (&str, &str, Cell)> {
         self.rows().map(|row| (row.user, row.kind.model.as_ref(), row.cell))

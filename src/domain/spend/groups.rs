@@ -15,6 +15,17 @@ impl<'a> People<'a> {
         self.0.iter().find_map(|known| known.get(id))
     }
 
+    /// The id of whoever is called so: by id, else by email in any case.
+    pub fn id_of(&self, name: &str) -> Option<String> {
+        if self.get(name).is_some() {
+            return Some(name.to_owned());
+        }
+        let by_email = |(_, person): &(&String, &Person)| {
+            person.email.as_ref().is_some_and(|email| email.eq_ignore_ascii_case(name))
+        };
+        self.0.iter().flat_map(|known| known.iter()).find(by_email).map(|(id, _)| id.clone())
+    }
+
     pub fn who(&self, id: &str) -> Who {
         let person = self.get(id);
         Who {

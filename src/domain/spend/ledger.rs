@@ -62,6 +62,18 @@ impl Ledger {
         sums.into_iter().enumerate().map(|(number, sum)| (index.scope(number), sum)).collect()
     }
 
+    /// Money of one scope in `[from, to)`.
+    pub fn sum_of(&self, scope: &Scope, cut: Cut<'_>, from: Date, to: Date) -> Sum {
+        let shares_are_guesses = matches!(scope, Scope::Model(_) | Scope::UserModel(..) | Scope::Other(..));
+        let mut sum = Sum::default();
+        for (.., row) in self.rows_of(scope, cut, from, to) {
+            sum.amount += row.cell.amount;
+            sum.estimated |=
+                row.cell.basis == Basis::Estimate || (shares_are_guesses && row.cell.basis == Basis::Split);
+        }
+        sum
+    }
+
     /// Rows of one scope in `[from, to)`, with their source and day. Estimates count only where nothing was billed.
     pub fn rows_of<'a>(
         &'a self,

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Candidate, DAYS_NEEDED, SpikeRule, share};
 use crate::domain::money::Micros;
-use crate::domain::rules::detector::{Detector, Expectation, common_factor};
+use crate::domain::rules::detector::{Bar, Detector, Expectation, common_factor};
 use crate::domain::rules::scene::Scene;
-use crate::domain::spend::{Index, Ledger, SETTLING_DAYS, Scope, Sum};
+use crate::domain::spend::{Index, SETTLING_DAYS, Scope, Sum};
 use crate::domain::time::{days_between, minus_days, plus_days, utc_day};
 
 /// Days the workspace's totals are kept for, to know its usual month.
@@ -294,20 +294,47 @@ fn print_of(rule: &SpikeRule, scene: &Scene<'_>) -> String {
     format!("{} z{} floor{} of{generation}{groups}", rule.per, how.z, how.floor_usd)
 }
 
-/// A detector as it was on the morning of `day`, learned from the ledger alone.
-pub fn detector_before(rule: &SpikeRule, scene: &Scene<'_>, scope: &Scope, day: Date) -> (Detector, f64) {
-    let mut watch = Watch::new(rule, None, scene, day);
-    let mut at = minus_days(day, DAYS_NEEDED);
-    while at < day {
-        watch.fold(at);
-        at = plus_days(at, 1);
-    }
-    let factor = watch.factor_today();
-    watch.name_scopes();
-    (watch.detector(scope).cloned().unwrap_or_default(), factor)
+/// What a detector thinks of a scope's day.
+#[derive(Debug, Clone)]
+pub struct Opinion {
+    pub day: Date,
+    pub actual: Sum,
+    /// `None` with too little history.
+    pub bar: Option<Bar>,
+    /// Log units: what the day has in common for all.
+    pub factor: f64,
+    /// Base of the episode that was going on.
+    pub episode: Option<f64>,
+    /// Active days known before.
+    pub history: usize,
 }
 
-/// Whether a source's days go back far enough for a detector to have learned all it can.
-pub fn reaches_back(ledger: &Ledger, sources: &[String], today: Date) -> bool {
-    ledger.lacking(sources, minus_days(today, DAYS_NEEDED)).is_empty()
+/// Opinions of a scope's days `[from, to]`, learned from the ledger alone.
+pub fn opinions(rule: &SpikeRule, scene: &Scene<'_>, scope: &Scope, from: Date, to: Date) -> Vec<Opinion> {
+    let mut watch = Watch::new(rule, None, scene, plus_days(to, 1));
+    let today = scene.today();
+    let mut opinions = Vec::new();
+    let mut day = minus_days(from, DAYS_NEEDED);
+    while day <= to {
+        watch.name_scopes();
+        let before = watch.detector(scope).cloned().unwrap_or_default();
+        watch.today = day;
+        let expected_factor = watch.factor_today();
+        watch.today = plus_days(to, 1);
+        watch.fold(day);
+        if day >= from {
+            let factor = if day >= today { expected_factor } else { watch.factors.get(&day).copied().unwrap_or(0.0) };
+            let actual = scene.ledger.sum_of(scope, scene.cut(&rule.per), day, plus_days(day, 1));
+            opinions.push(Opinion {
+                day,
+                actual,
+                bar: before.bar(day, factor, rule.sensitivity),
+                factor,
+                episode: before.episode_base(),
+                history: before.days_known(),
+            });
+        }
+        day = plus_days(day, 1);
+    }
+    opinions
 }
