@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Desk, api};
 use crate::config::{Problem, Settings};
+use crate::domain::acklink::AckKey;
 use crate::domain::cycle::{Input, World};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::record::Evidence;
@@ -110,7 +111,7 @@ impl Parts {
     pub fn assemble_with(settings: Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut fault = |path: String, message: String| problems.push(Problem { path, origin: None, message });
-        let renderer = match Renderer::load(settings.bridge.templates_dir.as_deref()) {
+        let renderer = match Renderer::load_for(settings.bridge.templates_dir.as_deref(), &settings.bridge.zone) {
             Ok(renderer) => Some(Arc::new(renderer)),
             Err(errors) => {
                 for error in errors {
@@ -149,6 +150,7 @@ impl Parts {
             rules: settings.rules.clone(),
             routes: settings.routes.clone(),
             sinks: settings.sinks.keys().cloned().collect(),
+            live: sinks.iter().filter(|s| s.edits()).map(|s| s.name().to_owned()).collect(),
             sources: settings.sources.keys().cloned().collect(),
             groups: settings.groups.clone(),
         };
@@ -422,6 +424,7 @@ impl App {
             });
         let service = api::Service {
             desk: self.parts.desk(Arc::clone(&self.core.store)),
+            ack: AckKey::derive(token.expose().trim()),
             token,
             metrics: self.metrics.clone(),
             ready: Arc::clone(ready),

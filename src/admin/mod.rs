@@ -1,5 +1,6 @@
 //! Operations on what is stored: one [`execute`] that the command line and the HTTP API share.
 
+mod ackpage;
 pub mod api;
 mod audit;
 pub mod client;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ::config::{Value, ValueKind};
+use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -37,6 +38,10 @@ pub struct Bridge {
 pub struct Admin {
     pub listen: SocketAddr,
     pub token: Option<Secret>,
+    /// Where people reach it, without a slash at the end; messages then have links to acknowledge with.
+    pub public_url: Option<String>,
+    /// How long such a link is good.
+    pub links_for: SignedDuration,
 }
 
 /// The bridge itself.
@@ -65,6 +70,16 @@ struct AdminSection {
     listen: String,
     /// Made at the first start where it is left out: `<store>/admin.token`.
     token: Option<Secret>,
+    /// Where people reach this API, like `https://ampbridge.example.com`. Messages about a level that stays bad then
+    /// have a link to acknowledge it with, which needs no token.
+    public_url: Option<String>,
+    /// How long such a link is good.
+    #[serde(default = "links_for")]
+    links_for: Span,
+}
+
+fn links_for() -> Span {
+    Span(SignedDuration::from_hours(7 * 24))
 }
 
 /// Settings every source has.
@@ -177,7 +192,22 @@ pub(super) fn admin(section: Option<Value>, problems: &mut Problems) -> Option<A
     if read.token.as_ref().is_some_and(|t| t.expose().trim().len() < 16) {
         problems.add("admin.token", "is shorter than 16 characters; leave it out and one is made");
     }
-    Some(Admin { listen, token: read.token })
+    let public_url = read.public_url.and_then(|url| public_url(&url, problems));
+    Some(Admin { listen, token: read.token, public_url, links_for: read.links_for.0 })
+}
+
+fn public_url(text: &str, problems: &mut Problems) -> Option<String> {
+    let good = url::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    if !good {
+        problems.add("admin.public_url", "must be an http or https URL, like \"https://ampbridge.example.com\"");
+    }
+    good.then(|| text.trim_end_matches('/').to_owned())
 }
 
 /// Takes the settings every source has out of an entry.
@@ -271,7 +301,8 @@ pub fn schema() -> Schema {
         .collect();
     let sinks: Vec<Schema> = sink::KINDS
         .iter()
-        .map(|k| with_common::<SinkCommon>((k.schema)(&mut generator), k.name, &mut generator))
+        .flat_map(|k| [Some(k.schema), k.other_schema].into_iter().flatten().map(move |schema| (k.name, schema)))
+        .map(|(name, schema)| with_common::<SinkCommon>(schema(&mut generator), name, &mut generator))
         .collect();
     let rule_kinds: Vec<Schema> = rules::KINDS
         .iter()

@@ -44,6 +44,7 @@ pub struct Outcome {
 }
 
 /// A store in maps, and what was told so far.
+#[derive(Clone)]
 pub struct Replay {
     world: World,
     docs: BTreeMap<DocKey, (u64, Arc<Doc>)>,
@@ -63,6 +64,11 @@ impl Replay {
             seen: BTreeSet::new(),
             outcome: Outcome::default(),
         }
+    }
+
+    /// The rules are edited; what was told stays told.
+    pub fn set_rules(&mut self, rules: Vec<RuleSpec>) {
+        self.world.rules = rules;
     }
 
     /// Names of people, as sources tell them.

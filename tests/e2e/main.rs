@@ -15,6 +15,7 @@ mod harness;
 mod mailbox;
 mod odd;
 mod service;
+#[path = "../fakes/slack/mod.rs"]
 mod slack;
 
 mod answers;
@@ -32,4 +33,5 @@ mod running;
 mod scopes;
 mod settings;
 mod state;
+mod timing;
 mod troubles;

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Needs, Step, World};
+use super::{Needs, Step, World, live};
 use crate::domain::collection::{CollectionSpec, LookNotes};
 use crate::domain::doc::{Doc, DocKey, Docs};
 use crate::domain::freshness;
 use crate::domain::record::Evidence;
 use crate::domain::rules::scene::Scene;
 use crate::domain::rules::spike::Children;
-use crate::domain::rules::{Rule, RuleSpec, budget, group_name, spike};
+use crate::domain::rules::{Rule, RuleSpec, attribution, budget, figures, group_name, spike};
 use crate::domain::spend::{Ledger, People, Per, SpendState};
 use crate::domain::time::{PeriodKind, Timestamp, minus_days, plus_days, utc_day};
 
@@ -143,9 +143,11 @@ fn evaluate_group(
             }
             let month = month_budget(world, rule, sources);
             let verdict = budget::evaluate(budget_rule, state, month, &scene);
-            step.put(key, Doc::Budget(verdict.state));
             step.lack(verdict.lacks);
             step.tell_all(verdict.drafts);
+            let followed = live::followed(step);
+            live::follow(step, figures::of_budget(budget_rule, &verdict.state, &scene, &|id| followed.contains(id)));
+            step.put(key, Doc::Budget(verdict.state));
         }
         Rule::Spike(spike_rule) => {
             let key = DocKey::Spike(rule.name.clone(), group.clone());
@@ -158,12 +160,20 @@ fn evaluate_group(
             for (scope, days) in &verdict.state.told {
                 children.extend(days.keys().map(|day| (scope.clone(), *day)));
             }
+            step.lack(verdict.lacks);
+            step.tell_all(verdict.drafts);
+            let followed = live::followed(step);
+            let moves = figures::of_spikes(&verdict.state, &scene, &|id| followed.contains(id));
+            if !moves.is_empty() {
+                // What a rise is made of is told against what was usual.
+                let from = spike::DAYS_OPEN + attribution::WINDOW_DAYS;
+                step.lack(scene.lacking(minus_days(scene.today(), from)));
+            }
+            live::follow(step, moves);
             step.put(key, Doc::Spike(verdict.state));
             if let Some(learned) = verdict.learned {
                 step.put(learned_key, Doc::Learned(learned));
             }
-            step.lack(verdict.lacks);
-            step.tell_all(verdict.drafts);
         }
         Rule::ThreadCost(_) => {}
     }

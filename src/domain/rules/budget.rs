@@ -27,6 +27,7 @@ use limits::{Frozen, Limits, Override, Usual};
 use outlook::Outlook;
 use period::Zone;
 
+pub(super) use crossing::shares;
 pub use period::days_needed;
 
 /// A fall below this part of a told amount is a correction worth telling (percent of the amount).
@@ -188,7 +189,7 @@ fn notice_forgotten(state: &mut BudgetState, scene: &Scene<'_>, today: Date) -> 
 }
 
 /// Periods whose rows may still move: those ending within the settling days, oldest first, and the running one.
-fn open_periods(kind: PeriodKind, today: Date, week_start: WeekStart) -> Vec<Period> {
+pub(super) fn open_periods(kind: PeriodKind, today: Date, week_start: WeekStart) -> Vec<Period> {
     let mut period = Period::containing(kind, minus_days(today, SETTLING_DAYS), week_start);
     let mut periods = Vec::new();
     while period.start <= today {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::{NAME, Words, origin, quoted};
@@ -15,7 +16,7 @@ const VALUE: usize = 60;
 /// Changed fields told in a line.
 const FIELDS: usize = 3;
 
-pub fn change(event: &Event, data: &ChangeData) -> Words {
+pub fn change(event: &Event, data: &ChangeData, zone: &TimeZone) -> Words {
     match event.kind.as_str() {
         "thread.created" => started(data),
         "thread.deleted" => {
@@ -40,18 +41,18 @@ pub fn change(event: &Event, data: &ChangeData) -> Words {
             );
             (head, before.map(|r| format!("Was {r}")).unwrap_or_default())
         }
-        kind => generic(kind, data),
+        kind => generic(kind, data, zone),
     }
 }
 
-pub fn level(data: &LevelData) -> Words {
+pub fn level(data: &LevelData, zone: &TimeZone) -> Words {
     let noun = capitalize(&brief(&data.noun, NAME));
     let name = if data.name == data.key || data.name == data.noun {
         noun
     } else {
         format!("{noun} {}", brief(&data.name, NAME))
     };
-    let (before, after) = (show::value(&data.before, VALUE), show::value(&data.after, VALUE));
+    let (before, after) = (show::value(&data.before, VALUE, zone), show::value(&data.after, VALUE, zone));
     // A state names its own band; a level has a number besides.
     let now = if data.after.as_str() == Some(&data.band_after) {
         after
@@ -88,7 +89,7 @@ fn renamed(data: &ChangeData) -> (String, String) {
 }
 
 /// For types of any source: `Mission "Launch" paused: status active → paused`.
-fn generic(kind: &str, data: &ChangeData) -> (String, String) {
+fn generic(kind: &str, data: &ChangeData, zone: &TimeZone) -> (String, String) {
     let (noun, verb) = kind.split_once('.').unwrap_or((data.noun.as_str(), kind));
     let noun = if data.noun.is_empty() { noun } else { &data.noun };
     let verb = match verb {
@@ -106,14 +107,14 @@ fn generic(kind: &str, data: &ChangeData) -> (String, String) {
             let before = text(data.before.as_ref(), field).map(|was| format!("Was {was}")).unwrap_or_default();
             (head, [before, by].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(". "))
         }
-        _ => (format!("{head}: {}", differences(data)), by),
+        _ => (format!("{head}: {}", differences(data, zone)), by),
     }
 }
 
 /// `status active → paused, name a → b and 2 more`.
-fn differences(data: &ChangeData) -> String {
+fn differences(data: &ChangeData, zone: &TimeZone) -> String {
     let side = |map: Option<&BTreeMap<String, Value>>, field: &str| {
-        show::value(map.and_then(|m| m.get(field)).unwrap_or(&Value::Null), VALUE)
+        show::value(map.and_then(|m| m.get(field)).unwrap_or(&Value::Null), VALUE, zone)
     };
     let parts = data.changed.iter().map(|field| {
         let name = label(field).to_lowercase();

@@ -57,7 +57,7 @@ impl Crossing {
             (false, false, Kind::Exceeded) => Severity::Critical,
             _ => Severity::Warning,
         };
-        let (top, by_source) = self.shares(rule, scene);
+        let (top, by_source) = shares(rule, scene, &self.scope, self.period, self.sum.amount);
         let ahead = if late { None } else { outlook::brief(rule, month, &self.scope, scene) };
         let start = self.period.start;
         let data = BudgetData {
@@ -98,45 +98,6 @@ impl Crossing {
         scene.draft(kind_name, &self.scope, severity).with(identity, why, data_of(&data))
     }
 
-    /// Who, which model and, of several, which source spent most.
-    fn shares(&self, rule: &BudgetRule, scene: &Scene<'_>) -> (Top, Vec<SourceShare>) {
-        let mut users: BTreeMap<&str, Sum> = BTreeMap::new();
-        let mut models: BTreeMap<&str, Sum> = BTreeMap::new();
-        let mut sources: BTreeMap<&str, Micros> = scene.sources.iter().map(|s| (s.as_str(), Micros::ZERO)).collect();
-        let cut = scene.cut(&rule.per);
-        for (source, _, row) in scene.ledger.rows_of(&self.scope, cut, self.period.start, self.period.end) {
-            *sources.entry(source).or_default() += row.cell.amount;
-            if !row.user.is_empty() {
-                let sum = users.entry(row.user).or_default();
-                sum.amount += row.cell.amount;
-                sum.estimated |= row.cell.basis == Basis::Estimate;
-            }
-            if !row.kind.model.is_empty() {
-                let sum = models.entry(&row.kind.model).or_default();
-                sum.amount += row.cell.amount;
-                sum.estimated |= row.cell.basis != Basis::Billed;
-            }
-        }
-        let share = |sum: Sum| Share {
-            who: None,
-            model: None,
-            spend_usd: sum.amount,
-            percent: sum.amount.percent_of(self.sum.amount),
-            estimated: sum.estimated,
-        };
-        let top = Top {
-            users: largest(users).map(|(id, sum)| Share { who: Some(scene.people.who(id)), ..share(sum) }).collect(),
-            models: largest(models).map(|(name, sum)| Share { model: Some(name.to_owned()), ..share(sum) }).collect(),
-        };
-        let several = scene.sources.len() > 1;
-        let by_source = sources.into_iter().filter(|_| several).map(|(source, spend_usd)| SourceShare {
-            source: source.to_owned(),
-            spend_usd,
-            percent: spend_usd.percent_of(self.sum.amount),
-        });
-        (top, by_source.collect())
-    }
-
     /// Who and what is above its usual, most first.
     fn drivers(&self, rule: &BudgetRule, scene: &Scene<'_>, today: Date) -> Vec<Contribution> {
         let to = self.period.end.min(plus_days(today, 1));
@@ -148,6 +109,51 @@ impl Crossing {
             .take(DRIVERS)
             .collect()
     }
+}
+
+/// Who, which model and, of several, which source spent most.
+pub(in crate::domain::rules) fn shares(
+    rule: &BudgetRule,
+    scene: &Scene<'_>,
+    scope: &Scope,
+    period: Period,
+    whole: Micros,
+) -> (Top, Vec<SourceShare>) {
+    let mut users: BTreeMap<&str, Sum> = BTreeMap::new();
+    let mut models: BTreeMap<&str, Sum> = BTreeMap::new();
+    let mut sources: BTreeMap<&str, Micros> = scene.sources.iter().map(|s| (s.as_str(), Micros::ZERO)).collect();
+    let cut = scene.cut(&rule.per);
+    for (source, _, row) in scene.ledger.rows_of(scope, cut, period.start, period.end) {
+        *sources.entry(source).or_default() += row.cell.amount;
+        if !row.user.is_empty() {
+            let sum = users.entry(row.user).or_default();
+            sum.amount += row.cell.amount;
+            sum.estimated |= row.cell.basis == Basis::Estimate;
+        }
+        if !row.kind.model.is_empty() {
+            let sum = models.entry(&row.kind.model).or_default();
+            sum.amount += row.cell.amount;
+            sum.estimated |= row.cell.basis != Basis::Billed;
+        }
+    }
+    let share = |sum: Sum| Share {
+        who: None,
+        model: None,
+        spend_usd: sum.amount,
+        percent: sum.amount.percent_of(whole),
+        estimated: sum.estimated,
+    };
+    let top = Top {
+        users: largest(users).map(|(id, sum)| Share { who: Some(scene.people.who(id)), ..share(sum) }).collect(),
+        models: largest(models).map(|(name, sum)| Share { model: Some(name.to_owned()), ..share(sum) }).collect(),
+    };
+    let several = scene.sources.len() > 1;
+    let by_source = sources.into_iter().filter(|_| several).map(|(source, spend_usd)| SourceShare {
+        source: source.to_owned(),
+        spend_usd,
+        percent: spend_usd.percent_of(whole),
+    });
+    (top, by_source.collect())
 }
 
 fn largest(sums: BTreeMap<&str, Sum>) -> impl Iterator<Item = (&str, Sum)> {

@@ -3,8 +3,8 @@
 use super::{Data, LINK, THREAD, TODAY, ana, bo, cents, incident, person, text};
 use crate::domain::event::data_of;
 use crate::domain::payload::{
-    BudgetData, Contribution, CorrectionData, ForecastData, Share, SpikeData, SpikeResolvedData, ThreadCostData, Top,
-    Who,
+    BudgetData, Contribution, CorrectionData, ForecastBrief, ForecastData, Share, SpikeData, SpikeResolvedData,
+    ThreadCostData, Top, Who,
 };
 
 fn share(who: Option<Who>, model: Option<&str>, spend: i64, percent: f64) -> Share {
@@ -38,8 +38,22 @@ pub fn exceeded() -> Data {
             ],
         },
         by_source: Vec::new(),
-        drivers: Vec::new(),
-        forecast: None,
+        drivers: vec![Contribution {
+            who: Some(ana()),
+            model: Some(text("gpt-5")),
+            actual_usd: cents(8_810),
+            expected_usd: cents(2_150),
+            excess_usd: cents(6_660),
+            share: 71.0,
+            reason: text("volume"),
+        }],
+        forecast: Some(ForecastBrief {
+            period: text("month"),
+            period_start: text("2026-11-01"),
+            forecast_usd: cents(341_000),
+            limit_usd: cents(300_000),
+            reached_on: Some(text("2026-11-24")),
+        }),
         estimated: false,
         baseline: false,
         late: false,
@@ -139,7 +153,7 @@ pub fn spike() -> Data {
         excess_usd: cents(6_530),
         ratio: 3.1,
         score: 5.42,
-        score_needed: 3.5,
+        score_needed: 2.75,
         lower_bound: true,
         history_days: 61,
         attribution: vec![
