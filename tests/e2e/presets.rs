@@ -121,6 +121,18 @@ async fn during_a_rotation_old_and_new_receivers_verify_and_verify_says_so_offli
         .await
         .exits(1)
         .says(&["none of the 1 keys"]);
+    std::fs::write(bench.path("body.json"), &one.body).unwrap();
+    let lines: Vec<String> = ["id", "timestamp", "signature"]
+        .map(|n| format!("Webhook-{n}: {}", one.headers[&format!("webhook-{n}")]))
+        .into();
+    let [id, at, signature] = lines.as_slice() else { panic!("three lines") };
+    let flags = ["verify", "--header", id, "--header", at, "--header", signature, "--body", "body.json", "--key-env"];
+    bench.run(&[&flags[..], &["NEW_KEY"]].concat()).await.exits(0).says(&["(v1a) with NEW_KEY"]);
+    bench
+        .run(&["verify", "--header", id, "--key-env", "NEW_KEY"])
+        .await
+        .exits(1)
+        .says(&["webhook-timestamp is missing"]);
     verify(&[]).await.exits(2).says(&["no key to verify with"]);
     verify(&["--key-env", "NOT_THERE"]).await.exits(2).says(&["NOT_THERE is not set"]);
 }
