@@ -195,7 +195,7 @@ fn collections(
 }
 
 fn update(field: Option<&str>, event: Option<&str>) -> UpdateRule {
-    UpdateRule { field: field.map(str::to_owned), to: None, from: None, event: event.map(str::to_owned) }
+    UpdateRule { field: field.map(str::to_owned), event: event.map(str::to_owned), ..UpdateRule::default() }
 }
 
 fn calls_a_day(interval: Duration) -> u64 {

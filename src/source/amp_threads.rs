@@ -121,7 +121,7 @@ impl AmpThreads {
             COSTS => self.show_costs(request, view, pages).await?,
             _ => show_threads(view, pages).await?,
         };
-        Ok(LookEnd { evidence: Evidence::Complete, cursor, pages })
+        Ok(LookEnd::new(Evidence::Complete, cursor, pages))
     }
 
     /// Finds out which threads went away since their money was last counted.
@@ -231,7 +231,7 @@ fn collection(source: &str, name: &str, role: Role, path: &Path, every: Duration
 }
 
 fn thread_events() -> EventNames {
-    let any_field = UpdateRule { field: None, to: None, from: None, event: Some("thread.updated".to_owned()) };
+    let any_field = UpdateRule { event: Some("thread.updated".to_owned()), ..UpdateRule::default() };
     EventNames {
         created: Some("thread.created".to_owned()),
         updated: vec![any_field],

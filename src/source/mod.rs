@@ -9,6 +9,7 @@ pub mod limiter;
 pub mod oauth;
 pub mod prices;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,11 +74,17 @@ pub struct LookEnd {
     pub cursor: Option<Value>,
     /// Pages read, for pacing sweeps.
     pub pages: u32,
+    /// A key that was shown, for trying an address that must answer.
+    pub canary: Option<String>,
 }
 
 impl LookEnd {
+    pub fn new(evidence: Evidence, cursor: Option<Value>, pages: u32) -> Self {
+        Self { evidence, cursor, pages, canary: None }
+    }
+
     pub fn failed(failure: Failure) -> Self {
-        Self { evidence: Evidence::Partial(failure), cursor: None, pages: 0 }
+        Self::new(Evidence::Partial(failure), None, 0)
     }
 }
 
@@ -108,6 +115,21 @@ pub trait Source: Send + Sync {
     fn collections(&self) -> &[Collection];
     /// Looks once. Pages go out as they come in; the end says what they amount to.
     async fn look(&self, request: &LookRequest, pages: &Pages) -> LookEnd;
+    /// The collection's description, with whatever only the system itself can tell of whose it is. A failure ends the
+    /// look before it begins.
+    async fn identify(&self, collection: &Collection) -> Result<Arc<CollectionSpec>, Failure> {
+        Ok(Arc::clone(&collection.spec))
+    }
+    /// Those of `keys` whose own address says that they are gone. Nothing is believed unless the address of `canary`, a
+    /// key that was just shown, answers.
+    async fn confirm(
+        &self,
+        _collection: &str,
+        _keys: &[String],
+        _canary: Option<&str>,
+    ) -> Result<BTreeSet<String>, Failure> {
+        Ok(BTreeSet::new())
+    }
     /// Signs in, for `check --connect`: a line on what works, or what does not.
     async fn connect(&self) -> Result<String, Failure>;
 }

@@ -80,7 +80,7 @@ pub(super) async fn look(
         return failed(calls, failure);
     }
     let long = days_back(&request.state, today) > SHORT_DAYS;
-    LookEnd { evidence: Evidence::Complete, cursor: long.then(|| json!({ "long": today.to_string() })), pages: calls }
+    LookEnd::new(Evidence::Complete, long.then(|| json!({ "long": today.to_string() })), calls)
 }
 
 /// One call for the `days` days that end with `end`.

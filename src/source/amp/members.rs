@@ -30,7 +30,7 @@ pub(super) async fn look(client: &Client, pages: &Pages, names: &mut BTreeMap<St
             break Evidence::Partial(Failure::broken("the look at the members was stopped"));
         }
     };
-    LookEnd { evidence, cursor: None, pages: listing.pages() }
+    LookEnd::new(evidence, None, listing.pages())
 }
 
 fn page(rows: Vec<Value>, number: u32, names: &mut BTreeMap<String, String>) -> Page {

@@ -49,7 +49,7 @@ pub(super) async fn look(client: &Client, request: &LookRequest, pages: &Pages) 
             break Evidence::Window;
         }
     };
-    LookEnd { evidence, cursor: newest.map(|at| json!({ "newest": at.to_string() })), pages: listing.pages() }
+    LookEnd::new(evidence, newest.map(|at| json!({ "newest": at.to_string() })), listing.pages())
 }
 
 fn query(reach: Reach, newest: Option<Timestamp>) -> Vec<(&'static str, String)> {
