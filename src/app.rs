@@ -25,7 +25,6 @@ use crate::pipeline::dispatcher::{self, Dispatcher, Tally};
 use crate::pipeline::poller::{Looked, Poller};
 use crate::render::Renderer;
 use crate::sink::{self, Sink};
-use crate::source::limiter::Limiters;
 use crate::source::{self, Reach, Source};
 use crate::store::{self, Store, StoreError};
 use crate::telemetry;
@@ -120,12 +119,8 @@ impl Parts {
             }
         };
         let wants_costs = settings.rules.iter().any(|r| matches!(r.rule, Rule::ThreadCost(_)));
-        let context = source::Context {
-            limiters: Limiters::default(),
-            clock: Arc::clone(&clock),
-            folder: settings.folder.clone(),
-            wants_costs,
-        };
+        let context =
+            source::Context { wants_costs, ..source::Context::new(Arc::clone(&clock), settings.folder.clone()) };
         let mut sources = Vec::new();
         for (name, entry) in &settings.sources {
             match entry.config.build(name, &entry.common, &context) {

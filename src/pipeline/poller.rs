@@ -89,12 +89,7 @@ impl Poller {
     }
 
     /// A look that ended before it began: whose collection it is could not be found out.
-    async fn not_begun(
-        &self,
-        collection: &Collection,
-        reach: Reach,
-        failure: Failure,
-    ) -> Result<Looked, StoreError> {
+    async fn not_begun(&self, collection: &Collection, reach: Reach, failure: Failure) -> Result<Looked, StoreError> {
         let sweep = SweepEnd {
             spec: Arc::clone(&collection.spec),
             evidence: Evidence::Partial(failure),

@@ -3,7 +3,6 @@
 //! Contract: the API's own document, version v2 (<https://ampcode.com>). The live API is wider than it, so unknown fields
 //! pass.
 
-mod body;
 mod client;
 mod config;
 mod daily_usage;

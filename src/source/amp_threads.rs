@@ -71,11 +71,7 @@ impl SourceConfig for Config {
     }
 
     fn build(&self, name: &str, common: &Common, context: &Context) -> Result<Arc<dyn Source>, String> {
-        let directory = Directory::new(
-            context.folder.join(&self.path),
-            Limits::default(),
-            Arc::new(crate::source::prices::BundledPrices),
-        );
+        let directory = Directory::new(context.folder.join(&self.path), Limits::default(), Arc::clone(&context.prices));
         Ok(Arc::new(AmpThreads::new(name, directory, common, context.wants_costs)))
     }
 }

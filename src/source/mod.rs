@@ -4,10 +4,15 @@
 
 pub mod amp;
 pub mod amp_threads;
+pub mod body;
 pub mod calls;
+pub mod http_json;
 pub mod limiter;
 pub mod oauth;
+pub mod origin;
 pub mod prices;
+pub mod quota;
+pub mod rest;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -156,6 +161,22 @@ pub struct Context {
     pub folder: std::path::PathBuf,
     /// Whether a rule asks what single threads have cost.
     pub wants_costs: bool,
+    pub prices: Arc<dyn prices::PriceBook>,
+    /// Up to this long is the first pause between repetitions of a call.
+    pub pause: Duration,
+}
+
+impl Context {
+    pub fn new(clock: Arc<dyn Clock>, folder: std::path::PathBuf) -> Self {
+        Self {
+            limiters: limiter::Limiters::default(),
+            clock,
+            folder,
+            wants_costs: false,
+            prices: Arc::new(prices::BundledPrices),
+            pause: calls::PAUSE,
+        }
+    }
 }
 
 /// The settings of one kind of source.
@@ -185,4 +206,5 @@ const fn kind<C: SourceConfig + DeserializeOwned + JsonSchema + 'static>(name: &
 }
 
 /// Every kind of source. A new one is its file and a line here.
-pub const KINDS: &[Kind] = &[kind::<amp::Config>("amp"), kind::<amp_threads::Config>("amp_threads")];
+pub const KINDS: &[Kind] =
+    &[kind::<amp::Config>("amp"), kind::<amp_threads::Config>("amp_threads"), kind::<http_json::Config>("http_json")];

@@ -208,7 +208,8 @@ mod tests {
 
     #[test]
     fn what_a_record_is_from_the_start_can_be_an_event_too() {
-        let due = UpdateRule { at_birth: true, ..rule(Some("undecided"), Some(json!(true)), Some("content.review_needed")) };
+        let due =
+            UpdateRule { at_birth: true, ..rule(Some("undecided"), Some(json!(true)), Some("content.review_needed")) };
         let fields = |v: Value| BTreeMap::from([("undecided".to_owned(), v)]);
         let rules = [due, rule(Some("undecided"), None, None)];
         assert_eq!(births(&rules, &fields(json!(true))), [("content.review_needed".into(), "undecided".into())]);

@@ -214,8 +214,10 @@ mod tests {
     fn states_are_good_bad_or_nothing_to_judge() {
         let mut spec = CollectionSpec { name: "health".into(), ..spec() };
         spec.gauge = GaugeSpec { good: vec!["healthy".into(), "ok".into()], ..GaugeSpec::default() };
-        spec.gauge.events = [(OK, "provider.recovered"), ("*", "provider.degraded")].map(|(b, k)| (b.into(), k.into())).into();
-        let values = [json!("Healthy"), json!("ok"), json!("down"), json!(null), json!("down"), json!("OK"), json!("ok")];
+        spec.gauge.events =
+            [(OK, "provider.recovered"), ("*", "provider.degraded")].map(|(b, k)| (b.into(), k.into())).into();
+        let values =
+            [json!("Healthy"), json!("ok"), json!("down"), json!(null), json!("down"), json!("OK"), json!("ok")];
         assert_eq!(kinds(&run(&spec, &values)), ["provider.degraded", "provider.recovered"]);
     }
 }

@@ -8,9 +8,9 @@ use serde_json::Value;
 use crate::domain::record::{Evidence, Failure, Page, Record, Rows};
 use crate::source::{LookEnd, Pages};
 
-use super::body::take_key;
 use super::client::{Client, Get, MEMBERS};
 use super::listing::Listing;
+use crate::source::body::take_key;
 
 /// Path of the list below the base URL.
 pub(super) const PATH: [&str; 4] = ["api", "v2", "workspace", "members"];

@@ -1,0 +1,23 @@
+//! Puts the manifests of `config/sources` into the binary: a new file there is a new manifest, without a line of Rust.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
+    let folder = root.join("config/sources");
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(&folder)?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    let list: String = files
+        .iter()
+        .map(|path| {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            format!("    ({name:?}, include_str!({:?})),\n", path.display().to_string())
+        })
+        .collect();
+    let out = env::var_os("OUT_DIR").unwrap_or_default();
+    fs::write(Path::new(&out).join("manifests.rs"), format!("pub const MANIFESTS: &[(&str, &str)] = &[\n{list}];\n"))
+}

@@ -1,0 +1,36 @@
+//! Whether the credentials are good for what is to be read.
+
+use super::Rest;
+use crate::domain::collection::CollectionState;
+use crate::domain::record::{Evidence, Failure};
+use crate::source::{Collection, LookRequest, Pages, Reach, Source};
+
+impl Rest {
+    /// Reads the first page of a collection and drops it.
+    pub(super) async fn reach(&self, collection: &Collection) -> Result<(), Failure> {
+        let spec = self.identify(collection).await?;
+        let state = CollectionState { fingerprint: spec.fingerprint.clone(), ..CollectionState::default() };
+        let request = LookRequest {
+            collection: spec.name.clone(),
+            reach: Reach::Full,
+            state,
+            wanted: Vec::new(),
+            now: self.client.now(),
+        };
+        let (pages, mut first) = Pages::channel();
+        let looking = async {
+            let end = self.look(&request, &pages).await;
+            drop(pages);
+            end
+        };
+        tokio::pin!(looking);
+        let end = tokio::select! {
+            end = &mut looking => end,
+            _ = first.recv() => return Ok(()),
+        };
+        match end.evidence {
+            Evidence::Partial(failure) => Err(failure),
+            _ => Ok(()),
+        }
+    }
+}
