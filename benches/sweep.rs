@@ -6,13 +6,12 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ampbridge::domain::collection::{CollectionSpec, EventNames, LookNotes, UpdateRule};
 use ampbridge::domain::cycle::{self, Input, SweepEnd, World};
-use ampbridge::domain::event::Severity;
 use ampbridge::domain::record::{Evidence, Page, Record, Rows};
 use ampbridge::domain::routing::Route;
 use ampbridge::domain::time::Timestamp;
@@ -115,7 +114,7 @@ fn spec() -> Arc<CollectionSpec> {
         noun: "thread".into(),
         events: EventNames {
             created: Some("thread.created".into()),
-            updated: vec![UpdateRule { field: None, to: None, from: None, event: Some("thread.updated".into()) }],
+            updated: vec![UpdateRule { event: Some("thread.updated".into()), ..UpdateRule::default() }],
             deleted: Some("thread.deleted".into()),
             severities: BTreeMap::new(),
         },
@@ -124,7 +123,7 @@ fn spec() -> Arc<CollectionSpec> {
 }
 
 fn world() -> World {
-    let route = Route { events: vec![], sources: vec![], min_severity: Severity::Info, sinks: vec!["a".into()] };
+    let route = Route { sinks: vec!["a".into()], ..Route::default() };
     World {
         bridge: "b".into(),
         routes: vec![route],
@@ -156,7 +155,8 @@ impl Sweep {
             events += plan.events.len();
             cycle::add_notes(&mut notes, plan.notes);
         }
-        let end = SweepEnd { spec, evidence: Evidence::Complete, notes, cursor: None };
+        let end =
+            SweepEnd { spec, epoch: 1, evidence: Evidence::Complete, notes, cursor: None, confirmed: BTreeSet::new() };
         self.step(&Input::SweepEnd(end), self.commit).await;
         if self.commit {
             let commit = self.store.overview().await.expect("an open store").commit;

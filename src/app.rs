@@ -16,13 +16,13 @@ use crate::domain::cycle::{Input, World};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::record::Evidence;
 use crate::domain::rules::Rule;
-use crate::domain::time::elapsed;
 use crate::env::{Clock, Dice, SeededDice, SystemClock};
 use crate::http::{Cap, ClientOptions, HttpClient};
 use crate::lifecycle::Lifecycle;
 use crate::pipeline::Core;
 use crate::pipeline::dispatcher::{self, Dispatcher, Tally};
 use crate::pipeline::poller::{Looked, Poller};
+use crate::pipeline::timekeeper;
 use crate::render::Renderer;
 use crate::sink::{self, Sink};
 use crate::source::{self, Reach, Source};
@@ -197,40 +197,29 @@ impl App {
         for (sink, _) in self.start_sinks(&mut tasks, &life.soft) {
             tracing::debug!(sink, "sink started");
         }
+        tasks.spawn(timekeeper::run(self.core.clone(), life.soft.clone()));
         let rounds = self.start_sources(&mut tasks, &life.soft);
         let heartbeat = tokio::spawn(self.heartbeat(rounds, life.soft.clone()));
         ready.store(true, Ordering::Release);
         tracing::info!(sources = self.parts.sources.len(), sinks = self.parts.sinks.len(), "ampbridge runs");
-        let mut failed = None;
-        while let Some(ended) = tasks.join_next().await {
-            match ended {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    failed.get_or_insert(error);
-                    life.soft.cancel();
-                }
-                Err(error) => {
-                    tracing::error!("a loop ended abruptly: {error}");
-                    life.soft.cancel();
-                }
-            }
-            if life.hard.is_cancelled() {
-                tasks.abort_all();
-            }
-        }
+        let ended = join_all(&mut tasks, life).await;
         ready.store(false, Ordering::Release);
         life.soft.cancel();
         heartbeat.abort();
-        let _ = admin.await;
-        match failed {
-            Some(error) => Err(error.into()),
-            None => Ok(self.core.store.close().await?),
+        // A client that never finishes its request must not keep the service from ending.
+        let abort = admin.abort_handle();
+        if life.until_hard(admin).await.is_none() {
+            abort.abort();
         }
+        ended?;
+        Ok(self.core.store.close().await?)
     }
 
     /// Polls every collection of every (or one) source in full, delivers what is due, and waits at most `drain`.
-    pub async fn once(&self, only: Option<&str>, drain_secs: u64, life: &Lifecycle) -> Result<OnceReport, StoreError> {
+    pub async fn once(&self, only: Option<&str>, drain_secs: u64, life: &Lifecycle) -> anyhow::Result<OnceReport> {
         self.tick().await?;
+        timekeeper::release(&self.core).await?;
+        timekeeper::watch_incidents(&self.core).await?;
         let stop = CancellationToken::new();
         let mut dispatchers = JoinSet::new();
         let tallies: BTreeMap<String, Arc<Tally>> = self.start_sinks(&mut dispatchers, &stop).into_iter().collect();
@@ -248,22 +237,17 @@ impl App {
         let mut report = OnceReport::default();
         let polled = life.until_hard(async {
             while let Some(ended) = polls.join_next().await {
-                if let Ok(outcome) = ended {
-                    let (source, looks) = outcome?;
-                    report.looks.insert(source, looks);
-                }
+                let ended = ended.map_err(|e| anyhow::anyhow!("a look ended abruptly: {e}; please report this"))?;
+                let (source, looks) = ended?;
+                report.looks.insert(source, looks);
             }
             self.flushed().await?;
-            self.drain(&tallies, drain_secs, life).await
+            anyhow::Ok(self.drain(&tallies, drain_secs, life).await?)
         });
         let outcome = polled.await.unwrap_or(Ok(()));
         polls.abort_all();
         stop.cancel();
-        while let Some(ended) = dispatchers.join_next().await {
-            if let Ok(ended) = ended {
-                ended?;
-            }
-        }
+        join_all(&mut dispatchers, life).await?;
         outcome?;
         for (name, tally) in tallies {
             let depth = self.core.store.depth(&name).await?;
@@ -449,7 +433,8 @@ impl App {
         self.core.store.durable(store::Ticket(commit)).await
     }
 
-    /// Until nothing is due any more, nothing is under way, and nothing becomes due before the deadline.
+    /// Until nothing is due any more, nothing is under way, and nothing becomes due before the deadline; at the deadline
+    /// in any case, for where several sinks fail there is always something under way.
     async fn drain(
         &self,
         tallies: &BTreeMap<String, Arc<Tally>>,
@@ -473,7 +458,7 @@ impl App {
                 Some(at) if at > deadline && !busy => return Ok(()),
                 _ => {}
             }
-            if elapsed(deadline, now).as_secs() > 0 && !busy {
+            if now >= deadline {
                 return Ok(());
             }
             tokio::time::sleep(DRAIN_STEP).await;
@@ -495,6 +480,33 @@ impl App {
         let doc = self.core.store.doc(&DocKey::Sink(name.to_owned())).await?;
         Ok(matches!(doc.as_deref(), Some(Doc::Sink(state)) if state.stopped.is_some()))
     }
+}
+
+/// Waits for loops that were told to stop, or stop by themselves because the store has failed; then all are. What is
+/// still under way when the time is up is cut off: its lease is the next process's to take over.
+async fn join_all(tasks: &mut JoinSet<Result<(), StoreError>>, life: &Lifecycle) -> anyhow::Result<()> {
+    let mut failed: Option<anyhow::Error> = None;
+    let mut cut = false;
+    loop {
+        let ended = tokio::select! {
+            ended = tasks.join_next() => ended,
+            () = life.hard.cancelled(), if !cut => {
+                cut = true;
+                tasks.abort_all();
+                continue;
+            }
+        };
+        let error: anyhow::Error = match ended {
+            None => break,
+            Some(Ok(Ok(()))) => continue,
+            Some(Err(error)) if error.is_cancelled() => continue,
+            Some(Ok(Err(error))) => error.into(),
+            Some(Err(error)) => anyhow::anyhow!("a loop ended abruptly: {error}; please report this"),
+        };
+        life.soft.cancel();
+        failed.get_or_insert(error);
+    }
+    failed.map_or(Ok(()), Err)
 }
 
 async fn depths(store: &Arc<dyn Store>, sinks: &[String]) {

@@ -64,7 +64,7 @@ fn cases() -> Vec<Case> {
 }
 
 fn stored(event: Event) -> Arc<StoredEvent> {
-    Arc::new(StoredEvent { seen: event.time, event, why: Value::Null, origin: "acme".to_owned(), routing: Vec::new() })
+    Arc::new(StoredEvent::bare(event))
 }
 
 fn renderer() -> Renderer {

@@ -1,12 +1,12 @@
 //! One suite that every store passes, through the same plans the program commits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Write};
 use std::sync::{Arc, Mutex};
 
 use ampbridge::domain::collection::{CollectionSpec, EventNames, Role, UpdateRule};
 use ampbridge::domain::cycle::{self, Input, SweepEnd, World};
-use ampbridge::domain::event::Severity;
+use ampbridge::domain::doc::{Doc, DocKey};
 use ampbridge::domain::record::{Evidence, Page, Record, Rows};
 use ampbridge::domain::routing::Route;
 use ampbridge::domain::time::{SignedDuration, Timestamp};
@@ -57,7 +57,7 @@ fn spec() -> Arc<CollectionSpec> {
         noun: "thread".into(),
         events: EventNames {
             created: Some("thread.created".into()),
-            updated: vec![UpdateRule { field: None, to: None, from: None, event: Some("thread.updated".into()) }],
+            updated: vec![UpdateRule { event: Some("thread.updated".into()), ..UpdateRule::default() }],
             deleted: Some("thread.deleted".into()),
             severities: BTreeMap::new(),
         },
@@ -68,12 +68,7 @@ fn spec() -> Arc<CollectionSpec> {
 fn world() -> World {
     World {
         bridge: "b".into(),
-        routes: vec![Route {
-            events: vec![],
-            sources: vec![],
-            min_severity: Severity::Info,
-            sinks: vec!["a".into(), "b".into()],
-        }],
+        routes: vec![Route { sinks: vec!["a".into(), "b".into()], ..Route::default() }],
         sinks: vec!["a".into(), "b".into()],
         sources: vec!["acme".into()],
         ..World::default()
@@ -116,7 +111,8 @@ async fn look(store: &Opened, now: Timestamp, shown: &[Record]) -> Vec<String> {
         kinds.extend(plan.events.iter().map(|e| e.event.kind.clone()));
         cycle::add_notes(&mut notes, plan.notes);
     }
-    let end = SweepEnd { spec, evidence: Evidence::Complete, notes, cursor: None };
+    let end =
+        SweepEnd { spec, epoch: 1, evidence: Evidence::Complete, notes, cursor: None, confirmed: BTreeSet::new() };
     let plan = step(store, now, Input::SweepEnd(end)).await;
     kinds.extend(plan.events.iter().map(|e| e.event.kind.clone()));
     flush(store).await;
@@ -224,6 +220,108 @@ async fn claims_leases_and_settlement() {
         let by_sink =
             DeliveryFilter { sink: Some("a".into()), state: Some("leased".into()), ..DeliveryFilter::default() };
         assert_eq!(store.deliveries(&by_sink).await.unwrap().len(), 1, "{name}");
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_removal_spares_what_has_been_shown_since() {
+    for (name, bench) in benches() {
+        let store = bench.open();
+        look(&store, at(0), &records(0..30, "x")).await;
+        look(&store, at(1), &records(0..10, "x")).await;
+        assert_eq!(look(&store, at(2), &records(0..10, "x")).await, ["source.change_held"], "{name}");
+        // A look at the newest: two of the missing are there after all.
+        let page = Page::of(Rows::Records(records(28..30, "x")));
+        step(&store, at(3), Input::Page { spec: spec(), page }).await;
+        let Some(Doc::Collection(state)) =
+            store.doc(&DocKey::Collection(spec().id())).await.unwrap().map(|d| d.as_ref().clone())
+        else {
+            panic!("{name}: the collection is known");
+        };
+        let hold = state.hold.unwrap().id;
+        let approve = cycle::Command::ApproveHold { spec: Box::new(spec().as_ref().clone()), hold };
+        let plan = step(&store, at(4), Input::Command(approve)).await;
+        assert_eq!(plan.events.len(), 18, "{name}");
+        let left: Vec<String> = store.rows(&spec().id(), 99).await.unwrap().into_iter().map(|r| r.key).collect();
+        assert_eq!((left.len(), &left[10..]), (12, &["T-00028".to_owned(), "T-00029".to_owned()][..]), "{name}");
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_stands_twice_in_a_plan_is_one() {
+    for (name, bench) in benches() {
+        let store = bench.open();
+        look(&store, at(0), &records(0..1, "x")).await;
+        let input = Input::Page { spec: spec(), page: Page::of(Rows::Records(records(1..2, "x"))) };
+        let known = store.load(&cycle::needs(&world(), at(1), &input), None).await.unwrap();
+        let mut plan = cycle::plan(&world(), at(1), &known, &input);
+        plan.events.extend(plan.events.clone());
+        plan.deliveries.extend(plan.deliveries.clone());
+        store.commit(&plan).await.unwrap();
+        flush(&store).await;
+        assert_eq!(store.events(&EventFilter::default()).await.unwrap().len(), 1, "{name}");
+        assert_eq!(store.deliveries(&DeliveryFilter::default()).await.unwrap().len(), 2, "{name}: one for each sink");
+        assert_eq!(store.claim("a", at(2), 9, LEASE).await.unwrap().len(), 1, "{name}");
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_leaves_before_it_is_durable_not_even_by_command() {
+    let kv = MemoryKv::default();
+    let store: Opened = Arc::new(memory::open(kv.clone()).unwrap());
+    look(&store, at(0), &records(0..1, "x")).await;
+    kv.hold_flushes();
+    let page = Page::of(Rows::Records(records(1..2, "x")));
+    let made = step(&store, at(1), Input::Page { spec: spec(), page }).await.deliveries;
+    let at_a = made.iter().find(|d| d.sink == "a").unwrap().id.clone();
+    assert!(store.claim("a", at(2), 9, LEASE).await.unwrap().is_empty());
+    step(&store, at(3), Input::Command(cycle::Command::RetryDelivery { id: at_a.clone() })).await;
+    assert!(store.claim("a", at(4), 9, LEASE).await.unwrap().is_empty(), "the event may still be lost");
+    kv.release_flushes();
+    flush(&store).await;
+    let claimed = store.claim("a", at(5), 9, LEASE).await.unwrap();
+    assert_eq!(claimed.iter().map(|c| &c.delivery.id).collect::<Vec<_>>(), [&at_a]);
+    // Sent again while it is under way: the first attempt's outcome no longer counts.
+    step(&store, at(6), Input::Command(cycle::Command::RetryDelivery { id: at_a })).await;
+    flush(&store).await;
+    assert_eq!(store.claim("a", at(7), 9, LEASE).await.unwrap().len(), 1);
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_from_older_rows_or_deliveries_is_refused() {
+    for (name, bench) in benches() {
+        let store = bench.open();
+        look(&store, at(0), &records(0..1, "x")).await;
+        let page = |title| Input::Page { spec: spec(), page: Page::of(Rows::Records(records(0..1, title))) };
+        let id = spec().id();
+        let (first, shown) = (page("y"), records(0..1, "y"));
+        let probe = Some(Probe { collection: &id, records: &shown });
+        let known = store.load(&cycle::needs(&world(), at(1), &first), probe).await.unwrap();
+        let late = cycle::plan(&world(), at(1), &known, &first);
+        step(&store, at(1), page("z")).await;
+        assert!(matches!(store.commit(&late).await, Err(StoreError::Conflict(_))), "{name}: rows");
+        flush(&store).await;
+
+        let claimed = store.claim("a", at(2), 1, LEASE).await.unwrap().pop().unwrap();
+        let id = claimed.delivery.id.clone();
+        let dropping = Input::Command(cycle::Command::DropDelivery { id: id.clone() });
+        let known = store.load(&cycle::needs(&world(), at(2), &dropping), None).await.unwrap();
+        let late = cycle::plan(&world(), at(2), &known, &dropping);
+        let settled = cycle::Settled {
+            delivery: claimed.delivery,
+            claim: claimed.claim,
+            report: ampbridge::domain::delivery::Report::new(ampbridge::domain::delivery::Outcome::Accepted, None, ""),
+            started: at(2),
+            policy: ampbridge::domain::retry::RetryPolicy::default(),
+            unit: 0.5,
+        };
+        step(&store, at(3), Input::Settled(vec![settled])).await;
+        assert!(matches!(store.commit(&late).await, Err(StoreError::Conflict(_))), "{name}: a delivery");
+        assert_eq!(store.delivery(&id).await.unwrap().unwrap().delivery.state.as_str(), "delivered", "{name}");
         store.close().await.unwrap();
     }
 }

@@ -97,7 +97,7 @@ const IMPURE: &[&str] = &[
     "Instant",
     "::now(",
     "tracing",
-    "rand",
+    "rand::",
     "println!",
     "eprintln!",
 ];
@@ -201,7 +201,7 @@ fn siblings_never_import_each_other() {
                 let name: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
                 let folder = root().join("src").join(part);
                 let is_kind = folder.join(&name).is_dir() || folder.join(format!("{name}.rs")).is_file();
-                if is_kind && name != own && !shared.contains(&name.as_str()) {
+                if !name.is_empty() && is_kind && name != own && !shared.contains(&name.as_str()) {
                     broken.push(format!("{} imports its sibling {name}", path.display()));
                 }
             }

@@ -1,7 +1,9 @@
 //! Operations on what is stored: one [`execute`] that the command line and the HTTP API share.
 
 pub mod api;
+mod audit;
 pub mod client;
+mod notice;
 mod operations;
 mod rows;
 
@@ -13,29 +15,78 @@ use serde_json::Value;
 
 use crate::domain::collection::CollectionSpec;
 use crate::domain::cycle::{self, Input, World};
+use crate::domain::silence::Silence;
+use crate::domain::time::Timestamp;
 use crate::env::Clock;
 use crate::store::{DeliveryFilter, EventFilter, Store, StoreError};
 
 /// One operation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Op {
-    EventsList { filter: EventFilter },
-    EventShow { id: String },
-    EventExplain { id: String },
-    DeliveriesList { filter: DeliveryFilter },
-    DeliveryShow { id: String },
-    DeliveriesRetry { ids: Vec<String>, filter: Option<DeliveryFilter> },
-    DeliveriesDrop { ids: Vec<String>, filter: Option<DeliveryFilter> },
-    StateShow { collection: Option<String>, limit: usize },
-    StateReset { collections: Vec<String> },
+    EventsList {
+        filter: EventFilter,
+    },
+    EventShow {
+        id: String,
+    },
+    EventExplain {
+        id: String,
+    },
+    DeliveriesList {
+        filter: DeliveryFilter,
+    },
+    DeliveryShow {
+        id: String,
+    },
+    DeliveriesRetry {
+        ids: Vec<String>,
+        filter: Option<DeliveryFilter>,
+    },
+    DeliveriesDrop {
+        ids: Vec<String>,
+        filter: Option<DeliveryFilter>,
+    },
+    StateShow {
+        collection: Option<String>,
+        limit: usize,
+    },
+    StateReset {
+        collections: Vec<String>,
+    },
     SinksList,
-    SinkEnable { name: String },
-    SinkDisable { name: String },
+    SinkEnable {
+        name: String,
+    },
+    SinkDisable {
+        name: String,
+    },
     HoldList,
-    HoldApprove { id: String },
-    HoldReject { id: String },
-    HoldRebaseline { id: String },
+    HoldApprove {
+        id: String,
+    },
+    HoldReject {
+        id: String,
+    },
+    HoldRebaseline {
+        id: String,
+    },
+    IncidentsList,
+    /// An incident's id, or that of one of its events.
+    Acknowledge {
+        id: String,
+        by: String,
+    },
+    SilenceList,
+    SilenceAdd {
+        silence: Box<Silence>,
+    },
+    SilenceExpire {
+        id: String,
+    },
+    Audit {
+        since: Option<Timestamp>,
+    },
 }
 
 /// What an operation came to.
@@ -117,5 +168,11 @@ pub async fn execute(desk: &Desk, op: Op) -> Result<Answer, OpError> {
         Op::HoldApprove { id } => operations::decide(desk, &id, operations::Decision::Approve).await,
         Op::HoldReject { id } => operations::decide(desk, &id, operations::Decision::Reject).await,
         Op::HoldRebaseline { id } => operations::decide(desk, &id, operations::Decision::Rebaseline).await,
+        Op::IncidentsList => notice::incidents(desk).await,
+        Op::Acknowledge { id, by } => notice::acknowledge(desk, &id, &by).await,
+        Op::SilenceList => notice::silences(desk).await,
+        Op::SilenceAdd { silence } => notice::add_silence(desk, *silence).await,
+        Op::SilenceExpire { id } => notice::expire_silence(desk, id).await,
+        Op::Audit { since } => audit::audit(desk, since).await,
     }
 }

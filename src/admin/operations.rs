@@ -203,7 +203,7 @@ async fn find_hold(desk: &Desk, hold: &str) -> Result<CollectionId, OpError> {
     Err(OpError::NotFound(format!("no change is held under {hold}; `ampbridge hold list` shows what is")))
 }
 
-async fn run(desk: &Desk, command: Command) -> Result<String, OpError> {
+pub(super) async fn run(desk: &Desk, command: Command) -> Result<String, OpError> {
     let plan = desk.step(&Input::Command(command)).await?;
     plan.answer.unwrap_or_else(|| Ok(String::new())).map_err(OpError::Refused)
 }

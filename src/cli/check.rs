@@ -23,16 +23,15 @@ pub(super) struct CheckArgs {
     connect: bool,
 }
 
+/// Renders every template with every sample; what fails is a problem of the config, and nothing is started.
+fn templates(parts: &Parts) -> Outcome {
+    let problem = |message: String| Problem { path: "bridge.templates_dir".to_owned(), origin: None, message };
+    let problems: Vec<Problem> = parts.renderer.check().iter().map(|error| problem(error.to_string())).collect();
+    if problems.is_empty() { Ok(()) } else { Err(Failure::Config(problems)) }
+}
+
 pub(super) async fn run(parts: Parts, args: &CheckArgs) -> Outcome {
-    let problems: Vec<Problem> = parts
-        .renderer
-        .check()
-        .into_iter()
-        .map(|error| Problem { path: "templates".to_owned(), origin: None, message: error.to_string() })
-        .collect();
-    if !problems.is_empty() {
-        return Err(Failure::Config(problems));
-    }
+    templates(&parts)?;
     print_plan(&parts);
     for warning in warnings(&parts) {
         output::warning(&warning);

@@ -7,33 +7,42 @@ use serde_json::Value;
 use super::{Failure, Json, Outcome, output};
 use crate::admin::client::Client;
 use crate::admin::{Answer, Op, OpError, execute};
-use crate::app::Parts;
+use crate::app::{App, Parts};
+use crate::domain::money::Micros;
+use crate::domain::routing::{FieldMatch, Test};
 use crate::domain::time::Timestamp;
 use crate::store::{DeliveryFilter, EventFilter, sled};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EventsCommand {
-    /// Newest first.
+    /// What happened, newest first.
     List {
         /// Glob on the type, like `budget.*`.
         #[arg(long = "type", value_name = "GLOB")]
         kind: Option<String>,
+        /// Of this source; `bridge` for those about ampbridge itself.
         #[arg(long, value_name = "NAME")]
         source: Option<String>,
-        #[arg(long)]
+        /// About this: a thread's id, a member's email, `workspace`, `user:ID`, `model:NAME`.
+        #[arg(long, value_name = "SUBJECT")]
         subject: Option<String>,
         /// Seen at or after this instant (2026-11-22T10:00:00Z) or day (2026-11-22).
-        #[arg(long, value_parser = instant)]
+        #[arg(long, value_name = "TIME", value_parser = instant)]
         since: Option<Timestamp>,
+        /// This many at most [default: 50, with --json 10000].
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
         #[command(flatten)]
         json: Json,
     },
-    /// The event itself.
-    Show { id: String },
+    /// The event itself, as JSON.
+    Show {
+        /// Its id, `evt_…`.
+        id: String,
+    },
     /// Why it was made, and where it went or why not.
     Explain {
+        /// Its id, `evt_…`.
         id: String,
         #[command(flatten)]
         json: Json,
@@ -42,56 +51,91 @@ pub(super) enum EventsCommand {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct DeliverySelection {
+    /// To this sink.
     #[arg(long, value_name = "NAME")]
     sink: Option<String>,
-    /// due, leased, delivered, dead or suppressed.
-    #[arg(long)]
+    /// In this state: due, leased (being sent), delivered, dead (given up) or suppressed (given up by you).
+    #[arg(long, value_name = "STATE")]
     state: Option<String>,
     /// Glob on the event's type.
     #[arg(long = "type", value_name = "GLOB")]
     kind: Option<String>,
-    /// Made at or after this instant or day.
-    #[arg(long, value_parser = instant)]
+    /// Made at or after this instant (2026-11-22T10:00:00Z) or day (2026-11-22).
+    #[arg(long, value_name = "TIME", value_parser = instant)]
     since: Option<Timestamp>,
+    /// Made before this instant or day.
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    until: Option<Timestamp>,
+}
+
+/// A test of a field of an event's data, as the command line has it.
+#[derive(Debug, Clone)]
+pub(super) struct FieldArg(pub FieldMatch);
+
+impl std::str::FromStr for FieldArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some((field, least)) = text.split_once(">=") {
+            let least = Micros::parse_usd(least).map_err(|e| e.to_string())?;
+            return Ok(Self(FieldMatch { field: field.trim().to_owned(), test: Test::AtLeast(least) }));
+        }
+        let Some((field, value)) = text.split_once('=') else {
+            return Err("write it as FIELD=VALUE, FIELD=GLOB* or FIELD>=NUMBER".to_owned());
+        };
+        let test = if value.contains('*') { Test::Glob(value.to_owned()) } else { Test::Equals(value.to_owned()) };
+        Ok(Self(FieldMatch { field: field.trim().to_owned(), test }))
+    }
 }
 
 impl DeliverySelection {
-    fn filter(&self, limit: Option<usize>) -> DeliveryFilter {
+    pub(super) fn filter(&self, limit: Option<usize>) -> DeliveryFilter {
         DeliveryFilter {
             sink: self.sink.clone(),
             state: self.state.clone(),
             kind: self.kind.clone(),
             since: self.since,
+            until: self.until,
             limit,
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.sink.is_none() && self.state.is_none() && self.kind.is_none() && self.since.is_none()
+    pub(super) fn is_empty(&self) -> bool {
+        self.sink.is_none()
+            && self.state.is_none()
+            && self.kind.is_none()
+            && self.since.is_none()
+            && self.until.is_none()
     }
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DeliveriesCommand {
-    /// Newest first.
+    /// What was sent, waits or died, newest first.
     List {
         #[command(flatten)]
         selection: DeliverySelection,
+        /// This many at most [default: 50, with --json 10000].
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
         #[command(flatten)]
         json: Json,
     },
-    /// One delivery with its attempts.
-    Show { id: String },
-    /// Send again now, under the same id, with a fresh horizon.
+    /// One delivery with its attempts, as JSON.
+    Show {
+        /// Its id, `dlv_…`.
+        id: String,
+    },
+    /// Send again now, under the same id, with all of its time to retry. Ids, or a selection of dead ones.
     Retry {
+        /// Their ids, `dlv_…`.
         ids: Vec<String>,
         #[command(flatten)]
         selection: DeliverySelection,
     },
-    /// Give up on deliveries that still wait; they stay in the list as suppressed.
+    /// Give up on deliveries that still wait; they stay in the list as suppressed. Ids, or a selection.
     Drop {
+        /// Their ids, `dlv_…`.
         ids: Vec<String>,
         #[command(flatten)]
         selection: DeliverySelection,
@@ -106,9 +150,15 @@ pub(super) enum SinksCommand {
         json: Json,
     },
     /// Start a stopped sink again; what waits goes out in order.
-    Enable { name: String },
+    Enable {
+        /// The sink, as the config names it.
+        name: String,
+    },
     /// Stop a sink; its deliveries wait.
-    Disable { name: String },
+    Disable {
+        /// The sink, as the config names it.
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -118,12 +168,21 @@ pub(super) enum HoldCommand {
         #[command(flatten)]
         json: Json,
     },
-    /// The removals happen, with their events.
-    Approve { id: String },
-    /// Keep the records; quiet until the set of missing ones changes.
-    Reject { id: String },
-    /// Forget the missing records silently.
-    Rebaseline { id: String },
+    /// They are gone: the removals happen, with their events.
+    Approve {
+        /// The hold's id, `hold_…`.
+        id: String,
+    },
+    /// They are not: keep the records, and be quiet until another set is missing.
+    Reject {
+        /// The hold's id, `hold_…`.
+        id: String,
+    },
+    /// They are gone and nobody needs to hear of it: forget them silently.
+    Rebaseline {
+        /// The hold's id, `hold_…`.
+        id: String,
+    },
 }
 
 pub(super) async fn events(parts: Parts, command: EventsCommand) -> Outcome {
@@ -210,24 +269,47 @@ pub(super) async fn hold(parts: Parts, command: HoldCommand) -> Outcome {
     }
 }
 
-/// Does an operation through the running service where there is one, else on the store itself.
-pub(super) async fn operate(parts: Parts, op: Op) -> Result<Answer, Failure> {
-    let folder = parts.settings.store.path.clone();
-    if let Some(holder) = sled::holder(&folder) {
-        let client = Client::find(&folder, parts.settings.admin.token.as_ref()).map_err(|why| {
-            Failure::Store(format!("the store {} is in use by {holder}, and {why}", folder.display()))
-        })?;
-        return client.execute(&op).await.map_err(Failure::from);
+/// Where operations are done: the running service where there is one, else the store itself.
+pub(super) enum Desktop {
+    Service(Client),
+    Store(Box<App>),
+}
+
+impl Desktop {
+    pub(super) fn open(parts: Parts) -> Result<Self, Failure> {
+        let folder = parts.settings.store.path.clone();
+        let Some(holder) = sled::holder(&folder) else { return Ok(Self::Store(Box::new(parts.open("command")?))) };
+        Client::find(&folder, parts.settings.admin.token.as_ref())
+            .map(Self::Service)
+            .map_err(|why| Failure::Store(format!("the store {} is in use by {holder}, and {why}", folder.display())))
     }
-    let app = parts.open("command")?;
-    let answer = execute(&app.parts.desk(app.core.store.clone()), op).await;
-    let closed = app.core.store.close().await;
+
+    pub(super) async fn operate(&mut self, op: Op) -> Result<Answer, Failure> {
+        match self {
+            Self::Service(client) => client.execute(&op).await.map_err(Failure::from),
+            Self::Store(app) => Ok(execute(&app.parts.desk(app.core.store.clone()), op).await?),
+        }
+    }
+
+    pub(super) async fn close(self) -> Outcome {
+        match self {
+            Self::Service(_) => Ok(()),
+            Self::Store(app) => Ok(app.core.store.close().await?),
+        }
+    }
+}
+
+/// Does one operation.
+pub(super) async fn operate(parts: Parts, op: Op) -> Result<Answer, Failure> {
+    let mut desk = Desktop::open(parts)?;
+    let answer = desk.operate(op).await;
+    let closed = desk.close().await;
     let answer = answer?;
     closed?;
     Ok(answer)
 }
 
-async fn data(parts: Parts, op: Op) -> Result<Value, Failure> {
+pub(super) async fn data(parts: Parts, op: Op) -> Result<Value, Failure> {
     match operate(parts, op).await? {
         Answer::Data(value) => Ok(value),
         Answer::Done(lines) => Err(OpError::Service(lines.join("; ")).into()),
@@ -258,7 +340,7 @@ fn chosen(ids: &[String], selection: &DeliverySelection, usual_state: &str) -> R
     }
 }
 
-fn print_list(list: &Value, json: Json, head: &[&str], keys: &[&str]) {
+pub(super) fn print_list(list: &Value, json: Json, head: &[&str], keys: &[&str]) {
     if json.json {
         output::json(list);
         return;
@@ -308,7 +390,7 @@ fn explain(told: &Value) {
 }
 
 /// An instant, or the start of a UTC day.
-fn instant(text: &str) -> Result<Timestamp, String> {
+pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
     }

@@ -35,8 +35,8 @@ const TOLERANCE_SECS: i64 = 30 * 86_400;
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// How long it takes.
-    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    /// How long it takes, seconds.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
     /// Another seed tells another story.
     #[arg(long, value_name = "S", default_value_t = 7)]
@@ -45,17 +45,23 @@ pub(super) struct DemoArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct WorkspaceArgs {
-    #[arg(long, default_value_t = 0)]
+    /// Port of the API on 127.0.0.1; 0 is any that is free. Both addresses are printed.
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
     port: u16,
-    #[arg(long, default_value_t = 0)]
+    /// Port on 127.0.0.1 where scripts make things happen, by `POST /control/add_thread` and the like.
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
     control_port: u16,
-    #[arg(long, default_value_t = 7)]
+    /// Another seed makes other contents.
+    #[arg(long, value_name = "S", default_value_t = 7)]
     seed: u64,
-    #[arg(long, default_value_t = 10)]
+    /// Threads there are at the start.
+    #[arg(long, value_name = "N", default_value_t = 10)]
     threads: usize,
-    #[arg(long, default_value_t = 3)]
+    /// Members there are at the start.
+    #[arg(long, value_name = "N", default_value_t = 3)]
     members: usize,
-    #[arg(long, default_value_t = 60)]
+    /// Days of usage, up to yesterday.
+    #[arg(long, value_name = "N", default_value_t = 60)]
     days: u16,
 }
 
@@ -230,13 +236,7 @@ impl Stage<'_> {
 }
 
 fn slack_text(renderer: &Renderer, event: &Event) -> String {
-    let stored = StoredEvent {
-        seen: event.time,
-        event: event.clone(),
-        why: serde_json::Value::Null,
-        origin: String::new(),
-        routing: Vec::new(),
-    };
+    let stored = StoredEvent::bare(event.clone());
     renderer.slack(&Context { kind: DeliveryKind::Single, events: &[Arc::new(stored)] }).value.text
 }
 

@@ -1,9 +1,12 @@
 //! The command line: one file per command. stdout is for results, stderr for logs and errors.
 
+mod audit;
 mod check;
 mod completions;
 mod data;
 mod demo;
+mod health;
+mod notice;
 mod once;
 mod output;
 mod render;
@@ -28,18 +31,21 @@ use crate::telemetry::logs;
 #[command(name = "ampbridge", version, max_term_width = 100, arg_required_else_help = true, after_help = AFTER_HELP)]
 pub struct Cli {
     /// The config file [default: ./ampbridge.toml, then /etc/ampbridge/ampbridge.toml].
-    #[arg(long, short, global = true, value_name = "FILE")]
+    #[arg(long, short, global = true, value_name = "FILE", help_heading = EVERYWHERE)]
     config: Option<PathBuf>,
-    /// What is logged: a level (error, warn, info, debug, trace) or directives like `ampbridge=debug` [default: info
-    /// for run, warn for everything else].
-    #[arg(long, global = true, value_name = "LEVEL", env = "AMPBRIDGE_LOG")]
+    /// What is logged: error, warn, info, debug, trace, or directives like `ampbridge=debug` [default: info for run,
+    /// warn for everything else].
+    #[arg(long, global = true, value_name = "LEVEL", env = "AMPBRIDGE_LOG", hide_env_values = true, help_heading = EVERYWHERE)]
     log: Option<String>,
-    /// How logs look on stderr.
-    #[arg(long, global = true, value_enum, default_value = "auto")]
+    /// How logs look on stderr: auto is for people on a terminal, JSON otherwise.
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value = "auto", help_heading = EVERYWHERE)]
     log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
+
+/// Heading of the options that every command takes, below its own.
+const EVERYWHERE: &str = "With every command";
 
 const AFTER_HELP: &str = "\
 Start here:  ampbridge demo            see it work, no account needed
@@ -52,7 +58,6 @@ Exit codes:  0 done   1 failed, or something failed that is kept and retried
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum LogFormat {
-    /// Human on a terminal, JSON otherwise.
     Auto,
     Human,
     Json,
@@ -68,7 +73,7 @@ enum Command {
     Check(check::CheckArgs),
     /// See it work: a fake workspace, days passing in seconds, every event as it is delivered. No account, no config.
     Demo(demo::DemoArgs),
-    /// Show what an event of a type looks like for a sink.
+    /// Show what an event of a type, or one that happened, looks like for a sink.
     Render(render::RenderArgs),
     /// Send one marked event (bridge.test) through a sink now, and say what came back.
     SendTest(send_test::SendTestArgs),
@@ -78,6 +83,18 @@ enum Command {
     /// Deliveries: list them, show one, send again, or give up.
     #[command(subcommand)]
     Deliveries(data::DeliveriesCommand),
+    /// Prove that every event is accounted for at every sink it was routed to.
+    Audit(audit::AuditArgs),
+    /// Send again what matches, oldest first, at a steady rate.
+    Replay(audit::ReplayArgs),
+    /// Levels that are bad now.
+    #[command(subcommand)]
+    Incidents(notice::IncidentsCommand),
+    /// Say that someone looks after an incident: no more reminders, no escalation.
+    Ack(notice::AckArgs),
+    /// What is not to be told for a while.
+    #[command(subcommand)]
+    Silence(notice::SilenceCommand),
     /// What is stored: show, forget, export, import.
     #[command(subcommand)]
     State(state::StateCommand),
@@ -87,6 +104,8 @@ enum Command {
     /// Changes too large to believe: list them and decide.
     #[command(subcommand)]
     Hold(data::HoldCommand),
+    /// Ask the running service whether it is well: exit 0 if so, else 1. For health checks of containers.
+    Health(health::HealthArgs),
     /// The JSON Schema of the config, or of an event.
     #[command(subcommand)]
     Schema(schema::SchemaCommand),
@@ -195,14 +214,20 @@ async fn dispatch(cli: Cli, env: &BTreeMap<String, String>) -> Outcome {
         Command::Demo(args) => demo::run(&args).await,
         Command::DemoWorkspace(args) => demo::workspace(&args).await,
         Command::Render(args) => render::run(&args, settings).await,
-        Command::Check(args) => check::run(parts(settings()?)?, &args).await,
-        Command::Run => run::run(parts(settings()?)?).await,
-        Command::Once(args) => once::run(parts(settings()?)?, &args).await,
-        Command::SendTest(args) => send_test::run(&parts(settings()?)?, &args).await,
+        Command::Health(args) => health::run(&settings()?, &args).await,
+        Command::Check(args) => check::run(checked(settings()?)?, &args).await,
+        Command::Run => run::run(checked(settings()?)?).await,
+        Command::Once(args) => once::run(checked(settings()?)?, &args).await,
+        Command::SendTest(args) => send_test::run(&checked(settings()?)?, &args).await,
         Command::Events(command) => data::events(parts(settings()?)?, command).await,
         Command::Deliveries(command) => data::deliveries(parts(settings()?)?, command).await,
         Command::Sinks(command) => data::sinks(parts(settings()?)?, command).await,
         Command::Hold(command) => data::hold(parts(settings()?)?, command).await,
+        Command::Audit(args) => audit::audit(parts(settings()?)?, &args).await,
+        Command::Replay(args) => audit::replay(parts(settings()?)?, &args).await,
+        Command::Incidents(command) => notice::incidents(parts(settings()?)?, command).await,
+        Command::Ack(args) => notice::acknowledge(parts(settings()?)?, args).await,
+        Command::Silence(command) => notice::silence(parts(settings()?)?, command).await,
         Command::State(command) => state::run(parts(settings()?)?, command).await,
     }
 }
@@ -225,6 +250,12 @@ fn settings(named: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Sett
 
 fn parts(settings: Settings) -> Result<Parts, Failure> {
     Parts::assemble(settings).map_err(Failure::Config)
+}
+
+/// The same for what sends: templates of one's own are tried first, so that none fails when it is needed.
+fn checked(settings: Settings) -> Result<Parts, Failure> {
+    let problems = settings.bridge.templates_dir.as_deref().map(config::template_problems).unwrap_or_default();
+    if problems.is_empty() { parts(settings) } else { Err(Failure::Config(problems)) }
 }
 
 fn report(failure: Failure) -> u8 {

@@ -14,13 +14,13 @@ use crate::store::sled;
 
 #[derive(Debug, Args)]
 pub(super) struct RenderArgs {
-    /// The event type; its sample is shown.
+    /// The event type, like budget.exceeded; a made-up sample of it is shown.
     #[arg(long, value_name = "TYPE", required_unless_present = "id")]
     event: Option<String>,
-    /// A stored event instead of a sample.
+    /// An event that happened instead of a sample: its id, `evt_…`.
     #[arg(long, value_name = "ID")]
     id: Option<String>,
-    /// The sink; without it, one of each kind.
+    /// The sink, as the config names it; without it, one of each kind (which needs no config).
     #[arg(long, value_name = "NAME")]
     sink: Option<String>,
 }
@@ -69,7 +69,7 @@ fn sample(kind: &str) -> Result<StoredEvent, Failure> {
             samples::types().join(", ")
         )));
     };
-    Ok(StoredEvent { seen: event.time, event, why: Value::Null, origin: "acme".to_owned(), routing: Vec::new() })
+    Ok(StoredEvent::bare(event))
 }
 
 async fn stored(configured: Option<crate::app::Parts>, id: &str) -> Result<StoredEvent, Failure> {
@@ -82,13 +82,7 @@ async fn stored(configured: Option<crate::app::Parts>, id: &str) -> Result<Store
         };
         let event: crate::domain::event::Event = serde_json::from_value(value)
             .map_err(|e| Failure::Failed(vec![format!("the running service answered something else: {e}")]))?;
-        return Ok(StoredEvent {
-            seen: event.time,
-            event,
-            why: Value::Null,
-            origin: String::new(),
-            routing: Vec::new(),
-        });
+        return Ok(StoredEvent::bare(event));
     }
     let app = parts.open("render")?;
     let found = app.core.store.event(id).await;

@@ -14,7 +14,7 @@ use crate::sink::Message;
 
 #[derive(Debug, Args)]
 pub(super) struct SendTestArgs {
-    /// The sink.
+    /// The sink, as the config names it.
     #[arg(long, value_name = "NAME")]
     sink: String,
 }
@@ -44,9 +44,9 @@ pub(super) async fn run(parts: &Parts, args: &SendTestArgs) -> Outcome {
         why: serde_json::json!({ "command": "send-test" }),
         data: data_of(&data),
     };
-    let (event, why) = draft.into_event(&parts.world.bridge);
+    let (event, _) = draft.into_event(&parts.world.bridge);
     let delivery = Delivery::single(&parts.world.bridge, &args.sink, &event, now, true);
-    let stored = StoredEvent { event, seen: now, why, origin: BRIDGE.to_owned(), routing: Vec::new() };
+    let stored = StoredEvent::bare(event);
     let message = Message { delivery, events: vec![Arc::new(stored)], reference: None, now };
     let report = sink.send(&message).await;
     let status = report.status.map(|s| format!(" (HTTP {s})")).unwrap_or_default();

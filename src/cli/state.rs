@@ -17,8 +17,10 @@ use crate::store::sled;
 pub(super) enum StateCommand {
     /// The collections and how they stand; with a collection's name, its records.
     Show {
-        /// SOURCE/COLLECTION.
+        /// SOURCE/COLLECTION, like acme/threads.
+        #[arg(value_name = "COLLECTION")]
         collection: Option<String>,
+        /// This many records at most.
         #[arg(long, value_name = "N", default_value_t = 100)]
         limit: usize,
         #[command(flatten)]
@@ -26,16 +28,23 @@ pub(super) enum StateCommand {
     },
     /// Forget what is known of collections; their next complete look is a quiet baseline. Events and deliveries stay.
     Reset {
-        /// SOURCE, or SOURCE/COLLECTION; none means all.
+        /// SOURCE, or SOURCE/COLLECTION.
+        #[arg(value_name = "NAME")]
         names: Vec<String>,
-        /// Needed where no name is given.
+        /// Everything; needed where no name is given.
         #[arg(long)]
         all: bool,
     },
     /// Write everything to a file as JSON Lines, deliveries that still wait too.
-    Export { file: PathBuf },
-    /// Read an export into an empty store.
-    Import { file: PathBuf },
+    Export {
+        /// Where to; replaced if it is there.
+        file: PathBuf,
+    },
+    /// Read an export into an empty store (a `store.path` where nothing is yet).
+    Import {
+        /// What `state export` wrote.
+        file: PathBuf,
+    },
 }
 
 pub(super) async fn run(parts: Parts, command: StateCommand) -> Outcome {

@@ -94,7 +94,9 @@ fn parse(text: &str, problems: &mut Problems) -> Map<String, Value> {
             let (line, column) = position(text, span.start);
             format!("line {line}, column {column}")
         });
-        problems.0.push(Problem { path: String::new(), origin: place, message: error.message().to_owned() });
+        let twice = error.span().filter(|_| error.message() == "duplicate key");
+        let path = twice.map(|span| key_path(text, span.start)).unwrap_or_default();
+        problems.0.push(Problem { path, origin: place, message: error.message().to_owned() });
     }
     table_to_map(table.get_ref(), text)
 }
@@ -125,6 +127,19 @@ fn to_value(value: &DeValue<'_>, line: usize, text: &str) -> Value {
         DeValue::Table(table) => ValueKind::Table(table_to_map(table, text)),
     };
     Value::new(Some(&format!("line {line}")), kind)
+}
+
+/// The key path of the line at `at`: the table it names, or its own key within the table above it.
+fn key_path(text: &str, at: usize) -> String {
+    let (number, _) = position(text, at);
+    let mut lines: Vec<&str> = text.lines().take(number).map(str::trim).collect();
+    let last = lines.pop().unwrap_or_default();
+    let table = |line: &str| line.strip_prefix('[').map(|l| l.split(']').next().unwrap_or_default().trim().to_owned());
+    if let Some(name) = table(last) {
+        return name;
+    }
+    let key = last.split('=').next().unwrap_or_default().trim();
+    lines.into_iter().rev().find_map(table).map_or_else(|| key.to_owned(), |name| format!("{name}.{key}"))
 }
 
 fn position(text: &str, at: usize) -> (usize, usize) {
@@ -330,7 +345,7 @@ mod tests {
         let all = problems.join("\n");
         for part in [
             "line 1",
-            "duplicate key",
+            "rules.x (line 4, column 8): duplicate key",
             "s.t (line 7): the environment variable NOPE is not set",
             "s.u (line 8): the secret file",
         ] {

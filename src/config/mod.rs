@@ -5,6 +5,7 @@
 mod layers;
 mod parse;
 mod problem;
+mod routes;
 mod sections;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ pub use sections::{Admin, Bridge, schema};
 
 use crate::domain::routing::Route;
 use crate::domain::rules::{self, RuleSpec};
+use crate::render::{Renderer, TemplateError};
 use crate::sink::{self, SinkConfig};
 use crate::source::{self, SourceConfig};
 use crate::store::StoreConfig;
@@ -78,10 +80,38 @@ pub fn load_text(text: &str, folder: &Path) -> Result<Settings, Vec<Problem>> {
 }
 
 fn finish(tree: &mut Value, file: &Path, folder: &Path, mut problems: Problems) -> Result<Settings, Vec<Problem>> {
-    match read(tree, file, folder, &mut problems) {
+    // What has a path by now is a secret that can't be had. What is wrong with the text that stands in for it is no
+    // news.
+    let told = problems.0.len();
+    let unresolved: BTreeSet<String> = problems.0.iter().map(|p| p.path.clone()).filter(|p| !p.is_empty()).collect();
+    let settings = read(tree, file, folder, &mut problems);
+    let mut index = 0;
+    problems.0.retain(|problem| {
+        index += 1;
+        index <= told || !unresolved.contains(&problem.path)
+    });
+    match settings {
         Some(settings) if problems.0.is_empty() => Ok(settings),
-        _ => Err(problems.0),
+        rest => {
+            let templates = rest.and_then(|settings| settings.bridge.templates_dir);
+            problems.0.extend(templates.iter().flat_map(|dir| template_problems(dir)));
+            Err(problems.0)
+        }
     }
+}
+
+/// What is wrong with templates of one's own: those that can't be read, and those that fail with a sample.
+pub fn template_problems(dir: &Path) -> Vec<Problem> {
+    let errors = match Renderer::load(Some(dir)) {
+        Ok(renderer) => renderer.check(),
+        Err(errors) => errors,
+    };
+    let problem = |error: TemplateError| Problem {
+        path: "bridge.templates_dir".to_owned(),
+        origin: None,
+        message: error.to_string(),
+    };
+    errors.into_iter().map(problem).collect()
 }
 
 fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -> Option<Settings> {
@@ -99,9 +129,10 @@ fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -
     let admin = sections::admin(section("admin"), problems);
     let sources = sources(section("sources"), problems);
     let rule_specs = rule_specs(section("rules"), sources.keys(), problems);
-    let sinks = sinks(section("sinks"), problems);
+    let sinks = sinks(section("sinks"), folder, problems);
     let names = (sources.keys().cloned().collect(), sinks.keys().cloned().collect());
-    let routes = sections::routes(section("routes"), &names.0, &names.1, problems);
+    let scene = routes::Scene { sources: &names.0, sinks: &names.1, bridge: bridge.as_ref() };
+    let routes = routes::read(section("routes"), &scene, problems);
     Some(Settings {
         file: file.to_owned(),
         folder: folder.to_owned(),
@@ -182,11 +213,12 @@ fn sources(section: Option<Value>, problems: &mut Problems) -> BTreeMap<String, 
 }
 
 /// Sinks by name; `None` for one with a problem.
-fn sinks(section: Option<Value>, problems: &mut Problems) -> BTreeMap<String, Option<SinkEntry>> {
+fn sinks(section: Option<Value>, folder: &Path, problems: &mut Problems) -> BTreeMap<String, Option<SinkEntry>> {
     let kinds: Vec<&str> = sink::KINDS.iter().map(|k| k.name).collect();
     let mut found = BTreeMap::new();
     for (name, mut entry) in entries(section, "sinks", problems) {
         let path = format!("sinks.{name}");
+        count_from(folder, &mut entry, "ca_file");
         let common = sections::sink_common(&mut entry, &path, problems);
         let kind = take_kind(&mut entry, &path, &kinds, problems);
         let parsed = kind.and_then(|kind| {
@@ -200,6 +232,16 @@ fn sinks(section: Option<Value>, problems: &mut Problems) -> BTreeMap<String, Op
         found.insert(name, parsed);
     }
     found
+}
+
+/// Makes a relative path of an entry count from the config file's folder.
+fn count_from(folder: &Path, entry: &mut Value, key: &str) {
+    let ValueKind::Table(table) = &mut entry.kind else { return };
+    if let Some(ValueKind::String(path)) = table.get_mut(key).map(|value| &mut value.kind)
+        && !path.is_empty()
+    {
+        *path = folder.join(&*path).to_string_lossy().into_owned();
+    }
 }
 
 fn rule_specs<'a>(
@@ -230,4 +272,56 @@ fn rule_specs<'a>(
         }
     }
     specs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sinks_ca_file_counts_from_the_config() {
+        let folder = tempfile::tempdir().unwrap();
+        let pem = rcgen::generate_simple_self_signed(["example.com".to_owned()]).unwrap().cert.pem();
+        std::fs::write(folder.path().join("own-ca.pem"), pem).unwrap();
+        let text = r#"
+[sinks.mail]
+kind = "email"
+smtp_url = "smtps://mail.example.com"
+from = "a@example.com"
+to = "b@example.com"
+ca_file = "own-ca.pem"
+"#;
+        assert!(load_text(text, folder.path()).is_ok());
+        let problems = load_text(&text.replace("own-ca", "no-ca"), folder.path()).unwrap_err();
+        assert!(problems[0].to_string().starts_with("sinks.mail.ca_file: /"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_secret_that_can_not_be_had_is_one_problem_each() {
+        let text = r#"
+[sinks.ops]
+kind = "slack"
+webhook_url = { env = "NOPE" }
+[sinks.hook]
+kind = "webhook"
+url = { env = "NOPE" }
+secrets = [{ env = "NOPE" }, "whsec_c2hvcnQ="]
+[sinks.mail]
+kind = "email"
+smtp_url = { file = "nope" }
+from = "a@example.com"
+to = ["b@example.com"]
+"#;
+        let problems = load_text(text, Path::new("/nonexistent")).unwrap_err();
+        let mut paths: Vec<&str> = problems.iter().map(|p| p.path.as_str()).collect();
+        paths.sort_unstable();
+        let expected = [
+            "sinks.hook.secrets[0]",
+            "sinks.hook.secrets[1]",
+            "sinks.hook.url",
+            "sinks.mail.smtp_url",
+            "sinks.ops.webhook_url",
+        ];
+        assert_eq!(paths, expected, "{problems:?}");
+    }
 }

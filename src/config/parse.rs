@@ -9,7 +9,8 @@ use super::problem::{Problems, hint};
 /// No section has more problems than a person would read.
 const ROUNDS: usize = 64;
 
-/// Reads `value` as a `T`. `None` where anything was wrong; everything that was wrong is in `problems`.
+/// Reads `value` as a `T`; everything that was wrong is in `problems`. What comes back then stands for the rest, so
+/// that more can be found out about it; `None` where not enough is left for that.
 pub fn read<T: DeserializeOwned>(value: Value, base: &str, problems: &mut Problems) -> Option<T> {
     collect(value, base, &|v| serde_path_to_error::deserialize(v), problems)
 }
@@ -21,11 +22,12 @@ pub fn collect<T>(
     parse: &dyn Fn(Value) -> Result<T, PathError<ConfigError>>,
     problems: &mut Problems,
 ) -> Option<T> {
-    let before = problems.0.len();
     let mut filled: Vec<Vec<String>> = Vec::new();
+    let mut cut: Vec<Vec<String>> = Vec::new();
     for _ in 0..ROUNDS {
         let error = match parse(value.clone()) {
-            Ok(parsed) => return (problems.0.len() == before).then_some(parsed),
+            // Nothing can be said of a section with stand-ins in it.
+            Ok(parsed) => return filled.is_empty().then_some(parsed),
             Err(error) => error,
         };
         let mut path = segments(error.path());
@@ -44,7 +46,9 @@ pub fn collect<T>(
             if filled.contains(&full) {
                 return None;
             }
-            problems.add(join(base, &full, None), "is missing");
+            if !cut.contains(&full) {
+                problems.add(join(base, &full, None), "is missing");
+            }
             // A stand-in, so that the search for problems can go on.
             if let Some(Value { kind: ValueKind::Table(table), .. }) = node(&mut value, &path) {
                 table.insert(name, Value::new(None, ValueKind::String(String::new())));
@@ -56,6 +60,7 @@ pub fn collect<T>(
             if !stand_in {
                 problems.add_at(join(base, &path, None), origin.as_deref(), text);
             }
+            cut.push(path.clone());
             let last = path.pop()?;
             take(&mut value, &path, &last)?;
         }
@@ -68,7 +73,12 @@ fn plain(error: &ConfigError) -> String {
     match error {
         ConfigError::At { error, .. } => plain(error),
         ConfigError::Type { unexpected, expected, .. } => format!("is {unexpected}, and must be {expected}"),
-        ConfigError::Message(text) => text.clone(),
+        ConfigError::Message(text) => match text.split_once(" does not have variant constructor ") {
+            Some((_, variant)) => {
+                format!("there is no {variant:?} here; `ampbridge schema config` lists what there is")
+            }
+            None => text.clone(),
+        },
         other => other.to_string(),
     }
 }
@@ -173,7 +183,7 @@ mod tests {
             .cache;
         let mut problems = Problems::default();
         let section: Option<Section> = read(value, "s", &mut problems);
-        assert_eq!(section.is_none(), !problems.0.is_empty());
+        assert!(section.is_some() || !problems.0.is_empty());
         problems.0.iter().map(|p| format!("{}: {}", p.path, p.message)).collect()
     }
 
@@ -191,5 +201,16 @@ mod tests {
             assert!(found.contains(part), "{part} not in\n{found}");
         }
         assert!(problems("url = \"u\"\ncount = \"7\"").is_empty(), "a number given as text, as the environment does");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_once_and_the_rest_can_be_looked_at() {
+        let wrong = problems("url = \"u\"\ncount = \"x\"");
+        assert_eq!(wrong.len(), 1, "a wrong value is not missing as well: {wrong:?}");
+        let mut found = Problems::default();
+        let table = [("url", "u"), ("count", "7"), ("colour", "red")];
+        let table = table.map(|(key, text)| (key.to_owned(), Value::from(text))).into_iter().collect();
+        let section: Option<Section> = read(Value::new(None, ValueKind::Table(table)), "s", &mut found);
+        assert_eq!((found.0.len(), section.map(|s| s.url)), (1, Some("u".to_owned())));
     }
 }

@@ -1,6 +1,5 @@
 //! The sections that are not about one kind of source, sink or rule.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,10 +10,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use super::parse;
-use super::problem::{Problems, hint};
-use crate::domain::event::Severity;
+use super::problem::Problems;
 use crate::domain::retry::RetryPolicy;
-use crate::domain::routing::Route;
 use crate::domain::rules;
 use crate::domain::setting::{Decimal, Many, Secret, Span};
 use crate::domain::time::WeekStart;
@@ -68,23 +65,6 @@ struct AdminSection {
     listen: String,
     /// Made at the first start where it is left out: `<store>/admin.token`.
     token: Option<Secret>,
-}
-
-/// One route: which events go to which sinks.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct RouteSection {
-    /// Globs on the event type; left out: every type.
-    #[serde(default)]
-    events: Many<String>,
-    /// Names of sources; left out: every source.
-    #[serde(default)]
-    sources: Many<String>,
-    /// Least severity.
-    #[serde(default)]
-    min_severity: Severity,
-    /// Names of sinks.
-    sinks: Many<String>,
 }
 
 /// Settings every source has.
@@ -190,55 +170,6 @@ pub(super) fn admin(section: Option<Value>, problems: &mut Problems) -> Option<A
     Some(Admin { listen, token: read.token })
 }
 
-pub(super) fn routes(
-    section: Option<Value>,
-    sources: &BTreeSet<String>,
-    sinks: &BTreeSet<String>,
-    problems: &mut Problems,
-) -> Vec<Route> {
-    let Some(section) = section else { return Vec::new() };
-    let origin = section.origin().map(str::to_owned);
-    let ValueKind::Array(items) = section.kind else {
-        problems.add_at("routes", origin.as_deref(), "must be a list: write each route under [[routes]]");
-        return Vec::new();
-    };
-    let mut routes = Vec::new();
-    for (index, item) in items.into_iter().enumerate() {
-        let path = format!("routes[{index}]");
-        let origin = item.origin().map(str::to_owned);
-        let Some(read) = parse::read::<RouteSection>(item, &path, problems) else { continue };
-        for glob in read.events.0.iter().filter(|g| !is_glob(g)) {
-            problems.add_at(
-                format!("{path}.events"),
-                origin.as_deref(),
-                format!("{glob:?} is no glob on event types: letters, digits, `_`, `-`, `.` and `*`"),
-            );
-        }
-        for (list, known, key, what) in
-            [(&read.sources.0, sources, "sources", "source"), (&read.sinks.0, sinks, "sinks", "sink")]
-        {
-            for name in list.iter().filter(|name| !known.contains(*name)) {
-                let hint = hint(name, known.iter().map(String::as_str));
-                problems.add_at(
-                    format!("{path}.{key}"),
-                    origin.as_deref(),
-                    format!("there is no {what} {name:?}{hint}"),
-                );
-            }
-        }
-        if read.sinks.0.is_empty() {
-            problems.add_at(format!("{path}.sinks"), origin.as_deref(), "names no sink");
-        }
-        routes.push(Route {
-            events: read.events.0,
-            sources: read.sources.0,
-            min_severity: read.min_severity,
-            sinks: read.sinks.0,
-        });
-    }
-    routes
-}
-
 /// Takes the settings every source has out of an entry.
 pub(super) fn source_common(entry: &mut Value, path: &str, problems: &mut Problems) -> Option<source::Common> {
     let taken = take(entry, &["every", "timeout", "max_rps", "proxy", "ca_file"]);
@@ -317,10 +248,6 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn is_glob(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-*".contains(c))
-}
-
 fn is_http(text: &str) -> bool {
     reqwest::Url::parse(text).is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host())
 }
@@ -345,7 +272,7 @@ pub fn schema() -> Schema {
         generator.subschema_for::<StoreConfig>(),
         optional(generator.subschema_for::<AdminSection>(), &mut generator),
     );
-    let route = generator.subschema_for::<RouteSection>();
+    let route = generator.subschema_for::<super::routes::RouteSection>();
     let definitions = generator.take_definitions(true);
     json_schema!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

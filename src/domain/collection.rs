@@ -139,6 +139,10 @@ pub struct CollectionState {
     pub known_fields: BTreeSet<String>,
     /// Fields that vanished, since when. Told once each, until they are back.
     pub degraded: BTreeMap<String, Timestamp>,
+    /// Fields that rows were stored without, and in how many; told at the end of the next look that is not cut short.
+    /// Kept here because the rows themselves no longer show that anything is new.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub vanishing: BTreeMap<String, u64>,
     /// A right is missing: scope and since when.
     pub frozen: Option<(String, Timestamp)>,
     pub failures: u32,
@@ -147,6 +151,8 @@ pub struct CollectionState {
     pub hold: Option<Hold>,
     /// Rows the last look had to leave out.
     pub quarantined: u64,
+    /// Stretches of over an hour without a good look, the newest last.
+    pub gaps: Vec<(Timestamp, Timestamp)>,
 }
 
 /// Removals that wait for a person.

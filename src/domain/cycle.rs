@@ -5,7 +5,9 @@
 
 mod command;
 mod look;
+mod release;
 mod spending;
+mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,11 +18,11 @@ use super::collection::{CollectionId, CollectionSpec, LookNotes};
 use super::delivery::{self, Delivery, Report};
 use super::diff::Match;
 use super::doc::{Doc, DocKey, Docs};
-use super::event::{Draft, StoredEvent};
+use super::event::StoredEvent;
 use super::health::{self, SinkState};
 use super::record::{Evidence, Page, StoredRow};
 use super::retry::RetryPolicy;
-use super::routing::{self, Route};
+use super::routing::Route;
 use super::rules::RuleSpec;
 use super::spend::{DaySpend, Ledger};
 use super::sweep::Missing;
@@ -28,6 +30,7 @@ use super::time::{Timestamp, WeekStart};
 
 pub use command::Command;
 pub use look::add_notes;
+pub use release::delivery_id;
 
 /// What does not change while the process runs.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +41,13 @@ pub struct World {
     pub routes: Vec<Route>,
     pub sinks: Vec<String>,
     pub sources: Vec<String>,
+}
+
+impl World {
+    /// Sinks at which something may wait.
+    pub fn timed_sinks(&self) -> BTreeSet<String> {
+        self.routes.iter().filter(|r| r.timing.waits()).flat_map(|r| r.sinks.iter().cloned()).collect()
+    }
 }
 
 /// All that can make an event.
@@ -58,6 +68,13 @@ pub enum Input {
     Tick {
         sources: Vec<String>,
     },
+    /// What waits in these rooms of a sink is due.
+    Release {
+        sink: String,
+        rooms: Vec<String>,
+    },
+    /// Time has passed over open incidents.
+    Incidents,
     /// What became of attempts.
     Settled(Vec<Settled>),
     Command(Command),
@@ -66,6 +83,9 @@ pub enum Input {
 #[derive(Debug, Clone)]
 pub struct SweepEnd {
     pub spec: Arc<CollectionSpec>,
+    /// The collection's epoch when the look began. A look that began before everything was forgotten shows nothing of
+    /// what is known now, however far it got.
+    pub epoch: u32,
     pub evidence: Evidence,
     pub notes: LookNotes,
     /// Where the next look may start; from server values only.
@@ -99,6 +119,8 @@ pub struct Needs {
     pub held_rows: Option<CollectionId>,
     /// Deliveries a command names.
     pub deliveries: BTreeSet<String>,
+    /// Rooms whose events are wanted: sink, room.
+    pub rooms: Vec<(String, String)>,
     /// Claims whose outcome came in: sink, claim, delivery number.
     pub claims: Vec<(String, u64, u64)>,
 }
@@ -109,12 +131,16 @@ pub struct Known {
     pub docs: Docs,
     /// For a page of records: one match per record, in order.
     pub matches: Vec<Match>,
+    /// Version of the collection's rows, where any were looked at.
+    pub rows_version: Option<u64>,
     pub ledger: Ledger,
     pub missing: Option<Missing>,
     pub held_rows: Vec<StoredRow>,
     /// More rows are held than were loaded at once.
     pub held_more: bool,
     pub deliveries: BTreeMap<String, Delivery>,
+    /// What waits in rooms, oldest first: number and event. As much as goes into one message.
+    pub rooms: BTreeMap<String, Vec<(u64, StoredEvent)>>,
     /// Claims that ran out and were given to someone else; their outcomes do not count.
     pub void_claims: BTreeSet<u64>,
 }
@@ -124,6 +150,10 @@ pub struct Known {
 pub struct Plan {
     /// Versions this plan was made from; another version is a conflict.
     pub expect: BTreeMap<DocKey, u64>,
+    /// The same for the rows of `collection`.
+    pub expect_rows: Option<u64>,
+    /// Deliveries as they were when a command looked at them; another state is a conflict.
+    pub expect_deliveries: Vec<Delivery>,
     pub docs: BTreeMap<DocKey, Arc<Doc>>,
     /// The collection whose rows change.
     pub collection: Option<CollectionId>,
@@ -139,6 +169,10 @@ pub struct Plan {
     pub spend: BTreeMap<(String, Date), Arc<DaySpend>>,
     pub events: Vec<StoredEvent>,
     pub deliveries: Vec<Delivery>,
+    /// Events of this plan that wait at a sink.
+    pub waits: Vec<Wait>,
+    /// What left a room: sink, room, numbers of events.
+    pub released: Vec<(String, String, Vec<u64>)>,
     /// Deliveries as they are after an attempt, with the claim they were sent under.
     pub settled: Vec<(u64, Delivery)>,
     /// Deliveries changed by a command, claims or not.
@@ -152,13 +186,22 @@ pub struct Plan {
     pub answer: Option<Result<String, String>>,
 }
 
+/// An event that waits at a sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    pub sink: String,
+    pub room: String,
+    pub event: String,
+}
+
 /// What must be known to plan `input`.
 pub fn needs(world: &World, now: Timestamp, input: &Input) -> Needs {
     let mut needs = Needs::default();
+    if !matches!(input, Input::Begin { .. }) {
+        tell::needs(world, &mut needs);
+    }
     match input {
-        Input::Begin { spec } => {
-            needs.docs.insert(DocKey::Collection(spec.id()));
-        }
+        Input::Begin { spec } => look::begin_needs(spec, &mut needs),
         Input::Page { spec, page } => look::page_needs(world, now, spec, page, &mut needs),
         Input::SweepEnd(end) => look::end_needs(world, now, end, &mut needs),
         Input::Tick { sources } => {
@@ -170,6 +213,8 @@ pub fn needs(world: &World, now: Timestamp, input: &Input) -> Needs {
             needs.docs.extend(list.iter().map(|s| DocKey::Sink(s.delivery.sink.clone())));
             needs.claims.extend(list.iter().map(|s| (s.delivery.sink.clone(), s.claim, s.delivery.seq)));
         }
+        Input::Release { sink, rooms } => release::needs(sink, rooms, &mut needs),
+        Input::Incidents => {}
         Input::Command(command) => command.needs(&mut needs),
     }
     needs
@@ -182,12 +227,10 @@ pub fn plan(world: &World, now: Timestamp, known: &Known, input: &Input) -> Plan
         Input::Begin { spec } => look::begin(&mut step, spec),
         Input::Page { spec, page } => look::page(&mut step, spec, page),
         Input::SweepEnd(end) => look::end(&mut step, end),
-        Input::Tick { sources } => {
-            for source in sources {
-                spending::evaluate(&mut step, source, false);
-            }
-        }
+        Input::Tick { sources } => spending::evaluate(&mut step, sources, false),
         Input::Settled(list) => settle(&mut step, list),
+        Input::Release { sink, rooms } => release::release(&mut step, sink, rooms),
+        Input::Incidents => tell::watch_incidents(&mut step),
         Input::Command(command) => command.plan(&mut step),
     }
     step.finish()
@@ -199,12 +242,15 @@ struct Step<'a> {
     now: Timestamp,
     known: &'a Known,
     plan: Plan,
+    told: tell::Telling,
 }
 
 impl<'a> Step<'a> {
     fn new(world: &'a World, now: Timestamp, known: &'a Known) -> Self {
         let expect = known.docs.0.iter().map(|(key, (version, _))| (key.clone(), *version)).collect();
-        Self { world, now, known, plan: Plan { expect, ..Plan::default() } }
+        let expect_deliveries = known.deliveries.values().cloned().collect();
+        let plan = Plan { expect, expect_rows: known.rows_version, expect_deliveries, ..Plan::default() };
+        Self { world, now, known, plan, told: tell::Telling::default() }
     }
 
     /// Writes a document unless it is as it was.
@@ -217,26 +263,8 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// Makes an event of a draft and a delivery for each sink that is to hear of it. `about` is the sink it is about.
-    fn tell(&mut self, draft: Draft, about: Option<&str>) {
-        let origin = draft.source.clone();
-        let (event, why) = draft.into_event(&self.world.bridge);
-        let routed = routing::route(&self.world.routes, &self.world.sinks, &event, &origin, about);
-        let internal = routing::is_internal(&event.kind);
-        for sink in &routed.sinks {
-            self.plan.deliveries.push(Delivery::single(&self.world.bridge, sink, &event, self.now, internal));
-        }
-        self.plan.notes.events += 1;
-        self.plan.events.push(StoredEvent { event, seen: self.now, why, origin, routing: routed.notes });
-    }
-
-    fn tell_all(&mut self, drafts: impl IntoIterator<Item = Draft>) {
-        for draft in drafts {
-            self.tell(draft, None);
-        }
-    }
-
-    fn finish(self) -> Plan {
+    fn finish(mut self) -> Plan {
+        self.finish_telling();
         self.plan
     }
 }
@@ -265,5 +293,4 @@ fn settle(step: &mut Step<'_>, list: &[Settled]) {
 }
 
 #[cfg(test)]
-#[path = "cycle_tests.rs"]
 mod tests;

@@ -10,11 +10,14 @@ use serde_json::Value;
 
 use super::collection::{CollectionId, CollectionState};
 use super::health::{SinkState, SourceHealth};
+use super::incident::Incidents;
 use super::record::Person;
 use super::rules::budget::BudgetState;
 use super::rules::gauge::GaugeState;
 use super::rules::spike::SpikeState;
 use super::rules::thread_cost::ThreadCostState;
+use super::silence::Silences;
+use super::timing::Rooms;
 
 /// Names a document. The text form is the stored key and never changes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +33,10 @@ pub enum DocKey {
     Budget(String, String),
     Spike(String, String),
     ThreadCost(String, String),
+    /// What waits at a sink.
+    Rooms(String),
+    Silences,
+    Incidents,
 }
 
 impl fmt::Display for DocKey {
@@ -44,6 +51,9 @@ impl fmt::Display for DocKey {
             Self::Budget(rule, group) => write!(f, "budget/{rule}/{group}"),
             Self::Spike(rule, group) => write!(f, "spike/{rule}/{group}"),
             Self::ThreadCost(rule, group) => write!(f, "thread_cost/{rule}/{group}"),
+            Self::Rooms(sink) => write!(f, "rooms/{sink}"),
+            Self::Silences => f.write_str("silences"),
+            Self::Incidents => f.write_str("incidents"),
         }
     }
 }
@@ -71,6 +81,9 @@ impl FromStr for DocKey {
             "budget" => Self::Budget(part()?, part()?),
             "spike" => Self::Spike(part()?, part()?),
             "thread_cost" => Self::ThreadCost(part()?, part()?),
+            "rooms" => Self::Rooms(part()?),
+            "silences" => Self::Silences,
+            "incidents" => Self::Incidents,
             _ => return Err(fault()),
         };
         if parts.next().is_some() { Err(fault()) } else { Ok(key) }
@@ -99,6 +112,9 @@ pub enum Doc {
     Budget(BudgetState),
     Spike(SpikeState),
     ThreadCost(ThreadCostState),
+    Rooms(Rooms),
+    Silences(Silences),
+    Incidents(Incidents),
 }
 
 /// Documents as read, each with the version a commit must find again. Version 0 is a document that is not there.
@@ -130,6 +146,9 @@ impl Docs {
     reader!(budget, Budget, BudgetState);
     reader!(spike, Spike, SpikeState);
     reader!(thread_cost, ThreadCost, ThreadCostState);
+    reader!(rooms, Rooms, Rooms);
+    reader!(silences, Silences, Silences);
+    reader!(incidents, Incidents, Incidents);
 
     pub fn version(&self, key: &DocKey) -> u64 {
         self.0.get(key).map_or(0, |(version, _)| *version)
@@ -142,7 +161,9 @@ mod tests {
 
     #[test]
     fn keys_round_trip() {
-        for text in ["collection/acme/threads", "sink/ops", "budget/daily/acme+claude", "wanted/acme"] {
+        for text in
+            ["collection/acme/threads", "sink/ops", "budget/daily/acme+claude", "wanted/acme", "rooms/ops", "silences"]
+        {
             assert_eq!(text.parse::<DocKey>().unwrap().to_string(), text);
         }
         for text in ["", "nope/x", "sink", "sink/a/b"] {

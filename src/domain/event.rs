@@ -127,6 +127,9 @@ pub struct StoredEvent {
     pub origin: String,
     /// What routing decided: a line for each sink reached, or the reason it reached none.
     pub routing: Vec<String>,
+    /// The sinks it was routed to; each of them has a delivery with this event, or a place where it waits.
+    #[serde(default)]
+    pub sinks: Vec<String>,
 }
 
 /// The highest severity an event of this type can have, for finding out which routes can ever match it.
@@ -142,6 +145,20 @@ pub fn highest_severity(kind: &str) -> Severity {
         | "source.change_held"
         | "thread.cost_exceeded" => Severity::Warning,
         _ => Severity::Info,
+    }
+}
+
+impl StoredEvent {
+    /// An event that was never stored: a sample, a test, what came in over the wire.
+    pub fn bare(event: Event) -> Self {
+        Self {
+            seen: event.time,
+            event,
+            why: Value::Null,
+            origin: String::new(),
+            routing: Vec::new(),
+            sinks: Vec::new(),
+        }
     }
 }
 

@@ -14,10 +14,16 @@ use super::event::{Draft, Severity, data_of};
 use super::ids;
 use super::payload::{DeadData, DegradedData, SinkHealthData, SourceHealthData};
 use super::record::{Failure, FailureKind};
-use super::time::{Timestamp, elapsed, humanize};
+use super::time::{SignedDuration, Timestamp, elapsed, humanize, plus};
 
 /// Failed polls, or attempts, in a row from which it is news.
 pub const FAILURES_UNTIL_NEWS: u32 = 3;
+/// Longest time between two good looks that is no gap.
+const GAP: SignedDuration = SignedDuration::from_hours(1);
+/// Gaps remembered per collection.
+const GAPS: usize = 50;
+/// Episodes of a sink that start closer to each other than this may come from one batch of outcomes.
+const SAME_READING: SignedDuration = SignedDuration::from_secs(1);
 /// The `source` part of events about ampbridge itself.
 pub const BRIDGE: &str = "bridge";
 
@@ -42,6 +48,23 @@ pub struct SinkState {
     pub last_error: Option<String>,
     /// Start of the episode that was told.
     pub told_since: Option<Timestamp>,
+    /// Start of the newest episode, running or over.
+    pub last_since: Option<Timestamp>,
+}
+
+impl SinkState {
+    /// Start of the running episode, a new one where none runs. Outcomes are booked many at once, so that several
+    /// episodes may fit into one reading of the clock; each still has a start of its own, for ids are made of it.
+    fn episode(&mut self, now: Timestamp) -> Timestamp {
+        if let Some(since) = self.failing_since {
+            return since;
+        }
+        let just_now = self.last_since.filter(|last| *last >= now && elapsed(now, *last) < SAME_READING);
+        let since = just_now.map_or(now, |last| plus(last, SignedDuration::from_nanos(1)));
+        self.failing_since = Some(since);
+        self.last_since = Some(since);
+        since
+    }
 }
 
 /// Books a failed look.
@@ -84,6 +107,11 @@ pub fn look_succeeded(
     let error = state.last_error.take().unwrap_or_default();
     state.failing_since = None;
     state.frozen = None;
+    if let Some(last) = state.last_good.filter(|last| elapsed(*last, now) > GAP) {
+        state.gaps.push((last, now));
+        let surplus = state.gaps.len().saturating_sub(GAPS);
+        state.gaps.drain(..surplus);
+    }
     state.last_good = Some(now);
     if health.failing.remove(&spec.name).is_none() || !health.failing.is_empty() {
         return Vec::new();
@@ -230,7 +258,7 @@ pub fn sink_settled(state: &mut SinkState, after: &Delivery, report: &Report, no
         _ => {}
     }
     state.failures = state.failures.saturating_add(1);
-    let since = *state.failing_since.get_or_insert(now);
+    let since = state.episode(now);
     state.last_error = Some(report.detail.lines().next().unwrap_or_default().to_owned());
     let stopped = matches!(report.outcome, Outcome::Stop);
     let news = state.failures >= FAILURES_UNTIL_NEWS || stopped || (died && !after.internal);

@@ -15,8 +15,10 @@ use super::money::Micros;
 pub struct Who {
     /// Id at the source; the email where there is no other.
     pub id: String,
+    /// Where the source tells it.
     #[serde(default)]
     pub email: Option<String>,
+    /// Where the source tells it.
     #[serde(default)]
     pub name: Option<String>,
 }
@@ -47,31 +49,39 @@ pub struct ChangeData {
 /// One contributor to a sum.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Share {
+    /// The person; absent for a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<Who>,
+    /// The model; absent for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Their part.
     pub spend_usd: Micros,
     /// Of the scope's spend, percent.
     pub percent: Option<f64>,
+    /// Part of it is worked out from tokens or prices, not billed.
     pub estimated: bool,
 }
 
 /// Who and which model spent most.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Top {
+    /// The people who spent most, first of all.
     pub users: Vec<Share>,
+    /// The models that cost most, first of all.
     pub models: Vec<Share>,
 }
 
 /// A budget passed one of its thresholds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BudgetData {
+    /// The name of the rule in the config.
     pub rule: String,
     /// `workspace`, `user:<id>` or `model:<name>`.
     pub scope: String,
     /// The person, for a user's budget.
     pub who: Option<Who>,
+    /// The sources whose money is counted.
     pub sources: Vec<String>,
     /// `day`, `week` or `month`.
     pub period: String,
@@ -79,7 +89,9 @@ pub struct BudgetData {
     pub period_start: String,
     /// Whose days these are: `utc-day`.
     pub period_alignment: String,
+    /// Spent in the period so far.
     pub spend_usd: Micros,
+    /// The limit of the rule.
     pub limit_usd: Micros,
     /// Spend in percent of the limit, one decimal; null for a limit of 0.
     pub percent: Option<f64>,
@@ -87,7 +99,9 @@ pub struct BudgetData {
     pub threshold: f64,
     /// All thresholds passed since the last look.
     pub thresholds_crossed: Vec<f64>,
+    /// Who and which model spent most.
     pub top: Top,
+    /// Part of it is worked out from tokens or prices, not billed.
     pub estimated: bool,
     /// Already so when first seen.
     pub baseline: bool,
@@ -98,87 +112,128 @@ pub struct BudgetData {
     /// Further scopes of this rule in the same state (only with `baseline`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,
+    /// The same for everything about this episode.
     pub incident: String,
+    /// `open` or `resolved`.
     pub state: String,
 }
 
 /// Spend that had passed a threshold has been corrected to well below it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CorrectionData {
+    /// The name of the rule in the config.
     pub rule: String,
+    /// `workspace`, `user:<id>` or `model:<name>`.
     pub scope: String,
+    /// The person, for a user's budget.
     pub who: Option<Who>,
+    /// The sources whose money is counted.
     pub sources: Vec<String>,
+    /// `day`, `week` or `month`.
     pub period: String,
+    /// First day of the period, YYYY-MM-DD.
     pub period_start: String,
+    /// Spent in the period so far.
     pub spend_usd: Micros,
+    /// The limit of the rule.
     pub limit_usd: Micros,
     /// The amount that had been told.
     pub told_usd: Micros,
+    /// The same for everything about this episode.
     pub incident: String,
+    /// `open` or `resolved`.
     pub state: String,
 }
 
 /// Spend that goes on like this ends the period above its limit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ForecastData {
+    /// The name of the rule in the config.
     pub rule: String,
+    /// `workspace`, `user:<id>` or `model:<name>`.
     pub scope: String,
+    /// The person, for a user's budget.
     pub who: Option<Who>,
+    /// The sources whose money is counted.
     pub sources: Vec<String>,
+    /// `day`, `week` or `month`.
     pub period: String,
+    /// First day of the period, YYYY-MM-DD.
     pub period_start: String,
     /// So far.
     pub spend_usd: Micros,
+    /// The limit of the rule.
     pub limit_usd: Micros,
     /// Expected by the end of the period.
     pub forecast_usd: Micros,
-    /// The band the end of the period falls into in 80 of 100 cases.
+    /// In 80 of 100 cases the period ends between this...
     pub low_usd: Micros,
+    /// ...and this.
     pub high_usd: Micros,
     /// The day the limit is expected to be reached, YYYY-MM-DD.
     pub reached_on: Option<String>,
+    /// The same for everything about this episode.
     pub incident: String,
+    /// `open` or `resolved`.
     pub state: String,
 }
 
 /// Spend of a day far above what was to be expected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SpikeData {
+    /// The name of the rule in the config.
     pub rule: String,
+    /// `workspace`, `user:<id>` or `model:<name>`.
     pub scope: String,
+    /// The person, for a user's spike.
     pub who: Option<Who>,
+    /// The sources whose money is counted.
     pub sources: Vec<String>,
     /// The day, YYYY-MM-DD.
     pub date: String,
+    /// Spent on the day so far.
     pub actual_usd: Micros,
+    /// What was to be expected of such a day.
     pub expected_usd: Micros,
+    /// Actual less expected.
     pub excess_usd: Micros,
     /// Actual over expected, one decimal.
     pub ratio: f64,
-    /// The detector's score and the score that alerts.
+    /// How unusual the day is.
     pub score: f64,
+    /// The score from which it is news.
     pub score_needed: f64,
     /// The day is still open: at least this much.
     pub lower_bound: bool,
     /// Active days of history used.
     pub history_days: u32,
+    /// Where the rise comes from, largest first; the parts sum to the excess.
     pub attribution: Vec<Contribution>,
+    /// Part of it is worked out from tokens or prices, not billed.
     pub estimated: bool,
+    /// Already so when first seen.
     pub baseline: bool,
+    /// Further scopes or threads in the same state (only with `baseline`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,
+    /// The same for everything about this episode.
     pub incident: String,
+    /// `open` or `resolved`.
     pub state: String,
 }
 
 /// One user and model's part in a spike. The parts sum to the excess exactly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Contribution {
+    /// The person; null for the rest together.
     pub who: Option<Who>,
+    /// The model, where known.
     pub model: Option<String>,
+    /// Spent on the day.
     pub actual_usd: Micros,
+    /// Their usual.
     pub expected_usd: Micros,
+    /// Actual less expected.
     pub excess_usd: Micros,
     /// Of all that rose, percent.
     pub share: f64,
@@ -189,36 +244,54 @@ pub struct Contribution {
 /// A spike is over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SpikeResolvedData {
+    /// The name of the rule in the config.
     pub rule: String,
+    /// `workspace`, `user:<id>` or `model:<name>`.
     pub scope: String,
+    /// The person, for a user's spike.
     pub who: Option<Who>,
+    /// The sources whose money is counted.
     pub sources: Vec<String>,
     /// The day of the spike.
     pub date: String,
+    /// Spent on that day, as known now.
     pub actual_usd: Micros,
+    /// What was to be expected of it.
     pub expected_usd: Micros,
     /// `back_to_normal`, `new_level` or `corrected`.
     pub resolution: String,
+    /// The same for everything about this episode.
     pub incident: String,
+    /// `open` or `resolved`.
     pub state: String,
 }
 
 /// One thing has cost more than a limit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ThreadCostData {
+    /// The name of the rule in the config.
     pub rule: String,
+    /// The thread's id.
     pub key: String,
+    /// Its title, else its id.
     pub name: String,
+    /// Who started it.
     pub who: Option<Who>,
+    /// Where to look at it.
     pub link: Option<String>,
+    /// What it has cost so far.
     pub cost_usd: Micros,
     /// The highest limit passed.
     pub limit_usd: Micros,
+    /// All limits passed since the last look.
     pub limits_crossed: Vec<Micros>,
     /// Threads whose cost is counted in, besides its own.
     pub sub_threads: u64,
+    /// Part of it is worked out from tokens or prices, not billed.
     pub estimated: bool,
+    /// Already so when first seen.
     pub baseline: bool,
+    /// Further scopes or threads in the same state (only with `baseline`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,
 }
@@ -226,22 +299,30 @@ pub struct ThreadCostData {
 /// A source can't be read, or can again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceHealthData {
+    /// The source, by its name in the config.
     pub source: String,
+    /// What of the source it is about: `threads`, `members`, `daily_usage`, …
     pub collection: String,
     /// Failed polls in a row.
     pub failures: u32,
+    /// When the episode began.
     pub since: String,
+    /// What went wrong last.
     pub error: String,
     /// For how long it lasted, once over.
     pub lasted: Option<String>,
+    /// The same for everything about this episode.
     pub incident: String,
+    /// `open` or `resolved`.
     pub state: String,
 }
 
 /// Part of what a source showed is no longer there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DegradedData {
+    /// The source, by its name in the config.
     pub source: String,
+    /// What of the source it is about: `threads`, `members`, `daily_usage`, …
     pub collection: String,
     /// Fields that vanished; their last values are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -249,6 +330,7 @@ pub struct DegradedData {
     /// The right that is missing; the collection is off until it is back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
+    /// What happened, in a sentence.
     pub detail: String,
 }
 
@@ -257,8 +339,11 @@ pub struct DegradedData {
 pub struct HeldData {
     /// What `hold approve`, `hold reject` and `hold rebaseline` take.
     pub hold: String,
+    /// The source, by its name in the config.
     pub source: String,
+    /// What of the source it is about: `threads`, `members`, `daily_usage`, …
     pub collection: String,
+    /// What kind of thing: `thread`, `member`.
     pub noun: String,
     /// Records missing in two looks in a row.
     pub count: u64,
@@ -271,61 +356,93 @@ pub struct HeldData {
 /// Polls succeed but the data stands still, or moves again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StaleData {
+    /// The source, by its name in the config.
     pub source: String,
+    /// What of the source it is about: `threads`, `members`, `daily_usage`, …
     pub collection: String,
+    /// When the episode began.
     pub since: String,
+    /// For how long it lasted, once over.
     pub lasted: Option<String>,
+    /// The same for everything about this episode.
     pub incident: String,
+    /// `open` or `resolved`.
     pub state: String,
 }
 
 /// A sink does not take deliveries, or takes them again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SinkHealthData {
+    /// The sink, by its name in the config.
     pub sink: String,
+    /// Failures in a row.
     pub failures: u32,
+    /// When the episode began.
     pub since: String,
+    /// What went wrong last.
     pub error: String,
     /// The sink was stopped and waits for `sinks enable`.
     pub stopped: bool,
+    /// For how long it lasted, once over.
     pub lasted: Option<String>,
+    /// The same for everything about this episode.
     pub incident: String,
+    /// `open` or `resolved`.
     pub state: String,
 }
 
 /// A delivery was given up. It is kept, and `deliveries retry ID` sends it again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadData {
+    /// What `deliveries show` and `deliveries retry` take.
     pub delivery: String,
+    /// The sink, by its name in the config.
     pub sink: String,
+    /// Ids of its events.
     pub events: Vec<String>,
+    /// Type of its first event.
     pub event_type: String,
+    /// Subject of its first event.
     pub subject: String,
+    /// Why it was given up.
     pub reason: String,
+    /// Attempts made.
     pub attempts: u32,
 }
 
 /// A marked event to try a sink with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TestData {
+    /// Says that this is a test.
     pub message: String,
+    /// The sink, by its name in the config.
     pub sink: String,
 }
 
 /// A gauge moved into another band or state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LevelData {
+    /// The level's key at its source.
     pub key: String,
+    /// What kind of thing it is.
     pub noun: String,
+    /// What a person calls it, else the key.
     pub name: String,
+    /// The value before.
     pub before: Value,
+    /// The value now.
     pub after: Value,
-    /// The band or state left and entered.
+    /// The band or state left; null at first sight.
     pub band_before: Option<String>,
+    /// The band or state entered.
     pub band_after: String,
+    /// What else the source said of it.
     pub facts: BTreeMap<String, Value>,
+    /// Already so when first seen.
     pub baseline: bool,
+    /// The same for everything about this episode.
     pub incident: String,
+    /// `open` or `resolved`.
     pub state: String,
 }
 
@@ -334,11 +451,25 @@ pub struct LevelData {
 pub struct DigestData {
     /// `day` or `week`.
     pub period: String,
+    /// First instant of the stretch.
     pub from: String,
+    /// Its end.
     pub to: String,
     /// Number of events by type.
     pub counts: BTreeMap<String, u64>,
+    /// Number of events.
     pub events: u64,
-    /// The most important lines.
-    pub top: Vec<String>,
+    /// The gravest and newest of them, at most five.
+    pub top: Vec<DigestItem>,
+}
+
+/// One event named in a digest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DigestItem {
+    pub id: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub subject: String,
+    pub severity: crate::domain::event::Severity,
+    pub time: String,
 }

@@ -1,32 +1,93 @@
-//! Which sinks hear of an event.
+//! Which sinks hear of an event, and which route sets the time.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::event::{Event, Severity, glob_matches};
+use super::money::Micros;
+use super::timing::Timing;
 
 /// One `[[routes]]` entry, checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Route {
     /// Globs on the event type; empty means every type.
     pub events: Vec<String>,
     /// Names of sources; empty means every source.
     pub sources: Vec<String>,
+    /// Globs on the subject; empty means every subject.
+    pub subjects: Vec<String>,
+    /// Fields of `data`; all must match.
+    pub fields: Vec<FieldMatch>,
     pub min_severity: Severity,
     pub sinks: Vec<String>,
+    pub timing: Timing,
+}
+
+/// A test of one field of an event's `data`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FieldMatch {
+    /// Dotted path: `rule`, `who.email`.
+    pub field: String,
+    pub test: Test,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Test {
+    /// The same text, number or truth.
+    Equals(String),
+    Glob(String),
+    /// A number, or dollars as a decimal text, at or above this.
+    AtLeast(Micros),
+}
+
+impl FieldMatch {
+    /// A field that is not there matches nothing.
+    pub fn matches(&self, event: &Event) -> bool {
+        let mut parts = self.field.split('.');
+        let first = parts.next().and_then(|name| event.data.get(name));
+        let Some(value) = parts.try_fold(first, |value, name| value.map(|v| v.get(name))).flatten() else {
+            return false;
+        };
+        match &self.test {
+            Test::Equals(text) => plain(value) == *text,
+            Test::Glob(glob) => glob_matches(glob, &plain(value)),
+            Test::AtLeast(least) => Micros::from_json(value, 0).is_ok_and(|amount| amount >= *least),
+        }
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
 }
 
 impl Route {
     pub fn matches(&self, event: &Event, origin: &str) -> bool {
         event.severity >= self.min_severity
-            && (self.events.is_empty() || self.events.iter().any(|glob| glob_matches(glob, &event.kind)))
+            && any_glob(&self.events, &event.kind)
+            && any_glob(&self.subjects, &event.subject)
             && (self.sources.is_empty() || self.sources.iter().any(|s| s == origin))
+            && self.fields.iter().all(|field| field.matches(event))
     }
+}
+
+/// Whether any of the globs matches; no glob at all matches everything.
+pub fn any_glob(globs: &[String], text: &str) -> bool {
+    globs.is_empty() || globs.iter().any(|glob| glob_matches(glob, text))
 }
 
 /// Where an event goes, and a line for each decision (for `events explain`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Routed {
-    pub sinks: BTreeSet<String>,
+    /// Each sink, with the route that sets its timing: the first in the file that reaches it. `None` where no route
+    /// does and the event is about ampbridge's own health.
+    pub sinks: BTreeMap<String, Option<usize>>,
     pub notes: Vec<String>,
 }
 
@@ -44,20 +105,19 @@ pub fn route(routes: &[Route], all_sinks: &[String], event: &Event, origin: &str
         }
         for sink in &candidate.sinks {
             if Some(sink.as_str()) == about {
-                routed
-                    .notes
-                    .push(format!("route {} names sink {sink}, which this event is about: left out", index + 1));
-            } else if routed.sinks.insert(sink.clone()) {
+                let left_out = format!("route {} names sink {sink}, which this event is about: left out", index + 1);
+                routed.notes.push(left_out);
+            } else if !routed.sinks.contains_key(sink) {
+                routed.sinks.insert(sink.clone(), Some(index));
                 routed.notes.push(format!("route {} sends it to {sink}", index + 1));
             }
         }
     }
     if routed.sinks.is_empty() && is_internal(&event.kind) {
         for sink in all_sinks.iter().filter(|s| Some(s.as_str()) != about) {
-            routed.sinks.insert(sink.clone());
-            routed
-                .notes
-                .push(format!("no route takes {}: it is about ampbridge's own health, so {sink} gets it", event.kind));
+            routed.sinks.insert(sink.clone(), None);
+            let why = format!("no route takes {}: it is about ampbridge's own health, so {sink} gets it", event.kind);
+            routed.notes.push(why);
         }
     }
     if routed.sinks.is_empty() {
@@ -70,6 +130,7 @@ pub fn route(routes: &[Route], all_sinks: &[String], event: &Event, origin: &str
 mod tests {
     use super::*;
     use crate::domain::event::{ContentType, SpecVersion};
+    use serde_json::json;
 
     fn event(kind: &str, severity: Severity) -> Event {
         Event {
@@ -77,7 +138,7 @@ mod tests {
             id: "evt_1".into(),
             source: "ampbridge://b/acme".into(),
             kind: kind.into(),
-            subject: "s".into(),
+            subject: "user:ana".into(),
             time: "2026-01-01T00:00:00Z".parse().unwrap(),
             datacontenttype: ContentType::Json,
             severity,
@@ -91,29 +152,45 @@ mod tests {
 
     #[test]
     fn one_delivery_per_sink_however_many_routes_match() {
-        let route_to = |sinks: &[&str], globs: &[&str], min| Route {
+        let route_to = |sinks: &[&str], globs: &[&str], min_severity| Route {
             events: names(globs),
-            sources: vec![],
-            min_severity: min,
+            min_severity,
             sinks: names(sinks),
+            ..Route::default()
         };
         let routes =
             [route_to(&["a", "b"], &["budget.*"], Severity::Info), route_to(&["b", "c"], &["*"], Severity::Warning)];
         let all = names(&["a", "b", "c"]);
         let hit = |e: &Event| route(&routes, &all, e, "acme", None).sinks.into_iter().collect::<Vec<_>>();
-        assert_eq!(hit(&event("budget.exceeded", Severity::Critical)), ["a", "b", "c"]);
-        assert_eq!(hit(&event("budget.corrected", Severity::Info)), ["a", "b"]);
+        let both = [("a".to_owned(), Some(0)), ("b".to_owned(), Some(0)), ("c".to_owned(), Some(1))];
+        assert_eq!(hit(&event("budget.exceeded", Severity::Critical)), both, "the first route sets the timing");
+        assert_eq!(hit(&event("budget.corrected", Severity::Info)), both[..2]);
         assert!(hit(&event("thread.created", Severity::Info)).is_empty());
     }
 
     #[test]
     fn trouble_of_a_sink_is_told_elsewhere() {
         let all = names(&["a", "b", "c"]);
-        let routed = route(&[], &all, &event("sink.failing", Severity::Critical), "bridge", Some("a"));
-        assert_eq!(routed.sinks.into_iter().collect::<Vec<_>>(), ["b", "c"]);
-        let only_itself =
-            [Route { events: vec![], sources: vec![], min_severity: Severity::Info, sinks: names(&["a"]) }];
-        let routed = route(&only_itself, &all, &event("sink.failing", Severity::Critical), "bridge", Some("a"));
-        assert_eq!(routed.sinks.len(), 2);
+        let failing = event("sink.failing", Severity::Critical);
+        let routed = route(&[], &all, &failing, "bridge", Some("a"));
+        assert_eq!(routed.sinks.into_keys().collect::<Vec<_>>(), ["b", "c"]);
+        let only_itself = [Route { sinks: names(&["a"]), ..Route::default() }];
+        assert_eq!(route(&only_itself, &all, &failing, "bridge", Some("a")).sinks.len(), 2);
+    }
+
+    #[test]
+    fn subjects_and_fields_narrow_a_route() {
+        let mut told = event("budget.exceeded", Severity::Critical);
+        told.data.insert("rule".into(), json!("daily"));
+        told.data.insert("spend_usd".into(), json!("212.40"));
+        told.data.insert("who".into(), json!({ "email": "ana@example.com" }));
+        let matches = |field: &str, test: Test| FieldMatch { field: field.into(), test }.matches(&told);
+        assert!(matches("rule", Test::Equals("daily".into())));
+        assert!(matches("who.email", Test::Glob("*@example.com".into())));
+        assert!(matches("spend_usd", Test::AtLeast(Micros::parse_usd("200").unwrap())));
+        assert!(!matches("spend_usd", Test::AtLeast(Micros::parse_usd("212.41").unwrap())));
+        assert!(!matches("who.phone", Test::Glob("*".into())), "what is not there matches nothing");
+        let by_subject = |glob: &str| Route { subjects: names(&[glob]), ..Route::default() }.matches(&told, "acme");
+        assert!(by_subject("user:*") && !by_subject("model:*"));
     }
 }

@@ -13,9 +13,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Core;
+use super::breaker::{Breaker, Gate};
 use crate::domain::cycle::{Input, Settled};
 use crate::domain::delivery::{DeliveryState, Outcome, Report};
 use crate::domain::doc::{Doc, DocKey};
+use crate::domain::health::SinkState;
 use crate::domain::time::{Timestamp, elapsed, plus};
 use crate::sink::{Message, Sink};
 use crate::store::{Claimed, StoreError};
@@ -48,8 +50,7 @@ pub struct Dispatcher {
     outcomes: mpsc::Sender<Settled>,
     /// Attempts under way.
     attempts: TaskTracker,
-    /// Nothing is sent before this (a `429`), by the monotonic clock.
-    pause: Arc<tokio::sync::watch::Sender<Option<Instant>>>,
+    breaker: Arc<Breaker>,
 }
 
 impl Dispatcher {
@@ -60,9 +61,9 @@ impl Dispatcher {
         tally: Arc<Tally>,
         stop: CancellationToken,
     ) -> Result<(), StoreError> {
+        let failures = sink_state(&core, sink.name()).await?.failures;
         let (outcomes, incoming) = mpsc::channel(SETTLE_BATCH * 4);
         let permits = Arc::new(Semaphore::new(sink.manners().concurrency.max(1)));
-        let pause = Arc::new(tokio::sync::watch::channel(None).0);
         let dispatcher = Self {
             core: core.clone(),
             sink,
@@ -70,7 +71,7 @@ impl Dispatcher {
             permits,
             outcomes,
             attempts: TaskTracker::new(),
-            pause,
+            breaker: Arc::new(Breaker::new(failures)),
         };
         // A task of its own: committing outcomes and claiming the next deliveries go on side by side.
         let settling = tokio::spawn(settle(core, tally, incoming));
@@ -100,12 +101,13 @@ impl Dispatcher {
                 self.idle(&mut wakeups, None, stop).await;
                 continue;
             }
-            if let Some(until) = self.wait_until(next_start) {
+            let gate = self.breaker.gate(Instant::now());
+            if let Some(until) = wait_until(next_start, gate) {
                 self.nap(until, stop).await;
                 continue;
             }
-            let Some(permit) = self.permit(stop).await else { return Ok(()) };
-            let paced = manners.pace > Duration::ZERO;
+            let Some(permit) = self.permit(gate, stop).await else { return Ok(()) };
+            let paced = manners.pace > Duration::ZERO || gate == Gate::HalfOpen;
             let more = if paced { 0 } else { self.permits.available_permits() };
             let claimed = self.core.store.claim(&name, self.core.clock.now(), 1 + more, lease).await?;
             if claimed.is_empty() {
@@ -125,32 +127,32 @@ impl Dispatcher {
                 };
                 self.start(one, permit);
             }
-            if paced {
+            if manners.pace > Duration::ZERO {
                 next_start = Some(Instant::now() + manners.pace);
             }
         }
     }
 
-    async fn permit(&self, stop: &CancellationToken) -> Option<tokio::sync::OwnedSemaphorePermit> {
+    /// The right to one attempt; for a probe all rights at once, so that nothing else is under way.
+    async fn permit(&self, gate: Gate, stop: &CancellationToken) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        let all = u32::try_from(self.sink.manners().concurrency.max(1)).unwrap_or(u32::MAX);
+        let wanted = if gate == Gate::HalfOpen { all } else { 1 };
         tokio::select! {
-            permit = Arc::clone(&self.permits).acquire_owned() => permit.ok(),
+            permit = Arc::clone(&self.permits).acquire_many_owned(wanted) => permit.ok(),
             () = stop.cancelled() => None,
         }
     }
 
     fn start(&self, claimed: Claimed, permit: tokio::sync::OwnedSemaphorePermit) {
         let (sink, core, outcomes) = (Arc::clone(&self.sink), self.core.clone(), self.outcomes.clone());
-        let (tally, pause) = (Arc::clone(&self.tally), Arc::clone(&self.pause));
+        let (tally, breaker) = (Arc::clone(&self.tally), Arc::clone(&self.breaker));
         tally.in_flight.fetch_add(1, Ordering::AcqRel);
         self.attempts.spawn(async move {
             let started = core.clock.now();
             let stopwatch = Instant::now();
             let report = attempt(&sink, &core, &claimed, started).await;
             meter::attempt(sink.name(), &report.outcome, stopwatch.elapsed());
-            if let Outcome::Throttled { after: Some(after) } = &report.outcome {
-                let wait = Duration::try_from(*after).unwrap_or_default().min(Duration::from_hours(24));
-                pause.send_replace(Some(Instant::now() + wait));
-            }
+            breaker.note(&report, &sink.manners().retry, Instant::now(), core.dice.unit());
             log_attempt(sink.name(), &claimed, &report);
             let settled = Settled {
                 delivery: claimed.delivery,
@@ -167,14 +169,7 @@ impl Dispatcher {
     }
 
     async fn stopped(&self) -> Result<bool, StoreError> {
-        let doc = self.core.store.doc(&DocKey::Sink(self.sink.name().to_owned())).await?;
-        Ok(matches!(doc.as_deref(), Some(Doc::Sink(state)) if state.stopped.is_some()))
-    }
-
-    /// The pace and the pause, whichever ends later.
-    fn wait_until(&self, next_start: Option<Instant>) -> Option<Instant> {
-        let paused = *self.pause.borrow();
-        next_start.into_iter().chain(paused).max().filter(|until| *until > Instant::now())
+        Ok(sink_state(&self.core, self.sink.name()).await?.stopped.is_some())
     }
 
     async fn nap(&self, until: Instant, stop: &CancellationToken) {
@@ -198,6 +193,22 @@ impl Dispatcher {
             () = tokio::time::sleep(wait) => {}
             () = stop.cancelled() => {}
         }
+    }
+}
+
+/// The pace and the breaker, whichever holds longer.
+fn wait_until(next_start: Option<Instant>, gate: Gate) -> Option<Instant> {
+    let held = match gate {
+        Gate::Open(until) => Some(until),
+        Gate::Closed | Gate::HalfOpen => None,
+    };
+    next_start.into_iter().chain(held).max().filter(|until| *until > Instant::now())
+}
+
+async fn sink_state(core: &Core, sink: &str) -> Result<SinkState, StoreError> {
+    match core.store.doc(&DocKey::Sink(sink.to_owned())).await?.as_deref() {
+        Some(Doc::Sink(state)) => Ok(state.clone()),
+        _ => Ok(SinkState::default()),
     }
 }
 

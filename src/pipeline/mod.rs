@@ -1,8 +1,10 @@
 //! The thin loops: poll, plan, commit, deliver.
 
+mod breaker;
 pub mod dispatcher;
 pub mod poller;
 pub mod schedule;
+pub mod timekeeper;
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
 use super::Core;
@@ -20,6 +21,8 @@ use crate::telemetry::metrics as meter;
 
 /// Longest sleep before the schedule is looked at again; also how soon a clock that jumped is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// A clock that loses no more than this was corrected, not set back.
+const SET_BACK: SignedDuration = SignedDuration::from_secs(1);
 
 /// What one look came to.
 #[derive(Debug, Clone)]
@@ -74,6 +77,7 @@ impl Poller {
         if reach == Reach::Full {
             self.core.store.begin_look(&spec.id()).await?;
         }
+        let epoch = state.epoch;
         let request = LookRequest {
             collection: spec.name.clone(),
             reach,
@@ -84,7 +88,7 @@ impl Poller {
         let (notes, end) = self.read(&spec, &request).await?;
         let confirmed = self.confirm(&spec, &notes, &end).await?;
         let pages = end.pages;
-        let sweep = SweepEnd { spec, evidence: end.evidence, notes, cursor: end.cursor, confirmed };
+        let sweep = SweepEnd { spec, epoch, evidence: end.evidence, notes, cursor: end.cursor, confirmed };
         self.end(collection, sweep, Looked { reach, baseline, pages, ..Looked::of(collection) }).await
     }
 
@@ -92,6 +96,7 @@ impl Poller {
     async fn not_begun(&self, collection: &Collection, reach: Reach, failure: Failure) -> Result<Looked, StoreError> {
         let sweep = SweepEnd {
             spec: Arc::clone(&collection.spec),
+            epoch: self.state(collection).await?.epoch,
             evidence: Evidence::Partial(failure),
             notes: LookNotes::default(),
             cursor: None,
@@ -192,7 +197,7 @@ impl Poller {
             let state = self.state(collection).await?;
             let now = self.core.clock.now();
             let (reach, at) = schedule::next(&collection.schedule, &state, &past, now, self.core.dice.unit());
-            if !sleep_until(&self.core, at, stop).await {
+            if !sleep_until(&self.core, now, at, stop).await {
                 return Ok(());
             }
             let looked = tokio::select! {
@@ -239,13 +244,17 @@ impl Poller {
     }
 }
 
-/// Sleeps in short pieces by the clock that was passed in. False where the service stops.
-async fn sleep_until(core: &Core, at: Timestamp, stop: &CancellationToken) -> bool {
+/// Sleeps in short pieces by the clock that was passed in. False where the service stops. Where the clock has been set
+/// back since `planned` it ends early: until what was due by the old one is due by the new, a day might pass without a
+/// look.
+async fn sleep_until(core: &Core, planned: Timestamp, at: Timestamp, stop: &CancellationToken) -> bool {
+    let mut latest = planned;
     loop {
         let now = core.clock.now();
-        if now >= at {
+        if now >= at || elapsed(now, latest) > SET_BACK {
             return !stop.is_cancelled();
         }
+        latest = now;
         let wait = Duration::try_from(elapsed(now, at)).unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}

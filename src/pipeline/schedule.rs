@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use crate::domain::collection::CollectionState;
-use crate::domain::time::{Timestamp, elapsed, plus};
+use crate::domain::time::{Timestamp, plus};
 use crate::source::{Reach, Schedule};
 
 /// A sweep of a small collection costs little: it may come this many times more often per page it needs.
@@ -85,7 +85,10 @@ fn delayed(at: Timestamp, schedule: &Schedule, state: &CollectionState, now: Tim
     let base = schedule.head.unwrap_or(schedule.full);
     if let Some((_, since)) = &state.frozen {
         let wait = SignedDuration::try_from(FROZEN.min(base.saturating_mul(60))).unwrap_or(SignedDuration::ZERO);
-        return if elapsed(*since, now) < wait { plus(*since, wait) } else { at.max(plus(now, wait)) };
+        let passed = now.duration_since(*since);
+        // Frozen in the future: the clock was set back since.
+        let waits = SignedDuration::ZERO <= passed && passed < wait;
+        return if waits { plus(*since, wait) } else { at.max(plus(now, wait)) };
     }
     if state.failures == 0 {
         return at;
@@ -146,6 +149,16 @@ mod tests {
         past.book(Reach::Full, at(90_000), 1);
         let (_, when) = next(&schedule(), &state, &past, at(0), 0.0);
         assert!(when <= at(60));
+    }
+
+    #[test]
+    fn what_was_frozen_by_a_clock_that_was_set_back_is_asked_within_the_hour() {
+        let frozen = |since| Some(("a.scope".to_owned(), at(since)));
+        let when = |since| {
+            let state = CollectionState { frozen: frozen(since), ..CollectionState::default() };
+            next(&schedule(), &state, &Past::default(), at(0), 0.0).1
+        };
+        assert_eq!((when(-600), when(90_000)), (at(3_000), at(3_600)));
     }
 
     #[test]

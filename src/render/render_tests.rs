@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::*;
 
 fn stored(event: Event) -> Arc<StoredEvent> {
-    Arc::new(StoredEvent { seen: event.time, event, why: Value::Null, origin: "acme".into(), routing: vec![] })
+    Arc::new(StoredEvent::bare(event))
 }
 
 fn events(kinds: &[&str]) -> Vec<Arc<StoredEvent>> {

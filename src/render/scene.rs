@@ -41,6 +41,7 @@ impl<'a> Scene<'a> {
         };
         let event = event.copied();
         let mut said = match (event, events.len(), kind) {
+            (Some(event), _, DeliveryKind::Digest) if is_digest(event) => line::say(event),
             (Some(event), 1, _) | (Some(event), _, DeliveryKind::Update | DeliveryKind::Reminder) => line::say(event),
             _ => line::say_many(&events),
         };
@@ -85,7 +86,27 @@ impl<'a> Scene<'a> {
 
 /// Whether a message is about several events rather than about the one that names its template.
 fn several(kind: DeliveryKind, events: &[&Event]) -> bool {
-    events.len() > 1 && matches!(kind, DeliveryKind::Group | DeliveryKind::Digest)
+    let own = events.first().is_some_and(|event| is_digest(event));
+    events.len() > 1 && !own && matches!(kind, DeliveryKind::Group | DeliveryKind::Digest)
+}
+
+/// A digest speaks for the events that go along with it.
+fn is_digest(event: &Event) -> bool {
+    event.kind.starts_with("digest.")
+}
+
+/// The lines of what a digest names, as far as the events are at hand.
+fn top_lines(event: Option<&Event>, events: &[&Event]) -> Vec<String> {
+    let items = event.and_then(|e| e.data.get("top")).and_then(Value::as_array);
+    let text = |item: &Value, key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    items
+        .into_iter()
+        .flatten()
+        .map(|item| match events.iter().find(|event| event.id == text(item, "id")) {
+            Some(event) => line::say(event).line(),
+            None => brief(&format!("{} {}", text(item, "type"), text(item, "subject")), 200),
+        })
+        .collect()
 }
 
 fn template_context(
@@ -123,6 +144,7 @@ fn template_context(
         })
         .collect();
     context.insert("lines", &lines);
+    context.insert("top_lines", &top_lines(event, shown));
     context
 }
 

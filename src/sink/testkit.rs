@@ -33,8 +33,7 @@ pub fn event(id: &str) -> Arc<StoredEvent> {
         severity: Severity::Warning,
         data: Map::from_iter([("spend_usd".to_owned(), json!("201.50"))]),
     };
-    let why = json!(null);
-    Arc::new(StoredEvent { event, seen: now(), why, origin: "acme".into(), routing: Vec::new() })
+    Arc::new(StoredEvent::bare(event))
 }
 
 /// One event in the delivery `dlv_1`.

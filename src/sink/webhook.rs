@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::domain::delivery::{Outcome, Report};
+use crate::domain::delivery::{DeliveryKind, Outcome, Report};
 use crate::domain::setting::{Many, Secret};
 use crate::domain::signing::{SigningSecret, signature_header};
 use crate::http::{Cap, ClientOptions, HttpClient, HttpError, Reply};
@@ -174,6 +174,10 @@ impl Sink for Webhook {
 impl Webhook {
     fn body(&self, message: &Message) -> Result<Body, serde_json::Error> {
         let (id, own_type, own) = match message.events.as_slice() {
+            // A digest speaks for the events that go along with it.
+            [digest, ..] if message.delivery.kind == DeliveryKind::Digest => {
+                (digest.event.id.clone(), EVENT_TYPE, serde_json::to_vec(&digest.event)?)
+            }
             [only] => (only.event.id.clone(), EVENT_TYPE, serde_json::to_vec(&only.event)?),
             several => {
                 let events: Vec<_> = several.iter().map(|stored| &stored.event).collect();

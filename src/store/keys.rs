@@ -19,6 +19,10 @@ pub const CLOSED: &[u8] = b"h";
 pub const DELIVERY_IDS: &[u8] = b"j";
 pub const EVENT_DELIVERIES: &[u8] = b"l";
 pub const REFERENCES: &[u8] = b"r";
+/// What waits: sink, room, event number.
+pub const WAITING: &[u8] = b"w";
+/// Where an event waits: event number, sink.
+pub const WAITING_OF: &[u8] = b"y";
 
 /// Ends a name inside a key. Names are `[A-Za-z0-9_-]` or come after all else, so it never occurs in one.
 const END: u8 = 0;
@@ -67,6 +71,28 @@ pub fn event_delivery(event: u64, delivery: u64) -> Vec<u8> {
 
 pub fn reference(sink: &str, incident: &str) -> Vec<u8> {
     join(REFERENCES, &[sink.as_bytes(), &[END], incident.as_bytes()])
+}
+
+pub fn room(sink: &str, room: &str) -> Vec<u8> {
+    join(WAITING, &[sink.as_bytes(), &[END], room.as_bytes(), &[END]])
+}
+
+pub fn waiting(sink: &str, room: &str, event: u64) -> Vec<u8> {
+    join(&self::room(sink, room), &[&event.to_be_bytes()])
+}
+
+pub fn waiting_of(event: u64, sink: &str) -> Vec<u8> {
+    join(&numbered(WAITING_OF, event), &[sink.as_bytes()])
+}
+
+/// Sink, room and event number of what waits.
+pub fn parse_waiting(key: &[u8]) -> Option<(String, String, u64)> {
+    let rest = key.strip_prefix(WAITING)?;
+    let (names, number) = rest.split_at(rest.len().checked_sub(8)?);
+    let mut parts = names.split(|b| *b == END);
+    let sink = String::from_utf8(parts.next()?.to_vec()).ok()?;
+    let room = String::from_utf8(parts.next()?.to_vec()).ok()?;
+    Some((sink, room, u64::from_be_bytes(number.try_into().ok()?)))
 }
 
 /// The collection and pack number of a pack's key.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::engine::Engine;
 use super::kv::{Batch, Kv, Visit};
@@ -10,7 +10,14 @@ use super::{Result, StoreError};
 
 /// The space, shared by the engine and the test that breaks it.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryKv(Arc<Mutex<Space>>);
+pub struct MemoryKv(Arc<Cell>);
+
+#[derive(Debug, Default)]
+struct Cell {
+    space: Mutex<Space>,
+    /// Flushes that wait until they are let through.
+    gate: Condvar,
+}
 
 #[derive(Debug, Default)]
 struct Space {
@@ -18,18 +25,32 @@ struct Space {
     durable: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Operations until the next failure; then one operation fails.
     fail_after: Option<u32>,
+    /// Flushes wait.
+    held: bool,
 }
 
 impl MemoryKv {
     fn lock(&self) -> MutexGuard<'_, Space> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.space.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The machine loses everything that was not flushed.
+    /// The machine loses everything that was not flushed. The old space goes on by itself, for nobody.
     #[must_use]
     pub fn crash(&self) -> Self {
         let durable = self.lock().durable.clone();
-        Self(Arc::new(Mutex::new(Space { live: durable.clone(), durable, fail_after: None })))
+        self.release_flushes();
+        let space = Space { live: durable.clone(), durable, ..Space::default() };
+        Self(Arc::new(Cell { space: Mutex::new(space), gate: Condvar::new() }))
+    }
+
+    /// A disk that takes its time: flushes wait, so that nothing becomes durable until [`Self::release_flushes`].
+    pub fn hold_flushes(&self) {
+        self.lock().held = true;
+    }
+
+    pub fn release_flushes(&self) {
+        self.lock().held = false;
+        self.0.gate.notify_all();
     }
 
     /// Lets `n` more operations through; the one after them fails, once.
@@ -38,7 +59,10 @@ impl MemoryKv {
     }
 
     fn step(&self) -> Result<MutexGuard<'_, Space>> {
-        let mut space = self.lock();
+        Self::count(self.lock())
+    }
+
+    fn count(mut space: MutexGuard<'_, Space>) -> Result<MutexGuard<'_, Space>> {
         match space.fail_after {
             Some(0) => {
                 space.fail_after = None;
@@ -89,7 +113,8 @@ impl Kv for MemoryKv {
     }
 
     fn flush(&self, _: u64) -> Result<()> {
-        let mut space = self.step()?;
+        let waited = self.0.gate.wait_while(self.lock(), |space| space.held);
+        let mut space = Self::count(waited.unwrap_or_else(PoisonError::into_inner))?;
         space.durable = space.live.clone();
         Ok(())
     }

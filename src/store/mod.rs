@@ -134,6 +134,7 @@ pub struct DeliveryFilter {
     #[serde(rename = "type")]
     pub kind: Option<String>,
     pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
     pub limit: Option<usize>,
 }
 
@@ -194,6 +195,10 @@ pub trait Store: Send + std::marker::Sync {
     async fn delivery(&self, id: &str) -> Result<Option<Listed>>;
     async fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<Listed>>;
     async fn deliveries_of(&self, event_id: &str) -> Result<Vec<Listed>>;
+    /// Where an event waits for others or for its time: sink and room.
+    async fn waits_of(&self, event_id: &str) -> Result<Vec<(String, String)>>;
+    /// What waits in a room, oldest first.
+    async fn waiting_in(&self, sink: &str, room: &str, limit: usize) -> Result<Vec<StoredEvent>>;
     /// Live rows of a collection, by key, up to `limit`.
     async fn rows(&self, collection: &CollectionId, limit: usize) -> Result<Vec<StoredRow>>;
     async fn overview(&self) -> Result<Overview>;

@@ -56,6 +56,11 @@ impl Outbox {
             let chain = queue.chains.entry(subject).or_default();
             let at = chain.partition_point(|seq| *seq < delivery.seq);
             chain.insert(at, delivery.seq);
+            if at + 1 < chain.len() && !delivery.released {
+                // An old one is back: what could have gone now waits behind it.
+                let later: Vec<u64> = chain.iter().skip(at + 1).copied().collect();
+                queue.unready(&later);
+            }
         }
         queue.refresh(subject);
     }
@@ -141,6 +146,14 @@ impl Queue {
             }
             if !entry.released {
                 break;
+            }
+        }
+    }
+
+    fn unready(&mut self, seqs: &[u64]) {
+        for seq in seqs {
+            if let Some(entry) = self.entries.get(seq) {
+                self.ready.remove(&(entry.due, *seq));
             }
         }
     }
@@ -247,5 +260,16 @@ mod tests {
         assert!(!outbox.holds("ops", first[0].0, 1));
         outbox.release("ops", second[0].0);
         assert_eq!(seqs(&outbox.claim("ops", at(12), 1, at(20))), [1]);
+    }
+
+    #[test]
+    fn an_old_one_that_is_back_goes_before_what_came_after_it() {
+        let mut outbox = Outbox::default();
+        outbox.insert(&delivery(2, "a", 0));
+        outbox.insert(&delivery(3, "b", 0));
+        outbox.insert(&delivery(1, "a", 100));
+        assert_eq!(seqs(&outbox.claim("ops", at(1), 9, at(60))), [3], "2 waits behind 1 now");
+        outbox.remove("ops", 1);
+        assert_eq!(seqs(&outbox.claim("ops", at(2), 9, at(60))), [2]);
     }
 }

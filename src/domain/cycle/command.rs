@@ -4,6 +4,8 @@ use super::{Needs, Step, look};
 use crate::domain::collection::{CollectionId, CollectionSpec, CollectionState};
 use crate::domain::delivery::DeliveryState;
 use crate::domain::doc::{Doc, DocKey};
+use crate::domain::incident::Ack;
+use crate::domain::silence::{self, Silence};
 
 /// A decision, as given by a command or the admin API.
 #[derive(Debug, Clone)]
@@ -37,6 +39,20 @@ pub enum Command {
     DisableSink {
         sink: String,
     },
+    /// Someone looks after an incident: no more reminders, no escalation.
+    Acknowledge {
+        incident: String,
+        by: String,
+    },
+    /// Do not tell what this covers, until it ends.
+    AddSilence {
+        id: String,
+        silence: Box<Silence>,
+    },
+    /// A silence ends now.
+    ExpireSilence {
+        id: String,
+    },
     /// Forget a collection: a new quiet baseline.
     Reset {
         collection: CollectionId,
@@ -56,8 +72,12 @@ impl Command {
                 needs.docs.insert(DocKey::Collection(collection.clone()));
                 needs.held_rows = Some(collection.clone());
             }
-            Self::RejectHold { collection, .. } | Self::Reset { collection, .. } => {
+            Self::RejectHold { collection, .. } => {
                 needs.docs.insert(DocKey::Collection(collection.clone()));
+            }
+            Self::Reset { collection, .. } => {
+                needs.docs.insert(DocKey::Collection(collection.clone()));
+                needs.docs.insert(DocKey::Gauge(collection.clone()));
             }
             Self::RetryDelivery { id } | Self::DropDelivery { id } => {
                 needs.deliveries.insert(id.clone());
@@ -65,6 +85,8 @@ impl Command {
             Self::EnableSink { sink } | Self::DisableSink { sink } => {
                 needs.docs.insert(DocKey::Sink(sink.clone()));
             }
+            // Incidents and silences are known to whatever may tell.
+            Self::Acknowledge { .. } | Self::AddSilence { .. } | Self::ExpireSilence { .. } => {}
         }
     }
 
@@ -77,6 +99,9 @@ impl Command {
             Self::DropDelivery { id } => drop_delivery(step, id),
             Self::EnableSink { sink } => enable(step, sink),
             Self::DisableSink { sink } => disable(step, sink),
+            Self::Acknowledge { incident, by } => acknowledge(step, incident, by),
+            Self::AddSilence { id, silence } => add_silence(step, id, silence),
+            Self::ExpireSilence { id } => expire_silence(step, id),
             Self::Reset { collection, spend } => reset(step, collection, *spend),
         };
         step.plan.answer = Some(answer);
@@ -189,6 +214,42 @@ fn disable(step: &mut Step<'_>, sink: &str) -> Result<String, String> {
     Ok(format!("sink {sink} is stopped; its deliveries wait until `ampbridge sinks enable {sink}`"))
 }
 
+fn acknowledge(step: &mut Step<'_>, id: &str, by: &str) -> Result<String, String> {
+    let now = step.now;
+    let Some(incident) = step.incidents().get_mut(id) else {
+        return Err(format!("no incident {id} is open; `ampbridge incidents list` shows them"));
+    };
+    if let Some(ack) = &incident.acked {
+        return Ok(format!("{} ({}) was acknowledged by {} already", incident.kind, incident.subject, ack.by));
+    }
+    incident.acked = Some(Ack { at: now, by: by.to_owned() });
+    Ok(format!(
+        "{} ({}) is acknowledged by {by}: no reminders, no escalation, until it gets worse",
+        incident.kind, incident.subject
+    ))
+}
+
+fn add_silence(step: &mut Step<'_>, id: &str, silence: &Silence) -> Result<String, String> {
+    let mut silences = step.known.docs.silences(&DocKey::Silences).cloned().unwrap_or_default();
+    // What ended a while ago is only clutter; the deliveries it suppressed name it all the same.
+    silences.retain(|_, s| s.until > step.now);
+    if silences.len() >= silence::MAX {
+        return Err(format!("there are {} silences already; expire some first", silence::MAX));
+    }
+    silences.insert(id.to_owned(), silence.clone());
+    step.put(DocKey::Silences, Doc::Silences(silences));
+    Ok(format!("{id} is on until {}", silence.until))
+}
+
+fn expire_silence(step: &mut Step<'_>, id: &str) -> Result<String, String> {
+    let mut silences = step.known.docs.silences(&DocKey::Silences).cloned().unwrap_or_default();
+    if silences.remove(id).is_none() {
+        return Err(format!("there is no silence {id}; `ampbridge silence list` shows them"));
+    }
+    step.put(DocKey::Silences, Doc::Silences(silences));
+    Ok(format!("{id} is over"))
+}
+
 /// The next look is a new quiet baseline. The epoch goes on counting, so no event id is ever used twice.
 fn reset(step: &mut Step<'_>, id: &CollectionId, spend: bool) -> Result<String, String> {
     let key = DocKey::Collection(id.clone());
@@ -204,6 +265,7 @@ fn reset(step: &mut Step<'_>, id: &CollectionId, spend: bool) -> Result<String, 
     if spend {
         step.plan.clear_spend = Some(id.source.clone());
     }
+    look::forget_levels(step, id);
     step.put(key, Doc::Collection(fresh));
     Ok(format!("{id} is forgotten ({} records); the next complete look is a quiet baseline", old.rows))
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Needs, Step, SweepEnd, World, spending};
-use crate::domain::collection::{CollectionSpec, CollectionState, LookNotes, Role};
+use crate::domain::collection::{CollectionId, CollectionSpec, CollectionState, LookNotes, Role};
 use crate::domain::diff::{self, Change, Match, Reading};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::health;
 use crate::domain::record::{CostRow, Evidence, Page, Person, Record, Rows, StoredRow};
+use crate::domain::rules::gauge::GaugeState;
 use crate::domain::rules::{Rule, RuleSpec, change, gauge, group_name, thread_cost};
 use crate::domain::spend::SpendRow;
 use crate::domain::sweep;
@@ -22,6 +23,13 @@ const WANTED: usize = 2_000;
 const WANTED_AT_BASELINE: usize = 60;
 /// Quarantined rows shown in the log.
 const SAMPLES: usize = 5;
+
+pub(super) fn begin_needs(spec: &CollectionSpec, needs: &mut Needs) {
+    needs.docs.insert(DocKey::Collection(spec.id()));
+    if spec.role == Role::Gauge {
+        needs.docs.insert(DocKey::Gauge(spec.id()));
+    }
+}
 
 pub(super) fn page_needs(world: &World, now: Timestamp, spec: &CollectionSpec, page: &Page, needs: &mut Needs) {
     needs.docs.insert(DocKey::Collection(spec.id()));
@@ -89,10 +97,19 @@ pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
         if spec.role == Role::Spend {
             step.plan.clear_spend = Some(spec.source.clone());
         }
+        forget_levels(step, &spec.id());
     }
     let fresh =
         CollectionState { epoch: old.epoch + 1, fingerprint: spec.fingerprint.clone(), ..CollectionState::default() };
     step.put(key, Doc::Collection(fresh));
+}
+
+/// The levels of a gauge are part of what an epoch knows.
+pub(super) fn forget_levels(step: &mut Step<'_>, id: &CollectionId) {
+    let key = DocKey::Gauge(id.clone());
+    if step.known.docs.gauge(&key).is_some() {
+        step.put(key, Doc::Gauge(GaugeState::default()));
+    }
 }
 
 /// One page: upserts and their events; nothing is ever removed here.
@@ -121,19 +138,31 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
         }
         Rows::Costs(rows) => costs_page(step, spec, rows, asked),
     }
+    if !notes.vanished.is_empty() {
+        // Committed with the rows: a look that fails later, or a crash, must not take the news along.
+        let mut state = state;
+        for (field, rows) in &notes.vanished {
+            *state.vanishing.entry(field.clone()).or_default() += rows;
+        }
+        step.put(DocKey::Collection(spec.id()), Doc::Collection(state));
+    }
     notes.events = step.plan.notes.events;
     step.plan.notes = notes;
 }
 
 /// The look is over.
 pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
-    let SweepEnd { spec, evidence, notes, cursor, .. } = end;
+    let SweepEnd { spec, epoch, evidence, notes, cursor, .. } = end;
     let key = DocKey::Collection(spec.id());
     let health_key = DocKey::SourceHealth(spec.source.clone());
     let mut state = step.known.docs.collection(&key).cloned().unwrap_or_default();
     let mut health = step.known.docs.source_health(&health_key).cloned().unwrap_or_default();
+    // Where everything was forgotten while the look ran, what it showed before that is not known any more.
+    let same_epoch = *epoch == state.epoch;
+    let complete = same_epoch && *evidence == Evidence::Complete;
     step.plan.collection = Some(spec.id());
     step.plan.merge = true;
+    let mut vanished = BTreeMap::new();
     if let Evidence::Partial(failure) = evidence {
         let drafts = health::look_failed(spec, &mut state, &mut health, failure, step.now);
         step.tell_all(drafts);
@@ -141,10 +170,11 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
         let drafts = health::look_succeeded(spec, &mut state, &mut health, step.now);
         step.tell_all(drafts);
         state.quarantined = notes.quarantined;
-        if let Some(cursor) = cursor {
+        if let Some(cursor) = cursor.as_ref().filter(|_| same_epoch) {
             state.cursor.clone_from(cursor);
         }
-        let lost = health::fields_lost(spec, &mut state, &notes.vanished, &notes.strange, step.now);
+        vanished = std::mem::take(&mut state.vanishing);
+        let lost = health::fields_lost(spec, &mut state, &vanished, &notes.strange, step.now);
         step.tell_all(lost);
     }
     let known_before = state.baseline.is_some();
@@ -152,11 +182,11 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
         // Costs are asked for one by one; there is no list of them to be complete.
         state.baseline.get_or_insert(step.now);
     }
-    if *evidence == Evidence::Complete {
-        finish_complete(step, end, &mut state);
+    if complete {
+        finish_complete(step, end, &mut state, &vanished);
     }
-    if spec.role == Role::Spend && (known_before || *evidence == Evidence::Complete) {
-        spending::evaluate(step, &spec.source, matches!(evidence, Evidence::Partial(_)));
+    if spec.role == Role::Spend && (known_before || complete) {
+        spending::evaluate(step, std::slice::from_ref(&spec.source), matches!(evidence, Evidence::Partial(_)));
     }
     if spec.role == Role::Cost && !matches!(evidence, Evidence::Partial(_)) {
         settle_first_sight_of_costs(step, spec);
@@ -165,10 +195,10 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     step.put(health_key, Doc::SourceHealth(health));
 }
 
-fn finish_complete(step: &mut Step<'_>, end: &SweepEnd, state: &mut CollectionState) {
+fn finish_complete(step: &mut Step<'_>, end: &SweepEnd, state: &mut CollectionState, vanished: &BTreeMap<String, u64>) {
     let SweepEnd { spec, notes, confirmed, .. } = end;
     state.known_fields.extend(notes.carried.iter().cloned());
-    let still = |field: &String| notes.vanished.contains_key(field) || notes.strange.contains_key(field);
+    let still = |field: &String| vanished.contains_key(field) || notes.strange.contains_key(field);
     state.degraded.retain(|field, _| still(field) || !notes.carried.contains(field));
     state.last_complete = Some(step.now);
     if state.baseline.is_none() {

@@ -1,11 +1,12 @@
 //! Budgets and spikes over the ledger, after money rows came in or time passed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Needs, Step, World};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::record::Person;
-use crate::domain::rules::{Rule, budget, group_name, spike};
+use crate::domain::rules::{Rule, RuleSpec, budget, group_name, spike};
 use crate::domain::spend::Ledger;
 use crate::domain::time::{Timestamp, minus_days, plus_days, utc_day};
 
@@ -38,55 +39,56 @@ pub(super) fn rule_needs(world: &World, now: Timestamp, source: &str, needs: &mu
     }
 }
 
-/// Evaluates every money rule that looks at `source`. `partial`: the look behind this was cut short, so what is
-/// missing means nothing.
-pub(super) fn evaluate(step: &mut Step<'_>, source: &str, partial: bool) {
+/// Evaluates every money rule that looks at any of `changed`, each group of sources once. `partial`: the look behind
+/// this was cut short, so what is missing means nothing.
+pub(super) fn evaluate(step: &mut Step<'_>, changed: &[String], partial: bool) {
     let world = step.world;
     let ledger = ledger_after(step);
     for rule in &world.rules {
-        let Some(sources) = rule.group_of(source) else { continue };
-        let group = group_name(&sources);
-        let people = people_of(step, &sources);
-        match &rule.rule {
-            Rule::Budget(budget_rule) => {
-                let key = DocKey::Budget(rule.name.clone(), group);
-                let state = step.known.docs.budget(&key);
-                if state.is_none() && partial {
-                    continue;
-                }
-                let scene = budget::Scene {
-                    now: step.now,
-                    rule: &rule.name,
-                    sources: &sources,
-                    week_start: world.week_start,
-                    ledger: &ledger,
-                    people: &people,
-                    complete: !partial,
-                };
-                let (next, drafts) = budget::evaluate(budget_rule, state, &scene);
-                step.put(key, Doc::Budget(next));
-                step.tell_all(drafts);
-            }
-            Rule::Spike(spike_rule) => {
-                let key = DocKey::Spike(rule.name.clone(), group);
-                let state = step.known.docs.spike(&key);
-                if state.is_none() && partial {
-                    continue;
-                }
-                let scene = spike::Scene {
-                    now: step.now,
-                    rule: &rule.name,
-                    sources: &sources,
-                    ledger: &ledger,
-                    people: &people,
-                    complete: !partial,
-                };
-                let (next, drafts) = spike::evaluate(spike_rule, state, &scene);
-                step.put(key, Doc::Spike(next));
-                step.tell_all(drafts);
-            }
-            Rule::ThreadCost(_) => {}
+        let groups: BTreeSet<Vec<String>> = changed.iter().filter_map(|source| rule.group_of(source)).collect();
+        for sources in groups {
+            evaluate_group(step, rule, &sources, &ledger, partial);
         }
+    }
+}
+
+fn evaluate_group(step: &mut Step<'_>, rule: &RuleSpec, sources: &[String], ledger: &Ledger, partial: bool) {
+    let world = step.world;
+    let group = group_name(sources);
+    let people = people_of(step, sources);
+    match &rule.rule {
+        Rule::Budget(budget_rule) => {
+            let key = DocKey::Budget(rule.name.clone(), group);
+            let state = step.known.docs.budget(&key);
+            if state.is_none() && partial {
+                return;
+            }
+            let scene = budget::Scene {
+                now: step.now,
+                rule: &rule.name,
+                sources,
+                week_start: world.week_start,
+                ledger,
+                people: &people,
+                complete: !partial,
+            };
+            let (next, drafts) = budget::evaluate(budget_rule, state, &scene);
+            step.put(key, Doc::Budget(next));
+            step.tell_all(drafts);
+        }
+        Rule::Spike(spike_rule) => {
+            let key = DocKey::Spike(rule.name.clone(), group);
+            let state = step.known.docs.spike(&key);
+            if state.is_none() && partial {
+                return;
+            }
+            let scene =
+                spike::Scene { now: step.now, rule: &rule.name, sources, ledger, people: &people, complete: !partial };
+            let (next, drafts) = spike::evaluate(spike_rule, state, &scene);
+            step.put(key, Doc::Spike(next));
+            step.tell_all(drafts);
+        }
+        Rule::ThreadCost(_) => {}
     }
 }
 

@@ -20,6 +20,8 @@ use crate::domain::time::{Period, PeriodKind, Timestamp, WeekStart, days_between
 
 /// A fall below this part of a told amount is a correction worth telling (percent of the amount).
 const CORRECTED_BELOW: Percent = Percent(95_000);
+/// Days within which a source that had money is expected to still have it in the ledger.
+const LATELY_DAYS: i64 = 31 + SETTLING_DAYS;
 /// Contributors named in an event.
 const TOP: usize = 3;
 
@@ -39,6 +41,9 @@ pub struct BudgetState {
     pub limit: Option<Micros>,
     /// By scope, then period start.
     pub told: BTreeMap<Scope, BTreeMap<Date, Told>>,
+    /// The newest day with money of each source.
+    #[serde(default)]
+    pub newest: BTreeMap<String, Date>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -112,6 +117,7 @@ pub fn evaluate(rule: &BudgetRule, state: Option<&BudgetState>, scene: &Scene<'_
     let limit_changed = next.limit.is_some_and(|old| old != rule.limit);
     next.limit = Some(rule.limit);
     let today = scene.today();
+    let forgotten = notice_forgotten(&mut next, scene, today);
     let mut drafts = Vec::new();
     let mut at_first_sight: Vec<Crossing> = Vec::new();
     for period in open_periods(rule.period, today, scene.week_start) {
@@ -129,7 +135,7 @@ pub fn evaluate(rule: &BudgetRule, state: Option<&BudgetState>, scene: &Scene<'_
             let cause = if limit_changed { "limit_changed" } else { "spend" };
             drafts.push(crossing.draft(rule, scene, today, cause, None));
         }
-        if scene.complete && !first_sight {
+        if scene.complete && !first_sight && !forgotten {
             drafts.extend(corrections(rule, &mut next, &sums, period, today, scene));
         }
     }
@@ -138,6 +144,21 @@ pub fn evaluate(rule: &BudgetRule, state: Option<&BudgetState>, scene: &Scene<'_
     }
     forget_old_periods(&mut next, rule.period, today, scene.week_start);
     (next, drafts)
+}
+
+/// Whether all money of a source is missing that had some lately: it was forgotten (a reset, another address) and is yet
+/// to be read anew, which is no reason to take anything back.
+fn notice_forgotten(state: &mut BudgetState, scene: &Scene<'_>, today: Date) -> bool {
+    let mut forgotten = false;
+    for source in scene.sources {
+        match scene.ledger.newest_day(std::slice::from_ref(source)) {
+            Some(day) => {
+                state.newest.insert(source.clone(), day);
+            }
+            None => forgotten |= state.newest.get(source).is_some_and(|day| days_between(*day, today) <= LATELY_DAYS),
+        }
+    }
+    forgotten
 }
 
 /// Periods whose rows may still move: those ending within the settling days, oldest first, and the running one.

@@ -18,7 +18,8 @@ const HOSTILE: [&str; 9] = [
     "=HYPERLINK(1) -- <http://example.com|label> <mailto:a@example.com> %0a%0d ]]> */",
 ];
 /// Fields that hold words of ours: from a fixed list, a number, a day or an instant.
-const OURS: [&str; 15] = [
+const OURS: [&str; 16] = [
+    "severity",
     "period",
     "period_start",
     "period_alignment",

@@ -1,7 +1,7 @@
 //! A list that comes in pages, each naming the cursor of the next.
 //!
-//! Invariant: the end is explicit (no `nextCursor`); a cursor that comes again, or an empty page that promises more,
-//! is a failure and never an end.
+//! Invariant: the end is explicit (no `nextCursor`); a cursor or a page that comes again, or an empty page that
+//! promises more, is a failure and never an end.
 
 use std::collections::BTreeSet;
 
@@ -23,6 +23,9 @@ pub(super) struct Listing<'a> {
     next: Next,
     /// Hashes of the cursors so far.
     seen: BTreeSet<u64>,
+    /// Hashes of the rows that pages began with. A server that ever shows the same page, with ever new cursors, would
+    /// keep a look busy for hours.
+    first_rows: BTreeSet<u64>,
     pages: u32,
 }
 
@@ -36,7 +39,7 @@ enum Next {
 
 impl<'a> Listing<'a> {
     pub fn new(client: &'a Client, get: Get<'a>, rows: &'static str) -> Self {
-        Self { client, get, rows, next: Next::First, seen: BTreeSet::new(), pages: 0 }
+        Self { client, get, rows, next: Next::First, seen: BTreeSet::new(), first_rows: BTreeSet::new(), pages: 0 }
     }
 
     /// Pages read so far.
@@ -66,6 +69,9 @@ impl<'a> Listing<'a> {
         self.next = self.after(&body);
         if rows.is_empty() && !matches!(self.next, Next::End) {
             return Err(self.fault("is empty yet names a next page"));
+        }
+        if rows.first().is_some_and(|row| !self.first_rows.insert(key_hash(&row.to_string()))) {
+            return Err(self.fault("begins like a page that was there before"));
         }
         Ok(Some(rows))
     }

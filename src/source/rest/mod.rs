@@ -129,8 +129,7 @@ impl Rest {
     async fn bound_value(&self, name: &str, plan: &Plan) -> Result<Value, Failure> {
         let now = self.client.now();
         let known = self.bound.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        if let Some((value, at)) = known.filter(|(_, at)| elapsed(*at, now) < BOUND_FOR) {
-            drop(at);
+        if let Some((value, _)) = known.filter(|(_, at)| elapsed(*at, now) < BOUND_FOR) {
             return Ok(value);
         }
         let Some(bind) = self.binds.get(name) else {

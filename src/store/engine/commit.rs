@@ -14,6 +14,10 @@ use crate::domain::time::{Timestamp, plus_days};
 
 /// Held rows handed out at once.
 const HELD_ROWS: usize = 2_000;
+/// Events handed to a sink with a delivery; a message that names more would not be read.
+const CLAIM_EVENTS: usize = 100;
+/// Events that go into one message.
+const ROOM_EVENTS: usize = 2_000;
 /// Longest stretch of days one load reads.
 const MAX_DAYS: i64 = 800;
 
@@ -45,6 +49,10 @@ impl<K: Kv> Shared<K> {
         if let Some(probe) = probe {
             known.matches = state.match_rows(&self.kv, probe.collection, probe.records)?;
         }
+        let looked_at = probe.map(|p| p.collection).or(needs.missing.as_ref()).or(needs.held_rows.as_ref());
+        if let Some(id) = looked_at {
+            known.rows_version = Some(state.index(&self.kv, id)?.version());
+        }
         if let Some(id) = &needs.missing {
             known.missing = Some(state.missing(&self.kv, id)?);
         }
@@ -52,6 +60,9 @@ impl<K: Kv> Shared<K> {
             (known.held_rows, known.held_more) = state.held_rows(&self.kv, id, HELD_ROWS)?;
         }
         drop(state);
+        for (sink, room) in &needs.rooms {
+            known.rooms.insert(room.clone(), self.waiting_in(sink, room, ROOM_EVENTS)?);
+        }
         for id in &needs.deliveries {
             if let Some(listed) = self.delivery(id)? {
                 known.deliveries.insert(id.clone(), listed.delivery);
@@ -66,6 +77,16 @@ impl<K: Kv> Shared<K> {
             let found = state.docs.get(key).map_or(0, |(version, _)| *version);
             if found != *expected {
                 return Err(StoreError::Conflict(key.to_string()));
+            }
+        }
+        if let (Some(id), Some(expected)) = (&plan.collection, plan.expect_rows)
+            && state.index(&self.kv, id)?.version() != expected
+        {
+            return Err(StoreError::Conflict(format!("the rows of {id}")));
+        }
+        for expected in &plan.expect_deliveries {
+            if self.stored_delivery(expected.seq)?.as_ref() != Some(expected) {
+                return Err(StoreError::Conflict(format!("delivery {}", expected.id)));
             }
         }
         if let Some((_, late)) = plan.settled.iter().find(|(claim, d)| !state.outbox.holds(&d.sink, *claim, d.seq)) {
@@ -156,12 +177,28 @@ impl<K: Kv> Shared<K> {
             batch.put(keys::numbered(keys::EVENTS, seq), codec::encode(stored)?);
             batch.put(id_key, seq.to_be_bytes().to_vec());
         }
+        for wait in &plan.waits {
+            // Nothing waits twice: of an event that was told before, what waited then is what counts.
+            let Some(event) = fresh.get(wait.event.as_str()) else { continue };
+            batch.put(keys::waiting(&wait.sink, &wait.room, *event), Vec::new());
+            batch.put(keys::waiting_of(*event, &wait.sink), wait.room.clone().into_bytes());
+        }
+        for (sink, room, events) in &plan.released {
+            for event in events {
+                batch.remove(keys::waiting(sink, room, *event));
+                batch.remove(keys::waiting_of(*event, sink));
+            }
+        }
         let mut published = Vec::new();
+        let mut planned: std::collections::BTreeSet<&str> = std::collections::BTreeSet::new();
         for delivery in &plan.deliveries {
             let Some(first) = delivery.event_ids.first() else { continue };
             let of_this_plan = plan.events.iter().any(|e| e.event.id == *first);
             let id_key = keys::by_id(keys::DELIVERY_IDS, &delivery.id);
-            if (of_this_plan && !fresh.contains_key(first.as_str())) || self.kv.get(&id_key)?.is_some() {
+            if (of_this_plan && !fresh.contains_key(first.as_str()))
+                || !planned.insert(&delivery.id)
+                || self.kv.get(&id_key)?.is_some()
+            {
                 continue;
             }
             let mut delivery = delivery.clone();
@@ -184,8 +221,17 @@ impl<K: Kv> Shared<K> {
                 published.push(delivery);
             }
         }
-        for delivery in plan.settled.iter().map(|(_, d)| d).chain(&plan.changed) {
+        for (_, delivery) in &plan.settled {
             self.move_delivery(state, delivery, batch)?;
+        }
+        for delivery in &plan.changed {
+            // By command, perhaps in the same breath as the event: like a new one it leaves once it is durable.
+            self.rewrite_delivery(delivery, batch)?;
+            state.outbox.remove(&delivery.sink, delivery.seq);
+            state.unpublished.retain(|(_, waiting)| waiting.seq != delivery.seq);
+            if delivery.state.is_open() {
+                published.push(delivery.clone());
+            }
         }
         Ok(published)
     }
@@ -196,10 +242,14 @@ impl<K: Kv> Shared<K> {
         Ok(())
     }
 
-    fn move_delivery(&self, state: &mut State, delivery: &Delivery, batch: &mut Batch) -> Result<()> {
+    fn rewrite_delivery(&self, delivery: &Delivery, batch: &mut Batch) -> Result<()> {
         let other = if delivery.state.is_open() { keys::CLOSED } else { keys::OPEN };
         batch.remove(keys::numbered(other, delivery.seq));
-        self.put_delivery(delivery, batch)?;
+        self.put_delivery(delivery, batch)
+    }
+
+    fn move_delivery(&self, state: &mut State, delivery: &Delivery, batch: &mut Batch) -> Result<()> {
+        self.rewrite_delivery(delivery, batch)?;
         if delivery.state.is_open() {
             state.outbox.insert(delivery);
         } else {
@@ -238,7 +288,7 @@ impl<K: Kv> Shared<K> {
             };
             let delivery: Delivery = codec::decode(&bytes, "an open delivery")?;
             let mut events = Vec::with_capacity(delivery.event_ids.len());
-            for seq in &delivery.event_seqs {
+            for seq in delivery.event_seqs.iter().take(CLAIM_EVENTS) {
                 events.extend(self.event_at(*seq)?.map(Arc::<StoredEvent>::new));
             }
             claimed.push(Claimed { claim, delivery, events });

@@ -40,6 +40,7 @@ enum Line {
     Delivery(Box<Delivery>),
     EventDelivery { event: u64, delivery: u64 },
     Reference { sink: String, incident: String, reference: Value },
+    Waiting { sink: String, room: String, event: u64 },
     End { lines: u64 },
 }
 
@@ -113,6 +114,10 @@ fn write_the_rest(kv: &dyn Kv, writer: &mut Writer) -> Result<()> {
     scan_all(kv, keys::EVENT_DELIVERIES, |key, _| {
         let event = keys::last_number(&key[..key.len().saturating_sub(8)]).unwrap_or_default();
         writer.line(&Line::EventDelivery { event, delivery: keys::last_number(key).unwrap_or_default() })
+    })?;
+    scan_all(kv, keys::WAITING, |key, _| match keys::parse_waiting(key) {
+        Some((sink, room, event)) => writer.line(&Line::Waiting { sink, room, event }),
+        None => Ok(()),
     })?;
     scan_all(kv, keys::REFERENCES, |key, value| match keys::parse_reference(key) {
         Some((sink, incident)) => {
@@ -224,6 +229,10 @@ impl Import {
             Line::EventDelivery { event, delivery } => batch.put(keys::event_delivery(event, delivery), Vec::new()),
             Line::Reference { sink, incident, reference } => {
                 batch.put(keys::reference(&sink, &incident), codec::encode(&reference)?);
+            }
+            Line::Waiting { sink, room, event } => {
+                batch.put(keys::waiting(&sink, &room, event), Vec::new());
+                batch.put(keys::waiting_of(event, &sink), room.into_bytes());
             }
             Line::End { .. } => {}
         }

@@ -251,6 +251,14 @@ impl<K: Kv> Store for Engine<K> {
         self.0.deliveries_of(event_id)
     }
 
+    async fn waits_of(&self, event_id: &str) -> Result<Vec<(String, String)>> {
+        self.0.waits_of(event_id)
+    }
+
+    async fn waiting_in(&self, sink: &str, room: &str, limit: usize) -> Result<Vec<StoredEvent>> {
+        Ok(self.0.waiting_in(sink, room, limit)?.into_iter().map(|(_, event)| event).collect())
+    }
+
     async fn rows(&self, collection: &CollectionId, limit: usize) -> Result<Vec<StoredRow>> {
         let mut rows = Vec::new();
         self.0.each_row(collection, |row| {

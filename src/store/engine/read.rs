@@ -73,6 +73,7 @@ impl<K: Kv> Shared<K> {
                 && wanted_state.is_none_or(|s| s == state)
                 && filter.kind.as_ref().is_none_or(|glob| glob_matches(glob, &d.event_type))
                 && filter.since.is_none_or(|since| d.created >= since)
+                && filter.until.is_none_or(|until| d.created < until)
         };
         let limit = filter.limit.unwrap_or(LIMIT);
         let read = |bytes: &[u8]| {
@@ -91,11 +92,43 @@ impl<K: Kv> Shared<K> {
         Ok(all.into_iter().map(|delivery| Listed { leased: self.is_leased(&delivery), delivery }).collect())
     }
 
+    /// What waits in a room, oldest first.
+    pub(super) fn waiting_in(&self, sink: &str, room: &str, limit: usize) -> Result<Vec<(u64, StoredEvent)>> {
+        let mut numbers = Vec::new();
+        self.kv.scan(&keys::room(sink, room), false, &mut |key, _| {
+            numbers.extend(keys::last_number(key));
+            if numbers.len() >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        let mut found = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            found.extend(self.event_at(number)?.map(|event| (number, event)));
+        }
+        Ok(found)
+    }
+
+    /// Where an event waits: sink and room.
+    pub(super) fn waits_of(&self, event_id: &str) -> Result<Vec<(String, String)>> {
+        let Some(seq) = self.sequence_of(keys::EVENT_IDS, event_id)? else { return Ok(Vec::new()) };
+        let prefix = keys::numbered(keys::WAITING_OF, seq);
+        let mut found = Vec::new();
+        self.kv.scan(&prefix, false, &mut |key, value| {
+            let sink = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+            found.push((sink, String::from_utf8_lossy(value).into_owned()));
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
     fn delivery_at(&self, seq: u64) -> Result<Option<Listed>> {
+        let found = self.stored_delivery(seq)?;
+        Ok(found.map(|delivery| Listed { leased: self.is_leased(&delivery), delivery }))
+    }
+
+    /// As it is written; whether it is leased is not.
+    pub(super) fn stored_delivery(&self, seq: u64) -> Result<Option<Delivery>> {
         for family in [keys::OPEN, keys::CLOSED] {
             if let Some(bytes) = self.kv.get(&keys::numbered(family, seq))? {
-                let delivery: Delivery = codec::decode(&bytes, "a delivery")?;
-                return Ok(Some(Listed { leased: self.is_leased(&delivery), delivery }));
+                return Ok(Some(codec::decode(&bytes, "a delivery")?));
             }
         }
         Ok(None)

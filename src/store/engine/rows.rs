@@ -67,11 +67,14 @@ pub(super) struct RowIndex {
     next_pack: u32,
     look: u8,
     tombstones: u64,
+    /// Counts the writes of this process.
+    version: u64,
 }
 
 impl RowIndex {
     fn load(kv: &dyn Kv, id: &CollectionId) -> Result<Self> {
-        let mut index = Self { next_pack: 1, ..Self::default() };
+        // No row is marked as shown until it is.
+        let mut index = Self { next_pack: 1, look: 1, ..Self::default() };
         scan_all(kv, &keys::packs(id), |key, value| {
             let Some((_, pack)) = keys::parse_pack(key) else { return Ok(()) };
             for (position, entry) in codec::decode_pack_index(value)?.iter().enumerate() {
@@ -107,6 +110,11 @@ impl RowIndex {
             }
             self.look = 1;
         }
+    }
+
+    /// Another one means that rows have changed in between.
+    pub(super) fn version(&self) -> u64 {
+        self.version
     }
 
     pub(super) fn live(&self) -> u64 {
@@ -173,11 +181,13 @@ impl State {
         Ok(Missing { now, before, known, rows })
     }
 
-    /// Rows a held change would remove: those the last complete look missed. At most `limit`; true where there are more.
+    /// Rows a held change would remove: those the last complete look missed and none has shown since (as far as this
+    /// process knows). At most `limit`; true where there are more.
     pub(super) fn held_rows(&mut self, kv: &dyn Kv, id: &CollectionId, limit: usize) -> Result<(Vec<StoredRow>, bool)> {
         let missed = kv.get(&keys::missed(id))?.map(|b| codec::decode_hashes(&b)).unwrap_or_default();
         let index = self.index(kv, id)?;
-        let live: Vec<u64> = missed.into_iter().filter(|k| index.slots.get(k).is_some_and(|s| !s.gone)).collect();
+        let is_missing = |slot: &Slot| !slot.gone && slot.shown != index.look;
+        let live: Vec<u64> = missed.into_iter().filter(|k| index.slots.get(k).is_some_and(is_missing)).collect();
         let more = live.len() > limit;
         Ok((read_rows(kv, id, index, &live[..limit.min(live.len())])?, more))
     }
@@ -191,6 +201,7 @@ impl State {
         batch: &mut Batch,
     ) -> Result<()> {
         let index = self.index(kv, id)?;
+        index.version += 1;
         for chunk in rows.chunks(PACK_ROWS) {
             index.add_pack(id, chunk, batch)?;
         }
@@ -205,8 +216,8 @@ impl State {
             Ok(())
         })?;
         batch.remove(keys::missed(id));
-        let next_pack = self.indexes.get(id).map_or(1, |i| i.next_pack);
-        self.indexes.insert(id.clone(), RowIndex { next_pack, look: 1, ..RowIndex::default() });
+        let old = self.index(kv, id)?;
+        *old = RowIndex { next_pack: old.next_pack, version: old.version + 1, look: 1, ..RowIndex::default() };
         Ok(())
     }
 

@@ -1,10 +1,11 @@
 //! Sources, sinks, deliveries, digests.
 
 use super::{Data, SINCE, THREAD, incident, text};
+use crate::domain::event::Severity;
 use crate::domain::event::data_of;
 use crate::domain::ids;
 use crate::domain::payload::{
-    DeadData, DegradedData, DigestData, HeldData, SinkHealthData, SourceHealthData, StaleData, TestData,
+    DeadData, DegradedData, DigestData, DigestItem, HeldData, SinkHealthData, SourceHealthData, StaleData, TestData,
 };
 
 fn source_health(failures: u32, lasted: Option<&str>) -> Data {
@@ -144,9 +145,14 @@ fn digest(period: &str, from: &str, to: &str, counts: &[(&str, u64)]) -> Data {
         counts: counts.iter().map(|(kind, n)| (text(kind), *n)).collect(),
         events: counts.iter().map(|(_, n)| n).sum(),
         top: vec![
-            text("Acme spend on 21 Nov $212.40, 106.2 % of $200. Top: ana $88, gpt-5 $120"),
-            text("Acme spend on 21 Nov $96.40, 3.1 × the usual $31.10. Most of the rise: ana with gpt-5, +$52 (new)"),
-            text("cy (cy@example.com) joined acme as member"),
+            item("budget.exceeded", "workspace", Severity::Critical),
+            item("cost.spike", "user:user_01J5ANA", Severity::Warning),
+            item("member.added", "cy@example.com", Severity::Info),
         ],
     })
+}
+
+fn item(kind: &str, subject: &str, severity: Severity) -> DigestItem {
+    let id = crate::domain::ids::derive("evt", &["sample", kind]);
+    DigestItem { id, kind: text(kind), subject: text(subject), severity, time: text("2026-11-21T15:04:00Z") }
 }

@@ -125,6 +125,11 @@ async fn a_list_that_does_not_end_well_is_partial() {
     for (scripts, rows, message) in [
         (vec![page(&["a"], json!("x")), page(&["b"], json!("y")), page(&["c"], json!("x"))], 3, "was there before"),
         (vec![page(&["a"], json!("x")), page(&[], json!("y"))], 1, "page 2 is empty yet names a next page"),
+        (
+            vec![page(&["a"], json!("x")), page(&["b"], json!("y")), page(&["a"], json!("z"))],
+            2,
+            "page 3 begins like a page that was there before",
+        ),
         (vec![page(&["a"], json!(7))], 1, "no text"),
         (vec![page(&["a"], json!("x")), Script::ok("<!DOCTYPE html><p>Sign in")], 1, "a web page"),
         (vec![page(&["a"], json!("x")), Script::ok("{\"threads\": [")], 1, "not JSON"),

@@ -1,0 +1,146 @@
+//! What waited in a room goes out as one message.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::{Needs, Step};
+use crate::domain::delivery::{Delivery, DeliveryKind, DeliveryState};
+use crate::domain::doc::DocKey;
+use crate::domain::event::{Draft, Event, Severity, StoredEvent, data_of};
+use crate::domain::health::BRIDGE;
+use crate::domain::ids;
+use crate::domain::payload::{DigestData, DigestItem};
+use crate::domain::timing::{Room, Why};
+
+/// Lines named in a digest's data.
+const TOP: usize = 5;
+
+pub(super) fn needs(sink: &str, rooms: &[String], needs: &mut Needs) {
+    needs.docs.insert(DocKey::Rooms(sink.to_owned()));
+    needs.rooms.extend(rooms.iter().map(|room| (sink.to_owned(), room.clone())));
+}
+
+/// Empties the rooms that are due. A room that is not due any more (it was released meanwhile) stays as it is.
+pub(super) fn release(step: &mut Step<'_>, sink: &str, rooms: &[String]) {
+    for key in rooms {
+        let now = step.now;
+        let Some(room) = step.rooms(sink).rooms.get(key).filter(|room| room.due <= now).cloned() else { continue };
+        let waiting = step.known.rooms.get(key).cloned().unwrap_or_default();
+        if waiting.len() as u64 >= room.count || waiting.is_empty() {
+            step.rooms(sink).rooms.remove(key);
+        } else if let Some(left) = step.rooms(sink).rooms.get_mut(key) {
+            // More waits than goes into one message: the rest follows at once, as another.
+            left.count -= waiting.len() as u64;
+            left.first = format!("{}+{}", left.first, waiting.len());
+        }
+        step.plan.released.push((sink.to_owned(), key.clone(), waiting.iter().map(|(seq, _)| *seq).collect()));
+        let events: Vec<&StoredEvent> = waiting.iter().map(|(_, event)| event).collect();
+        match (events.as_slice(), room.kind) {
+            ([], _) => {}
+            ([only], DeliveryKind::Group) => {
+                let internal = crate::domain::routing::is_internal(&only.event.kind);
+                step.plan.deliveries.push(Delivery::single(&step.world.bridge, sink, &only.event, step.now, internal));
+            }
+            (many, DeliveryKind::Digest) => digest(step, sink, key, &room, many),
+            (many, _) => {
+                let delivery = together(step, sink, &room, many);
+                step.plan.deliveries.push(delivery);
+            }
+        }
+    }
+}
+
+/// One delivery for many events.
+fn together(step: &Step<'_>, sink: &str, room: &Room, events: &[&StoredEvent]) -> Delivery {
+    let mut subjects: Vec<&str> = events.iter().map(|e| e.event.subject.as_str()).collect();
+    subjects.dedup();
+    let mut kinds: Vec<&str> = events.iter().map(|e| e.event.kind.as_str()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let incident = events.first().and_then(|e| e.event.incident());
+    let same_incident = events.iter().all(|e| e.event.incident() == incident);
+    let bridge = &step.world.bridge;
+    Delivery {
+        id: delivery_id(bridge, sink, room),
+        seq: 0,
+        kind: room.kind,
+        sink: sink.to_owned(),
+        event_ids: events.iter().map(|e| e.event.id.clone()).collect(),
+        event_seqs: Vec::new(),
+        event_type: kinds.join(", "),
+        subject: if let [subject] = subjects.as_slice() {
+            (*subject).to_owned()
+        } else {
+            format!("{} events", events.len())
+        },
+        incident: incident.filter(|_| same_incident).map(str::to_owned),
+        created: step.now,
+        state: DeliveryState::Due { at: step.now },
+        attempts: 0,
+        tries: 0,
+        first_attempt: None,
+        refusals: 0,
+        released: false,
+        log: Vec::new(),
+        recipients: BTreeMap::new(),
+        internal: false,
+    }
+}
+
+/// The id of the message a room will become: known from its first event on.
+pub fn delivery_id(bridge: &str, sink: &str, room: &Room) -> String {
+    ids::derive("dlv", &[bridge, sink, room.kind.as_str(), &room.first])
+}
+
+fn digest(step: &mut Step<'_>, sink: &str, key: &str, room: &Room, events: &[&StoredEvent]) {
+    let weekly = room.why == Why::Weekly;
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for stored in events {
+        *counts.entry(stored.event.kind.clone()).or_default() += 1;
+    }
+    let data = DigestData {
+        period: if weekly { "week" } else { "day" }.to_owned(),
+        from: room.since.to_string(),
+        to: step.now.to_string(),
+        counts,
+        events: events.len() as u64,
+        top: top_of(events),
+    };
+    let draft = Draft {
+        source: BRIDGE.to_owned(),
+        kind: if weekly { "digest.weekly" } else { "digest.daily" }.to_owned(),
+        subject: sink.to_owned(),
+        time: step.now,
+        severity: Severity::Info,
+        identity: vec!["digest".to_owned(), sink.to_owned(), key.to_owned(), room.first.clone()],
+        why: json!({ "room": key, "since": room.since, "events": events.len() }),
+        data: data_of(&data),
+    };
+    let (event, why) = draft.into_event(&step.world.bridge);
+    let mut delivery = together(step, sink, room, events);
+    // The digest first, then what it names, then the rest: a sink is handed the first hundred.
+    let named: Vec<String> = data.top.iter().map(|item| item.id.clone()).collect();
+    let rest = delivery.event_ids.iter().filter(|id| !named.contains(id)).cloned();
+    delivery.event_ids = std::iter::once(event.id.clone()).chain(named.clone()).chain(rest).collect();
+    delivery.event_type.clone_from(&event.kind);
+    delivery.subject.clone_from(&event.subject);
+    step.plan.deliveries.push(delivery);
+    let (routing, sinks) = (vec![format!("made for {sink}")], vec![sink.to_owned()]);
+    step.plan.notes.events += 1;
+    step.plan.events.push(StoredEvent { event, seen: step.now, why, origin: BRIDGE.to_owned(), routing, sinks });
+}
+
+/// The gravest first, then the newest.
+fn top_of(events: &[&StoredEvent]) -> Vec<DigestItem> {
+    let mut order: Vec<&Event> = events.iter().map(|e| &e.event).collect();
+    order.sort_by(|a, b| b.severity.cmp(&a.severity).then(b.time.cmp(&a.time)).then_with(|| a.id.cmp(&b.id)));
+    let item = |event: &Event| DigestItem {
+        id: event.id.clone(),
+        kind: event.kind.clone(),
+        subject: event.subject.clone(),
+        severity: event.severity,
+        time: event.time.to_string(),
+    };
+    order.into_iter().take(TOP).map(item).collect()
+}

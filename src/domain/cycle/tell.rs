@@ -1,0 +1,195 @@
+//! Telling: from a draft to an event, and from an event to what each sink gets and when.
+
+use std::collections::BTreeMap;
+
+use super::{Needs, Step, Wait, World};
+use crate::domain::delivery::{Delivery, DeliveryKind, DeliveryState};
+use crate::domain::doc::{Doc, DocKey};
+use crate::domain::event::{Draft, Event, StoredEvent};
+use crate::domain::ids;
+use crate::domain::incident::{self, Incidents, Told};
+use crate::domain::routing;
+use crate::domain::silence;
+use crate::domain::time::{Timestamp, elapsed};
+use crate::domain::timing::{self, Place, Rooms, Timing};
+
+/// What telling changes besides the plan; written back at its end.
+#[derive(Debug, Default)]
+pub(super) struct Telling {
+    rooms: BTreeMap<String, Rooms>,
+    incidents: Option<Incidents>,
+}
+
+/// Documents anything that may tell needs.
+pub(super) fn needs(world: &World, needs: &mut Needs) {
+    needs.docs.insert(DocKey::Silences);
+    needs.docs.insert(DocKey::Incidents);
+    for sink in world.timed_sinks() {
+        needs.docs.insert(DocKey::Rooms(sink));
+    }
+}
+
+impl Step<'_> {
+    /// Makes an event of a draft and a delivery, or a place in a room, for each sink that is to hear of it. `about` is
+    /// the sink it is about.
+    pub(super) fn tell(&mut self, draft: Draft, about: Option<&str>) {
+        let origin = draft.source.clone();
+        let (event, why) = draft.into_event(&self.world.bridge);
+        let mut routed = routing::route(&self.world.routes, &self.world.sinks, &event, &origin, about);
+        self.book_incident(&event, &routed.sinks);
+        let internal = routing::is_internal(&event.kind);
+        for (sink, route) in &routed.sinks {
+            let mut delivery = Delivery::single(&self.world.bridge, sink, &event, self.now, internal);
+            if let Some((id, comment)) = self.silenced(&event, &origin, sink) {
+                let reason = if comment.is_empty() {
+                    format!("silenced by {id}")
+                } else {
+                    format!("silenced by {id}: {comment}")
+                };
+                routed.notes.push(format!("{sink} does not hear of it: {reason}"));
+                delivery.state = DeliveryState::Suppressed { at: self.now, reason };
+                self.plan.deliveries.push(delivery);
+                continue;
+            }
+            match self.place(*route, &event, &origin, sink) {
+                Place::Now => self.plan.deliveries.push(delivery),
+                Place::Room(room) => {
+                    routed.notes.push(format!("at {sink} it waits in {room}"));
+                    self.plan.waits.push(Wait { sink: sink.clone(), room, event: event.id.clone() });
+                }
+            }
+        }
+        self.plan.notes.events += 1;
+        let sinks = routed.sinks.into_keys().collect();
+        self.plan.events.push(StoredEvent { event, seen: self.now, why, origin, routing: routed.notes, sinks });
+    }
+
+    pub(super) fn tell_all(&mut self, drafts: impl IntoIterator<Item = Draft>) {
+        for draft in drafts {
+            self.tell(draft, None);
+        }
+    }
+
+    /// Writes back what telling changed.
+    pub(super) fn finish_telling(&mut self) {
+        let told = std::mem::take(&mut self.told);
+        for (sink, rooms) in told.rooms {
+            self.put(DocKey::Rooms(sink), Doc::Rooms(rooms));
+        }
+        if let Some(incidents) = told.incidents {
+            self.put(DocKey::Incidents, Doc::Incidents(incidents));
+        }
+    }
+
+    fn place(&mut self, route: Option<usize>, event: &Event, origin: &str, sink: &str) -> Place {
+        let Some((index, timing)) = route.and_then(|i| Some((i, &self.world.routes.get(i)?.timing))) else {
+            return Place::Now;
+        };
+        if !timing.waits() {
+            return Place::Now;
+        }
+        let now = self.now;
+        timing::place(timing, index, event, origin, self.rooms(sink), now)
+    }
+
+    pub(super) fn rooms(&mut self, sink: &str) -> &mut Rooms {
+        let known = self.known;
+        self.told
+            .rooms
+            .entry(sink.to_owned())
+            .or_insert_with(|| known.docs.rooms(&DocKey::Rooms(sink.to_owned())).cloned().unwrap_or_default())
+    }
+
+    pub(super) fn incidents(&mut self) -> &mut Incidents {
+        let known = self.known;
+        self.told.incidents.get_or_insert_with(|| known.docs.incidents(&DocKey::Incidents).cloned().unwrap_or_default())
+    }
+
+    fn book_incident(&mut self, event: &Event, sinks: &BTreeMap<String, Option<usize>>) {
+        if event.incident().is_some() {
+            let now = self.now;
+            incident::book(self.incidents(), event, sinks, now);
+        }
+    }
+
+    fn silenced(&self, event: &Event, origin: &str, sink: &str) -> Option<(String, String)> {
+        let silences = self.known.docs.silences(&DocKey::Silences)?;
+        silence::covering(silences, event, origin, sink, self.now)
+            .map(|(id, comment)| (id.to_owned(), comment.to_owned()))
+    }
+}
+
+/// Time passes over open incidents: what ended by itself is let go, what stays bad is said again or told to others.
+pub(super) fn watch_incidents(step: &mut Step<'_>) {
+    let (now, world) = (step.now, step.world);
+    let mut messages = Vec::new();
+    step.incidents().retain(|_, incident| incident.ends.is_none_or(|end| now < end));
+    for incident in step.incidents().values_mut().filter(|i| i.acked.is_none()) {
+        let mut escalated = BTreeMap::new();
+        let mut reminded = Vec::new();
+        let opened = incident.opened;
+        for (sink, told) in &mut incident.told {
+            let Some(timing) = told.route.and_then(|i| world.routes.get(i)).map(|r| &r.timing) else { continue };
+            if timing.remind.is_some_and(|every| elapsed(told.last, now) >= every) {
+                told.last = now;
+                told.reminders += 1;
+                reminded.push((sink.clone(), told.reminders.to_string()));
+            }
+            if let Some(others) = due_escalation(timing, told, opened, now) {
+                told.escalated = true;
+                escalated.extend(others.iter().map(|s| (s.clone(), told.route)));
+            }
+        }
+        for (sink, part) in reminded {
+            messages.push(message(world, &sink, incident, DeliveryKind::Reminder, &part, now));
+        }
+        for (sink, route) in escalated {
+            if !incident.told.contains_key(&sink) {
+                messages.push(message(world, &sink, incident, DeliveryKind::Single, "", now));
+                incident.told.insert(sink, Told { route, last: now, reminders: 0, escalated: true });
+            }
+        }
+    }
+    step.plan.deliveries.extend(messages);
+}
+
+fn due_escalation<'a>(timing: &'a Timing, told: &Told, opened: Timestamp, now: Timestamp) -> Option<&'a [String]> {
+    let escalation = timing.escalate.as_ref()?;
+    (!told.escalated && elapsed(opened, now) >= escalation.after).then_some(escalation.sinks.as_slice())
+}
+
+/// A further message about an incident's last event.
+fn message(
+    world: &World,
+    sink: &str,
+    incident: &incident::Incident,
+    kind: DeliveryKind,
+    part: &str,
+    now: Timestamp,
+) -> Delivery {
+    let id = match kind {
+        DeliveryKind::Single => ids::derive("dlv", &[&world.bridge, sink, kind.as_str(), &incident.event]),
+        _ => ids::derive("dlv", &[&world.bridge, sink, kind.as_str(), &incident.event, part]),
+    };
+    Delivery {
+        id,
+        seq: 0,
+        kind,
+        sink: sink.to_owned(),
+        event_ids: vec![incident.event.clone()],
+        event_seqs: Vec::new(),
+        event_type: incident.kind.clone(),
+        subject: incident.subject.clone(),
+        incident: None,
+        created: now,
+        state: DeliveryState::Due { at: now },
+        attempts: 0,
+        tries: 0,
+        first_attempt: None,
+        refusals: 0,
+        released: false,
+        log: Vec::new(),
+        recipients: BTreeMap::new(),
+        internal: routing::is_internal(&incident.kind),
+    }
+}

@@ -1,0 +1,224 @@
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use serde_json::json;
+
+use super::bench::{Bench, collection};
+use crate::domain::collection::{CollectionSpec, Role};
+use crate::domain::cycle::{Command, Input};
+use crate::domain::event::Severity;
+use crate::domain::money::{Micros, Percent};
+use crate::domain::record::{CostRow, Evidence, Failure, Page, Rows};
+use crate::domain::rules::budget::BudgetRule;
+use crate::domain::rules::detector::Sensitivity;
+use crate::domain::rules::spike::SpikeRule;
+use crate::domain::rules::thread_cost::ThreadCostRule;
+use crate::domain::rules::{Rule, RuleSpec};
+use crate::domain::spend::{Basis, Per, SpendRow};
+use crate::domain::time::{PeriodKind, minus_days, plus_days, utc_day};
+
+const NOTHING: [&str; 0] = [];
+
+fn usd(n: i64) -> Micros {
+    Micros(n * Micros::PER_DOLLAR)
+}
+
+fn budget(sources: &[&str], limit: i64, period: PeriodKind) -> RuleSpec {
+    let thresholds = vec![Percent(50_000), Percent(100_000)];
+    RuleSpec {
+        name: "limit".into(),
+        sources: sources.iter().map(|s| (*s).to_owned()).collect(),
+        rule: Rule::Budget(BudgetRule { limit: usd(limit), period, per: Per::Workspace, thresholds }),
+    }
+}
+
+fn bench(rules: Vec<RuleSpec>) -> (Bench, Arc<CollectionSpec>) {
+    let mut bench = Bench::new();
+    bench.world.rules = rules;
+    (bench, collection("acme", "usage", Role::Spend))
+}
+
+fn row(day: Date, user: &str, dollars: i64) -> SpendRow {
+    SpendRow {
+        day,
+        user: Some(user.into()),
+        model: Some("m".into()),
+        dims: std::collections::BTreeMap::new(),
+        amount: usd(dollars),
+        tokens: 0,
+        basis: Basis::Billed,
+        whole_user: true,
+    }
+}
+
+fn look(bench: &mut Bench, spec: &Arc<CollectionSpec>, rows: Vec<SpendRow>) -> Vec<String> {
+    bench.look(spec, vec![Rows::Spend(rows)], Evidence::Complete)
+}
+
+fn today(bench: &Bench) -> Date {
+    utc_day(bench.now)
+}
+
+#[test]
+fn a_day_over_its_limit_speaks_once_per_threshold() {
+    let (mut bench, spec) = bench(vec![budget(&[], 100, PeriodKind::Day)]);
+    let day = today(&bench);
+    assert_eq!(look(&mut bench, &spec, vec![row(day, "ana", 10)]), NOTHING);
+    for (dollars, told) in
+        [(49, None), (50, Some("threshold_reached")), (60, None), (100, Some("exceeded")), (500, None)]
+    {
+        let expected: Vec<String> = told.iter().map(|t| format!("budget.{t} workspace")).collect();
+        assert_eq!(look(&mut bench, &spec, vec![row(day, "ana", dollars)]), expected, "{dollars}");
+    }
+    let ids: std::collections::BTreeSet<_> = bench.events.iter().map(|e| &e.event.id).collect();
+    assert_eq!(ids.len(), 2);
+}
+
+#[test]
+fn what_was_exceeded_at_first_sight_speaks_once_as_a_warning() {
+    let (mut bench, spec) = bench(vec![budget(&[], 100, PeriodKind::Day)]);
+    let day = today(&bench);
+    let history = (0..90).map(|n| row(minus_days(day, n), "ana", 300)).collect();
+    assert_eq!(look(&mut bench, &spec, history), ["budget.exceeded workspace"]);
+    let event = &bench.last_event().event;
+    assert_eq!((event.severity, &event.data["baseline"]), (Severity::Warning, &json!(true)));
+    assert_eq!(look(&mut bench, &spec, vec![row(day, "ana", 301)]), NOTHING);
+}
+
+#[test]
+fn a_failed_look_before_the_baseline_evaluates_nothing_and_after_it_what_came_in() {
+    let (mut bench, spec) = bench(vec![budget(&[], 100, PeriodKind::Day)]);
+    let day = today(&bench);
+    let failed = || Evidence::Partial(Failure::broken("m"));
+    assert_eq!(bench.look(&spec, vec![Rows::Spend(vec![row(day, "ana", 200)])], failed()), NOTHING);
+    assert_eq!(look(&mut bench, &spec, vec![row(day, "ana", 40)]), NOTHING, "corrected since");
+    assert_eq!(
+        bench.look(&spec, vec![Rows::Spend(vec![row(day, "ana", 70)])], failed()),
+        ["budget.threshold_reached workspace"]
+    );
+}
+
+#[test]
+fn rows_of_days_that_cannot_be_are_left_out() {
+    let (mut bench, spec) = bench(vec![]);
+    let day = today(&bench);
+    bench.begin(&spec);
+    let odd = [jiff::civil::date(1999, 12, 31), plus_days(day, 3), plus_days(day, 4000)];
+    let fine = [jiff::civil::date(2000, 1, 1), day, plus_days(day, 2)];
+    let rows: Vec<SpendRow> = odd.iter().chain(&fine).map(|d| row(*d, "ana", 1)).collect();
+    let plan = bench.page(&spec, Page::of(Rows::Spend(rows)));
+    assert_eq!((plan.notes.quarantined, plan.notes.quarantine_samples.len()), (3, 3));
+    assert_eq!(bench.ledger.keys().map(|(_, d)| *d).collect::<Vec<_>>(), fine);
+}
+
+#[test]
+fn rows_are_upserted_and_a_repeated_day_writes_nothing() {
+    let (mut bench, spec) = bench(vec![]);
+    let day = today(&bench);
+    bench.begin(&spec);
+    let page = |dollars| Page::of(Rows::Spend(vec![row(day, "ana", dollars), row(day, "bo", 1)]));
+    assert_eq!(bench.page(&spec, page(5)).spend.len(), 1);
+    assert!(bench.page(&spec, page(5)).spend.is_empty());
+    bench.page(&spec, page(3));
+    let sum: Micros = bench.ledger[&("acme".to_owned(), day)].cells().map(|(_, _, c)| c.amount).sum();
+    assert_eq!(sum, usd(4), "a correction is no new spend");
+}
+
+#[test]
+fn an_edited_limit_speaks_at_the_next_start() {
+    let (mut bench, spec) = bench(vec![budget(&[], 100, PeriodKind::Day)]);
+    let day = today(&bench);
+    look(&mut bench, &spec, vec![row(day, "ana", 40)]);
+    bench.world.rules = vec![budget(&[], 30, PeriodKind::Day)];
+    let before = bench.events.len();
+    bench.step(&Input::Tick { sources: vec!["acme".into()] });
+    assert_eq!(bench.told_since(before), ["budget.exceeded workspace"]);
+    assert_eq!(bench.last_event().event.data["cause"], json!("limit_changed"));
+    bench.step(&Input::Tick { sources: vec!["acme".into()] });
+    assert_eq!(bench.events.len(), before + 1);
+}
+
+#[test]
+fn a_budget_over_several_sources_is_looked_at_once() {
+    let (mut bench, acme) = bench(vec![budget(&["acme", "files"], 100, PeriodKind::Day)]);
+    let (files, day) = (collection("files", "bill", Role::Spend), today(&bench));
+    look(&mut bench, &acme, vec![row(day, "ana", 20)]);
+    look(&mut bench, &files, vec![row(day, "ana", 20)]);
+    bench.world.rules = vec![budget(&["acme", "files"], 40, PeriodKind::Day)];
+    let plan = bench.step(&Input::Tick { sources: vec!["acme".into(), "files".into()] });
+    assert_eq!((plan.events.len(), plan.deliveries.len()), (1, 2));
+    assert_eq!(look(&mut bench, &files, vec![row(day, "ana", 21)]), NOTHING);
+}
+
+#[test]
+fn money_that_was_forgotten_is_not_money_given_back() {
+    let (mut bench, acme) = bench(vec![budget(&["acme", "files"], 100, PeriodKind::Month)]);
+    let files = collection("files", "bill", Role::Spend);
+    let day = today(&bench);
+    look(&mut bench, &acme, vec![row(day, "ana", 20)]);
+    look(&mut bench, &files, vec![row(day, "ana", 1)]);
+    look(&mut bench, &acme, vec![row(day, "ana", 120)]);
+    bench.later(5 * 86_400);
+    bench.command(Command::Reset { collection: acme.id(), spend: true }).unwrap();
+    assert_eq!(look(&mut bench, &files, vec![row(day, "ana", 1)]), NOTHING, "one source has been forgotten");
+    assert_eq!(look(&mut bench, &acme, vec![row(day, "ana", 120)]), NOTHING, "and is known again");
+    assert_eq!(look(&mut bench, &acme, vec![row(day, "ana", 30)]), ["budget.corrected workspace"]);
+}
+
+#[test]
+fn another_address_of_a_bill_forgets_its_money_and_repeats_nothing() {
+    let (mut bench, spec) = bench(vec![budget(&[], 100, PeriodKind::Day)]);
+    let day = today(&bench);
+    look(&mut bench, &spec, vec![row(day, "ana", 1)]);
+    assert_eq!(look(&mut bench, &spec, vec![row(day, "ana", 120)]), ["budget.exceeded workspace"]);
+    let moved = Arc::new(CollectionSpec { fingerprint: "v2".into(), ..spec.as_ref().clone() });
+    bench.begin(&moved);
+    assert!(bench.ledger.is_empty());
+    assert_eq!(look(&mut bench, &moved, vec![row(day, "ana", 130)]), NOTHING);
+}
+
+#[test]
+fn a_spike_speaks_once_on_its_day() {
+    let rule = Rule::Spike(SpikeRule { per: Per::User, sensitivity: Sensitivity::default() });
+    let (mut bench, spec) = bench(vec![RuleSpec { name: "spike".into(), sources: vec![], rule }]);
+    let day = today(&bench);
+    let history: Vec<SpendRow> = (1..60).map(|n| row(minus_days(day, n), "ana", 10)).collect();
+    assert_eq!(look(&mut bench, &spec, history), NOTHING, "history is read silently");
+    assert_eq!(look(&mut bench, &spec, vec![row(day, "ana", 12)]), NOTHING);
+    assert_eq!(look(&mut bench, &spec, vec![row(day, "ana", 100)]), ["cost.spike user:ana"]);
+    assert_eq!(look(&mut bench, &spec, vec![row(day, "ana", 900)]), NOTHING);
+}
+
+#[test]
+fn dear_threads_speak_once_per_limit_with_what_is_known_of_them() {
+    let rule = Rule::ThreadCost(ThreadCostRule { limits: vec![usd(5), usd(25)] });
+    let (mut bench, _) = bench(vec![RuleSpec { name: "dear".into(), sources: vec![], rule }]);
+    let costs = collection("acme", "costs", Role::Cost);
+    let cost = |key: &str, dollars| CostRow {
+        key: key.into(),
+        cost: usd(dollars),
+        estimated: false,
+        facts: Default::default(),
+    };
+    let mut look = |rows: Vec<CostRow>| bench.look(&costs, vec![Rows::Costs(rows)], Evidence::Window);
+    assert_eq!(
+        look(vec![cost("T-1", 9), cost("T-2", 30), cost("T-3", 1)]),
+        ["thread.cost_exceeded T-2"],
+        "one at first sight"
+    );
+    assert_eq!(look(vec![cost("T-1", 10), cost("T-3", 6)]), ["thread.cost_exceeded T-3"]);
+    assert_eq!(look(vec![cost("T-3", 7), cost("T-1", 26)]), ["thread.cost_exceeded T-1"]);
+    assert_eq!(look(vec![]), NOTHING);
+}
+
+#[test]
+fn a_first_look_without_costs_is_a_first_sight_too() {
+    let rule = Rule::ThreadCost(ThreadCostRule { limits: vec![usd(5)] });
+    let (mut bench, _) = bench(vec![RuleSpec { name: "dear".into(), sources: vec![], rule }]);
+    let costs = collection("acme", "costs", Role::Cost);
+    assert_eq!(bench.look(&costs, vec![], Evidence::Window), NOTHING);
+    let rows =
+        ["T-1", "T-2"].map(|k| CostRow { key: k.into(), cost: usd(9), estimated: false, facts: Default::default() });
+    let told = bench.look(&costs, vec![Rows::Costs(rows.to_vec())], Evidence::Window);
+    assert_eq!(told, ["thread.cost_exceeded T-1", "thread.cost_exceeded T-2"]);
+}

@@ -1,0 +1,60 @@
+//! What time alone brings: rooms that are due, incidents that stay open.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Core;
+use crate::domain::cycle::Input;
+use crate::domain::doc::{Doc, DocKey};
+use crate::domain::time::{Timestamp, elapsed};
+use crate::store::StoreError;
+
+/// How often it looks; nothing it does is more urgent than that.
+const STEP: Duration = Duration::from_millis(500);
+/// Incidents are looked at less often: their waits are minutes.
+const INCIDENTS_EVERY: Duration = Duration::from_secs(5);
+
+/// Runs until `stop`.
+pub async fn run(core: Core, stop: CancellationToken) -> Result<(), StoreError> {
+    let mut incidents_at: Option<Timestamp> = None;
+    while !stop.is_cancelled() {
+        release(&core).await?;
+        let now = core.clock.now();
+        let due = incidents_at
+            .is_none_or(|at| elapsed(at, now) >= INCIDENTS_EVERY.try_into().unwrap_or_default() || at > now);
+        if due {
+            incidents_at = Some(now);
+            watch_incidents(&core).await?;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(STEP) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
+/// Sends what waits and is due. Returns the number of rooms that were emptied.
+pub async fn release(core: &Core) -> Result<usize, StoreError> {
+    let now = core.clock.now();
+    let mut emptied = 0;
+    for (key, doc) in core.store.docs("rooms/").await? {
+        let (DocKey::Rooms(sink), Doc::Rooms(rooms)) = (key, doc.as_ref()) else { continue };
+        let due: Vec<String> =
+            rooms.rooms.iter().filter(|(_, room)| room.due <= now).map(|(key, _)| key.clone()).collect();
+        for room in due {
+            core.step(&Input::Release { sink: sink.clone(), rooms: vec![room] }).await?;
+            emptied += 1;
+        }
+    }
+    Ok(emptied)
+}
+
+/// Reminds, escalates, and lets go what ended by itself.
+pub async fn watch_incidents(core: &Core) -> Result<(), StoreError> {
+    match core.store.doc(&DocKey::Incidents).await?.as_deref() {
+        Some(Doc::Incidents(incidents)) if !incidents.is_empty() => core.step(&Input::Incidents).await.map(drop),
+        _ => Ok(()),
+    }
+}

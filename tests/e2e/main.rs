@@ -1,0 +1,34 @@
+//! The program as people run it: the real binary as its own process, in a folder of its own, between a fake workspace
+//! and receivers on real sockets.
+//!
+//! `AMPBRIDGE_E2E_BIN` names another binary to test, a released one for example.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says loudly what it had to leave out"
+)]
+
+mod harness;
+mod mailbox;
+mod odd;
+mod service;
+mod slack;
+
+mod answers;
+mod changes;
+mod clock;
+mod crash;
+mod delivery;
+mod directory;
+mod holds;
+mod hostile;
+mod money;
+mod notices;
+mod outputs;
+mod running;
+mod scopes;
+mod settings;
+mod state;
+mod troubles;

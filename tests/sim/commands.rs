@@ -1,0 +1,176 @@
+//! What a person decides, at any time.
+
+use std::collections::BTreeSet;
+
+use ampbridge::domain::collection::{CollectionId, Role};
+use ampbridge::domain::cycle::{Command, Input};
+use ampbridge::domain::delivery::DeliveryState;
+use ampbridge::domain::time::Timestamp;
+
+use crate::fact::Fact;
+use crate::setup::{COLLECTIONS, SINKS};
+use crate::sim::Sim;
+
+impl Sim {
+    pub async fn command(&mut self) {
+        let held: Vec<&'static str> =
+            COLLECTIONS.iter().copied().filter(|c| self.model.collections[*c].hold.is_some()).collect();
+        if !held.is_empty() && self.rng.percent(60) {
+            let name = *self.rng.pick(&held);
+            return self.decide(name).await;
+        }
+        let ids: Vec<String> = self.model.outbox.items.keys().cloned().collect();
+        let sink = (*self.rng.pick(&SINKS)).to_owned();
+        if !ids.is_empty() && self.rng.percent(20) {
+            return self.contest_delivery().await;
+        }
+        let command = match self.rng.below(10) {
+            0..=2 if !ids.is_empty() => Command::RetryDelivery { id: self.rng.pick(&ids).clone() },
+            3..=4 if !ids.is_empty() => Command::DropDelivery { id: self.rng.pick(&ids).clone() },
+            5..=7 => Command::EnableSink { sink },
+            8 => Command::DisableSink { sink },
+            _ => {
+                let name = *self.rng.pick(&COLLECTIONS);
+                return self.decide(name).await;
+            }
+        };
+        self.order(command).await;
+    }
+
+    /// About what is held of a collection; a reset where nothing is.
+    pub async fn decide(&mut self, name: &'static str) {
+        let spec = self.setup.spec(name);
+        let Some(hold) = self.bridge.collection(name).await.hold.map(|h| h.id) else {
+            if self.model.collections[name].epoch > 0 && self.rng.percent(20) {
+                let command = Command::Reset { collection: spec.id(), spend: spec.role == Role::Spend };
+                self.order(command).await;
+            }
+            return;
+        };
+        let command = match self.rng.below(3) {
+            0 => Command::ApproveHold { spec: Box::new(spec.as_ref().clone()), hold },
+            1 => Command::RejectHold { collection: spec.id(), hold },
+            _ => Command::RebaselineHold { collection: spec.id(), hold },
+        };
+        self.contested(name, command).await;
+    }
+
+    /// Gives a command while a look goes on.
+    async fn contested(&mut self, name: &'static str, command: Command) {
+        let input = Input::Command(command);
+        // Not while the look itself is being raced with: its page is on the way already.
+        if self.looks.contains_key(name) && self.rng.percent(30) {
+            self.race(name, &input).await;
+        }
+        let Input::Command(command) = input else { return };
+        self.order(command).await;
+    }
+
+    /// A person decides about a delivery while its attempt ends.
+    async fn contest_delivery(&mut self) {
+        let Some(flight) = self.flights.first() else { return };
+        let (id, sink) = (flight.delivery.id.clone(), flight.sink.clone());
+        let command = if self.rng.percent(50) { Command::RetryDelivery { id } } else { Command::DropDelivery { id } };
+        let input = Input::Command(command);
+        let early = self.bridge.prepare(&input).await;
+        self.settle(&sink, 1, false).await;
+        self.late(&input, &early).await;
+        let Input::Command(command) = input else { return };
+        self.order(command).await;
+    }
+
+    pub async fn approve(&mut self, name: &str) {
+        if let Some(hold) = self.bridge.collection(name).await.hold {
+            let spec = Box::new(self.setup.spec(name).as_ref().clone());
+            self.order(Command::ApproveHold { spec, hold: hold.id }).await;
+        }
+    }
+
+    /// Gives a command to the bridge and to the model.
+    pub async fn order(&mut self, command: Command) {
+        let now = self.bridge.now();
+        self.say(&format!("command {}", brief(&command)));
+        let expected = self.obey(&command, now);
+        let plan = self.bridge.step(&Input::Command(command)).await;
+        assert_eq!(plan.answer.as_ref().map(Result::is_ok), Some(expected.is_ok()), "{:?}", plan.answer);
+        assert!(!plan.more, "few enough for one go");
+        self.check(&plan, expected.unwrap_or_default()).await;
+    }
+
+    /// What the command must come to; an error where it must be refused.
+    fn obey(&mut self, command: &Command, now: Timestamp) -> Result<Vec<Fact>, ()> {
+        let held = |id: CollectionId, hold: &String| {
+            let known = &self.model.collections[&id.to_string()].hold;
+            if known.as_ref().is_some_and(|h| h.id == *hold) { Ok(()) } else { Err(()) }
+        };
+        match command {
+            Command::ApproveHold { spec, hold } => held(spec.id(), hold)?,
+            Command::RebaselineHold { collection, hold } | Command::RejectHold { collection, hold } => {
+                held(collection.clone(), hold)?;
+            }
+            _ => {}
+        }
+        match command {
+            Command::ApproveHold { spec, .. } => {
+                let gone = self.let_go(&spec.id().to_string());
+                let known = self.model.collections.get_mut(&spec.id().to_string()).unwrap();
+                return Ok(known.remove(spec, &gone));
+            }
+            Command::RebaselineHold { collection, .. } => {
+                let gone = self.let_go(&collection.to_string());
+                let known = self.model.collections.get_mut(&collection.to_string()).unwrap();
+                known.rows.retain(|key, _| !gone.contains(key));
+            }
+            Command::RejectHold { collection, .. } => {
+                let known = self.model.collections.get_mut(&collection.to_string()).unwrap();
+                let hold = known.hold.as_mut().unwrap();
+                hold.rejected = Some(hold.missing.clone());
+            }
+            Command::RetryDelivery { id } => {
+                self.receivers.excuse(id);
+                self.leases.retain(|_, (leased, _)| leased != id);
+                let item = self.model.outbox.items.get_mut(id).unwrap();
+                item.state = DeliveryState::Due { at: now };
+                (item.attempts, item.first, item.refusals, item.released) = (0, None, 0, false);
+                (item.public, item.resent) = (false, true);
+            }
+            // This model has neither silences nor people who acknowledge.
+            Command::Acknowledge { .. } | Command::AddSilence { .. } | Command::ExpireSilence { .. } => return Err(()),
+            Command::DropDelivery { id } => {
+                let item = self.model.outbox.items.get_mut(id).unwrap();
+                if !item.state.is_open() {
+                    return Err(());
+                }
+                item.state = DeliveryState::Suppressed { at: now, reason: "dropped by command".to_owned() };
+                self.leases.retain(|_, (leased, _)| leased != id);
+            }
+            Command::EnableSink { sink } => {
+                let health = self.model.sinks.entry(sink.clone()).or_default();
+                (health.stopped, health.failures) = (false, 0);
+            }
+            Command::DisableSink { sink } => self.model.sinks.entry(sink.clone()).or_default().stopped = true,
+            Command::Reset { collection, spend } => {
+                self.model.collections.get_mut(&collection.to_string()).unwrap().forget();
+                if *spend {
+                    self.model.money.ledger.remove(&collection.source);
+                }
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// The hold ends. What has been shown since the look that missed it is not missing.
+    fn let_go(&mut self, name: &str) -> BTreeSet<String> {
+        let known = self.model.collections.get_mut(name).unwrap();
+        known.hold = None;
+        let marks = self.marks.entry(name.to_owned()).or_default();
+        std::mem::take(&mut known.missed).difference(marks).cloned().collect()
+    }
+}
+
+fn brief(command: &Command) -> String {
+    match command {
+        Command::ApproveHold { spec, hold } => format!("approve {hold} of {}", spec.id()),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,174 @@
+//! What becomes of deliveries: who may go when, and where each must end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ampbridge::domain::delivery::{Delivery, DeliveryState, Outcome};
+use ampbridge::domain::retry::RetryPolicy;
+use ampbridge::domain::time::{SignedDuration, Timestamp, plus};
+
+#[derive(Debug, Clone, Default)]
+pub struct Outbox {
+    pub items: BTreeMap<String, Item>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    pub seq: u64,
+    pub sink: String,
+    pub event: String,
+    pub subject: String,
+    pub state: DeliveryState,
+    pub attempts: u32,
+    pub tries: u32,
+    pub first: Option<Timestamp>,
+    pub refusals: u32,
+    pub released: bool,
+    pub internal: bool,
+    /// The commit that made it due is durable.
+    pub public: bool,
+    /// A person has sent it again, so it may come after later ones.
+    pub resent: bool,
+}
+
+/// Leases belong to the running process: (sink, claim) to delivery and end.
+pub type Leases = BTreeMap<(String, u64), (String, Timestamp)>;
+
+impl Item {
+    pub fn of(delivery: &Delivery) -> Self {
+        Self {
+            seq: delivery.seq,
+            sink: delivery.sink.clone(),
+            event: delivery.event_ids.concat(),
+            subject: delivery.subject.clone(),
+            state: delivery.state.clone(),
+            attempts: delivery.attempts,
+            tries: delivery.tries,
+            first: delivery.first_attempt,
+            refusals: delivery.refusals,
+            released: delivery.released,
+            internal: delivery.internal,
+            public: false,
+            resent: false,
+        }
+    }
+
+    pub fn due(&self) -> Option<Timestamp> {
+        match self.state {
+            DeliveryState::Due { at } => Some(at),
+            _ => None,
+        }
+    }
+}
+
+impl Outbox {
+    /// What a claim must return: of each subject everything up to the first that holds the others back, the earliest
+    /// due first.
+    pub fn claimable(&self, sink: &str, now: Timestamp, limit: usize, leases: &Leases) -> Vec<String> {
+        let leased: BTreeSet<&str> = leases.values().map(|(id, _)| id.as_str()).collect();
+        let mut open: Vec<(&String, &Item)> =
+            self.items.iter().filter(|(_, i)| i.sink == sink && i.public && i.state.is_open()).collect();
+        open.sort_by_key(|(_, i)| i.seq);
+        let mut closed: BTreeSet<&str> = BTreeSet::new();
+        let mut ready: Vec<(Timestamp, u64, &String)> = Vec::new();
+        for (id, item) in open {
+            if closed.contains(item.subject.as_str()) {
+                continue;
+            }
+            if !item.released {
+                closed.insert(&item.subject);
+            }
+            if let Some(due) = item.due().filter(|_| !leased.contains(id.as_str())) {
+                ready.push((due, item.seq, id));
+            }
+        }
+        ready.sort();
+        ready.into_iter().filter(|(due, ..)| *due <= now).take(limit).map(|(.., id)| id.clone()).collect()
+    }
+
+    /// Earlier deliveries of the same sink and subject that should have gone first.
+    pub fn overtaken(&self, id: &str) -> Vec<String> {
+        let item = &self.items[id];
+        let earlier = |other: &Item| {
+            other.sink == item.sink
+                && other.subject == item.subject
+                && other.seq < item.seq
+                && other.state.is_open()
+                && !other.released
+                && !other.resent
+        };
+        self.items.iter().filter(|(_, other)| earlier(other)).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Takes an attempt's outcome in. The time of the next try is drawn by the bridge; it must be one the policy allows.
+    pub fn settle(
+        &mut self,
+        id: &str,
+        outcome: &Outcome,
+        started: Timestamp,
+        now: Timestamp,
+        policy: &RetryPolicy,
+        after: &Delivery,
+    ) -> Result<(), String> {
+        let item = self.items.get_mut(id).ok_or_else(|| format!("{id} is not known"))?;
+        item.tries += 1;
+        let end = plus(*item.first.get_or_insert(started), policy.horizon);
+        let counts = !matches!(outcome, Outcome::Throttled { .. });
+        item.attempts += u32::from(counts);
+        if let Outcome::Transient { refusal: true, .. } = outcome {
+            item.refusals += 1;
+            item.released |= item.refusals >= 2;
+        }
+        match outcome {
+            Outcome::Accepted => item.state = DeliveryState::Delivered { at: now },
+            Outcome::Stop => item.state = DeliveryState::Due { at: now },
+            Outcome::Permanent => require(&after.state, "dead")?,
+            Outcome::Throttled { after: asked } | Outcome::Transient { after: asked, .. } => {
+                next_try(*asked, item.attempts.max(1), now, end, policy, &after.state)?;
+            }
+        }
+        if !matches!(outcome, Outcome::Accepted | Outcome::Stop) {
+            item.state = after.state.clone();
+        }
+        let expected = Item { public: item.public, resent: item.resent, ..Item::of(after) };
+        if *item != expected {
+            return Err(format!("{id} stands at {expected:?}, expected {item:?}"));
+        }
+        Ok(())
+    }
+}
+
+fn require(state: &DeliveryState, name: &str) -> Result<(), String> {
+    match state {
+        DeliveryState::Dead { reason, .. } if reason.is_empty() => Err("dead without a reason".to_owned()),
+        _ if state.as_str() == name => Ok(()),
+        _ => Err(format!("is {state:?}, expected {name}")),
+    }
+}
+
+/// Whether the policy allows this state after a failed attempt.
+fn next_try(
+    asked: Option<SignedDuration>,
+    attempt: u32,
+    now: Timestamp,
+    end: Timestamp,
+    policy: &RetryPolicy,
+    state: &DeliveryState,
+) -> Result<(), String> {
+    let ceiling = policy.ceiling(attempt);
+    let asked = asked.map(|a| a.min(SignedDuration::from_hours(24)));
+    let fault =
+        || Err(format!("{state:?} at {now}, attempt {attempt}, asked {asked:?}, ceiling {ceiling:?}, horizon {end}"));
+    let DeliveryState::Due { at } = state else {
+        // Dead only where even the longest wait allowed would reach the horizon.
+        let longest = plus(now, asked.unwrap_or(ceiling).max(policy.min));
+        return if longest > end { require(state, "dead") } else { fault() };
+    };
+    let wait = at.duration_since(now);
+    let least =
+        asked.unwrap_or(SignedDuration::from_secs_f64(ceiling.as_secs_f64() / 10.01)).min(end.duration_since(now));
+    let most = asked.unwrap_or(ceiling).max(policy.min);
+    if *at > end || wait < least || wait > most {
+        return fault();
+    }
+    Ok(())
+}
