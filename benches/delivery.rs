@@ -2,6 +2,14 @@
 //!
 //! `cargo bench --bench delivery`. The receiver runs in the same process in both measurements, so its cost is in both.
 
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    reason = "a benchmark prints figures, reads the clock, and stops where it cannot go on"
+)]
+
 #[path = "support/mod.rs"]
 mod support;
 
@@ -36,7 +44,7 @@ async fn receiver() -> (String, Arc<AtomicU64>) {
                 async { "" }
             }),
         )
-        .route("/hang", post(|| std::future::pending::<&'static str>()));
+        .route("/hang", post(std::future::pending::<&'static str>));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     tokio::spawn(async move { axum::serve(listener, app).await });

@@ -3,6 +3,14 @@
 //! Printed as ratios against parsing the same JSON into the same types in the same run. `cargo bench --bench sweep`.
 //! `SWEEP_THREADS=1000000` for ten times as many.
 
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    reason = "a benchmark prints figures, reads the clock, and stops where it cannot go on"
+)]
+
 #[path = "support/mod.rs"]
 mod support;
 

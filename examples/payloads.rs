@@ -17,13 +17,14 @@ use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
 /// Kinds of delivery that hold several events.
-const TOGETHER: [DeliveryKind; 2] = [DeliveryKind::Group, DeliveryKind::Digest];
+const TOGETHER: [DeliveryKind; 4] =
+    [DeliveryKind::Group, DeliveryKind::Digest, DeliveryKind::Update, DeliveryKind::Reminder];
 /// Of these variants there is a message with one event of each type.
 const VARIANTS_TOGETHER: [&str; 2] = ["sample", "hostile"];
 
 /// A message to be.
 struct Case {
-    /// An event type, or `group` or `digest`.
+    /// An event type, or the kind of a delivery of several events.
     name: String,
     variant: &'static str,
     kind: DeliveryKind,

@@ -2,6 +2,8 @@
 //! The process dies of it, another one opens what was durable and goes on: in the end there are the same events under
 //! the same ids, each has reached its sinks, and the store knows the same, as if nothing had happened.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -73,7 +75,7 @@ struct Workspace {
 
 #[async_trait::async_trait]
 impl Source for Workspace {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "acme"
     }
 
@@ -208,7 +210,13 @@ fn world() -> World {
             rule("daily", Rule::Budget(budget)),
             rule("dear", Rule::ThreadCost(ThreadCostRule { limits: vec![usd(5), usd(25)] })),
         ],
-        routes: vec![Route { events: vec![], min_severity: Severity::Info, sinks: sinks.clone(), ..Route::default() }],
+        routes: vec![Route {
+            events: vec![],
+            sources: vec![],
+            min_severity: Severity::Info,
+            sinks: sinks.clone(),
+            ..Route::default()
+        }],
         sinks,
         sources: vec!["acme".into()],
         ..World::default()

@@ -3,6 +3,13 @@
 //! `UPDATE_GOLDEN=1 cargo test --test golden` writes them anew; look at the difference before committing it. Nothing
 //! is scrubbed: samples have fixed times and ids.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking; the environment says whether to rewrite"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;

@@ -2,6 +2,14 @@
 //!
 //! Needs the shared data (`AMPBRIDGE_SHARED`, set by `.ci/run`) and python3; says loudly when it can't run.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and says loudly what it had to leave out"
+)]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,5 +1,7 @@
 //! One suite that every store passes, through the same plans the program commits.
 
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Write};
 use std::sync::{Arc, Mutex};

@@ -47,6 +47,7 @@ pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A client for tests. TLS needs a provider even where nothing is encrypted; a second installation is harmless.
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the fake is asked as any client would, without our own client's guard")]
 fn test_client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()

@@ -123,8 +123,12 @@ async fn real_documents_baseline_quiet_a_new_one_told_and_v17_to_v19_of_one_upda
     let copy =
         |from: &str, to: &str| fs::write(bench.path("threads").join(to), fs::read(data.join(from)).unwrap()).unwrap();
     for entry in fs::read_dir(&data).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if name.ends_with(".json") && !name.contains("v19") && !name.contains("sandbox") {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.extension().is_some_and(|extension| extension == "json")
+            && !name.contains("v19")
+            && !name.contains("sandbox")
+        {
             copy(&name, &name);
         }
     }

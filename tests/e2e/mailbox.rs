@@ -234,7 +234,8 @@ fn decode_words(value: &str) -> String {
         };
         let Some(tail) = tail.strip_prefix('=') else { break };
         assert_eq!(charset.to_lowercase(), "utf-8");
-        if !(before.trim().is_empty() && !out.is_empty()) {
+        // White space between two encoded words is not part of the text (RFC 2047, 6.2).
+        if !before.trim().is_empty() || out.is_empty() {
             out.push_str(before);
         }
         if how.eq_ignore_ascii_case("b") {

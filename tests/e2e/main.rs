@@ -7,7 +7,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
-    reason = "a test fails by panicking, and says loudly what it had to leave out"
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, says loudly what it had to leave out, and lives in the real surroundings"
 )]
 
 mod harness;

@@ -1,5 +1,6 @@
 //! The service: what it serves, how it is talked to, and how it ends.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use ampbridge::demo::{Reply, Role};
@@ -79,7 +80,6 @@ async fn health_and_metrics_are_open_and_everything_else_needs_the_token_and_a_p
     }
     let op = client().post(format!("{}/api/v1/op", service.base)).body(json!({ "op": "sinks_list" }).to_string());
     assert_eq!(op.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
-    use std::os::unix::fs::PermissionsExt as _;
     let mode = |name: &str| std::fs::metadata(bench.path(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("store"), mode("store/admin.token")), (0o700, 0o600));
     assert_eq!(service.terminate().await, Some(0));

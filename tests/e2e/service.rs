@@ -58,7 +58,7 @@ impl Service {
         })
         .await;
         self.base = address;
-        self.token = std::fs::read_to_string(bench.path("store/admin.token")).unwrap().trim().to_owned();
+        std::fs::read_to_string(bench.path("store/admin.token")).unwrap().trim().clone_into(&mut self.token);
     }
 
     pub fn pid(&self) -> u32 {

@@ -226,5 +226,6 @@ fn fill(path: &Path) {
 
 /// Text that doesn't pack.
 fn noise(seed: usize) -> String {
-    (0..40).map(|n| format!("{:016x}", xxh3_64(&[seed.to_le_bytes(), usize::to_le_bytes(n)].concat()))).collect()
+    let word = |n: usize| format!("{:016x}", xxh3_64(&[seed.to_le_bytes(), n.to_le_bytes()].concat()));
+    (0..40).map(word).collect::<Vec<_>>().concat()
 }

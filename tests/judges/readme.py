@@ -19,7 +19,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from support import AMPBRIDGE, DEADLINE, ROOT, Judge, ampbridge, check_config, scratch
+from support import AMPBRIDGE, DEADLINE, ROOT, Judge, check_config, scratch
 
 MARK = re.compile(r"<!--\s*test:\s*(?P<what>[^>]*?)\s*-->\s*\Z")
 FENCE = re.compile(r"(?ms)^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^(?P=indent)```$")
@@ -159,23 +159,6 @@ def alone() -> list[str]:
     return prefix if done.returncode == 0 else []
 
 
-def commands(judge: Judge, page: str) -> None:
-    """Every command that the page's table names is one."""
-    table = re.search(r"(?ms)^\| command \|.*?\n\n", page)
-    named = re.findall(r"(?m)^\| `([a-z-]+)", table[0]) if table else []
-    judge.check(bool(named), "there is a table of commands")
-    for name in sorted(set(named)):
-        ran = ampbridge(name, "--help")
-        judge.check(ran.code == 0, f"`ampbridge {name}` is a command", ran)
-
-
-def links(judge: Judge, page: str) -> None:
-    """Every file that the page links to is there."""
-    targets = {target.split("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", page) if "://" not in target}
-    missing = sorted(target for target in targets if target and not (ROOT / target).exists())
-    judge.all([f"{target} is missing" for target in missing], len(targets), "links lead to files")
-
-
 class Silent(Judge):
     """Judges without a word, for controls."""
 
@@ -210,10 +193,7 @@ def main() -> None:
     if not readme.is_file():
         judge.skip("there is no README.md")
         judge.finish()
-    page = readme.read_text()
-    judge_page(judge, page)
-    commands(judge, page)
-    links(judge, page)
+    judge_page(judge, readme.read_text())
     judge.finish()
 
 

@@ -191,7 +191,7 @@ def samples(judge: Judge, schemas: Schemas) -> None:
         judge.equal(len(hook.requests), len(sent), "samples: one request each")
         judge_requests(judge, hook.requests, schemas, "samples")
         batches = sum(1 for r in hook.requests if r.body.startswith(b"["))
-        judge.check(batches >= 4, f"samples: {batches} of them are batches")
+        judge.check(batches >= 8, f"samples: {batches} of them are batches")
         judge.equal({r.path for r in hook.requests}, {"/amp?a=1"}, "samples: path and query as configured")
 
 

@@ -29,7 +29,8 @@ impl Sim {
         // A page that shows rows as they were writes nothing. A decision taken just before it was read is still good.
         let decision = matches!(input, Input::Command(Command::ApproveHold { .. } | Command::RebaselineHold { .. }));
         let nothing_written = (&early.expect, early.expect_rows) == (&now.expect, now.expect_rows);
-        if !same(early, &now) && !(decision && nothing_written) {
+        let still_good = same(early, &now) || (decision && nothing_written);
+        if !still_good {
             let refused = self.bridge.commit(early).await;
             assert!(refused.is_some(), "accepted, though it is out of date: {input:?}\nwas {early:?}\nis {now:?}");
             self.say(&format!("too late: {refused:?}"));

@@ -1,4 +1,4 @@
-//! Random choices from a seed: SplitMix64 (Steele, Lea, Flood 2014).
+//! Random choices from a seed: `SplitMix64` (Steele, Lea, Flood 2014).
 
 use std::collections::BTreeSet;
 

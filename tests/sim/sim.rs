@@ -59,7 +59,7 @@ pub struct Outcome {
 
 pub async fn run(seed: u64, log: Log) -> Outcome {
     let mut sim = Sim::new(seed, log);
-    let turns = 100 + sim.rng.below(100);
+    let turns = 80 + sim.rng.below(90);
     let mut crashes = 0;
     for _ in 0..turns {
         crashes += u32::from(sim.turn().await);
@@ -211,7 +211,7 @@ impl Sim {
             let sinks: Vec<String> = listed.iter().map(|l| l.delivery.sink.clone()).collect();
             assert_eq!(sinks, Model::routed(&self.setup, &fact), "sinks that hear of {fact:?}");
             for one in listed {
-                assert_eq!(one.delivery.event_ids, [id.clone()]);
+                assert_eq!(one.delivery.event_ids, std::slice::from_ref(id));
                 let other = self.model.outbox.items.insert(one.delivery.id.clone(), Item::of(&one.delivery));
                 assert!(other.is_none(), "{} stands for two deliveries", one.delivery.id);
             }

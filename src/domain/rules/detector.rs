@@ -277,12 +277,12 @@ mod tests {
     use super::*;
     use jiff::civil::date;
 
-    fn steady(level: f64, days: i64) -> (Detector, Date) {
+    fn steady(level: f64, days: i32) -> (Detector, Date) {
         let mut detector = Detector::default();
         let mut day = date(2026, 9, 1);
         for i in 0..days {
             // A little regular noise.
-            let wobble = 1.0 + 0.1 * ((i * 7 % 5) as f64 - 2.0) / 2.0;
+            let wobble = 1.0 + 0.1 * (f64::from(i * 7 % 5) - 2.0) / 2.0;
             detector.fold(day, level * wobble, 0.0, Sensitivity::default());
             day = crate::domain::time::plus_days(day, 1);
         }

@@ -12,6 +12,7 @@ pub struct Outbox {
 }
 
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Item {
     pub seq: u64,
     pub sink: String,

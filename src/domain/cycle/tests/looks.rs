@@ -9,6 +9,9 @@ use crate::domain::cycle::{Command, Input};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::record::{Evidence, Failure, FailureKind, GaugeRow, Page, Record, Rows};
 
+/// What it is, the fields as shown, what is told.
+type Case<'a> = (&'a str, &'a [(&'a str, Value)], &'a [&'a str]);
+
 /// A bench that knows `T-00` to `T-09`.
 fn known() -> (Bench, Arc<crate::domain::collection::CollectionSpec>) {
     let (mut bench, spec) = (Bench::new(), Arc::new(threads()));
@@ -23,7 +26,7 @@ fn broken() -> Evidence {
 #[test]
 fn what_each_observation_makes_of_a_known_record() {
     let was = [("title", json!("x")), ("status", Value::Null)];
-    let cases: &[(&str, &[(&str, Value)], &[&str])] = &[
+    let cases: &[Case] = &[
         ("the same", &was, &[]),
         ("another value", &[("title", json!("y")), ("status", Value::Null)], &["thread.updated T-1"]),
         ("null for a value", &[("title", Value::Null), ("status", Value::Null)], &["thread.updated T-1"]),

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -43,7 +44,7 @@ fn row(day: Date, user: &str, dollars: i64) -> SpendRow {
         day,
         user: Some(user.into()),
         model: Some("m".into()),
-        dims: std::collections::BTreeMap::new(),
+        dims: BTreeMap::new(),
         amount: usd(dollars),
         tokens: 0,
         basis: Basis::Billed,
@@ -194,12 +195,8 @@ fn dear_threads_speak_once_per_limit_with_what_is_known_of_them() {
     let rule = Rule::ThreadCost(ThreadCostRule { limits: vec![usd(5), usd(25)] });
     let (mut bench, _) = bench(vec![RuleSpec { name: "dear".into(), sources: vec![], rule }]);
     let costs = collection("acme", "costs", Role::Cost);
-    let cost = |key: &str, dollars| CostRow {
-        key: key.into(),
-        cost: usd(dollars),
-        estimated: false,
-        facts: Default::default(),
-    };
+    let cost =
+        |key: &str, dollars| CostRow { key: key.into(), cost: usd(dollars), estimated: false, facts: BTreeMap::new() };
     let mut look = |rows: Vec<CostRow>| bench.look(&costs, vec![Rows::Costs(rows)], Evidence::Window);
     assert_eq!(
         look(vec![cost("T-1", 9), cost("T-2", 30), cost("T-3", 1)]),
@@ -218,7 +215,7 @@ fn a_first_look_without_costs_is_a_first_sight_too() {
     let costs = collection("acme", "costs", Role::Cost);
     assert_eq!(bench.look(&costs, vec![], Evidence::Window), NOTHING);
     let rows =
-        ["T-1", "T-2"].map(|k| CostRow { key: k.into(), cost: usd(9), estimated: false, facts: Default::default() });
+        ["T-1", "T-2"].map(|k| CostRow { key: k.into(), cost: usd(9), estimated: false, facts: BTreeMap::new() });
     let told = bench.look(&costs, vec![Rows::Costs(rows.to_vec())], Evidence::Window);
     assert_eq!(told, ["thread.cost_exceeded T-1", "thread.cost_exceeded T-2"]);
 }
