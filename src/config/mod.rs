@@ -3,6 +3,7 @@
 //! Invariant: either everything is right and there is a [`Settings`], or every problem is listed and nothing starts.
 
 mod layers;
+mod manifests;
 mod parse;
 mod problem;
 mod routes;

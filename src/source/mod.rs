@@ -3,7 +3,10 @@
 //! Invariant: a source says honestly how complete a look was. It never decides what changed; it shows rows.
 
 pub mod amp;
+pub mod amp_cli;
+pub mod amp_missions;
 pub mod amp_threads;
+pub mod amply;
 pub mod body;
 pub mod calls;
 pub mod http_json;
@@ -206,5 +209,11 @@ const fn kind<C: SourceConfig + DeserializeOwned + JsonSchema + 'static>(name: &
 }
 
 /// Every kind of source. A new one is its file and a line here.
-pub const KINDS: &[Kind] =
-    &[kind::<amp::Config>("amp"), kind::<amp_threads::Config>("amp_threads"), kind::<http_json::Config>("http_json")];
+pub const KINDS: &[Kind] = &[
+    kind::<amp::Config>("amp"),
+    kind::<amp_missions::Config>("amp_missions"),
+    kind::<amp_cli::Config>("amp_cli"),
+    kind::<amp_threads::Config>("amp_threads"),
+    kind::<amply::Config>("amply"),
+    kind::<http_json::Config>("http_json"),
+];

@@ -5,6 +5,7 @@
 
 mod address;
 mod build;
+pub mod builtin;
 mod client;
 mod connector;
 mod days;

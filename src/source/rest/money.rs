@@ -158,6 +158,11 @@ impl Sums {
             .micros()
     }
 
+    /// Whether there is anything from before or on a day, so that sums from it on are whole.
+    pub fn reaches(&self, day: Date) -> bool {
+        self.sums.keys().next().is_some_and(|cell| cell.day <= day)
+    }
+
     /// Raises sums to what they were when they were last shown, from a day on, and remembers them.
     pub fn never_fall(&mut self, before: &Remembered, from: Date) -> Remembered {
         for (cell, micros) in before.0.iter().filter(|(cell, _)| cell.day >= from) {
