@@ -119,8 +119,12 @@ impl Parts {
             }
         };
         let wants_costs = settings.rules.iter().any(|r| matches!(r.rule, Rule::ThreadCost(_)));
-        let context =
+        let mut context =
             source::Context { wants_costs, ..source::Context::new(Arc::clone(&clock), settings.folder.clone()) };
+        match source::prices::with_own(&settings.prices, Arc::clone(&context.prices)) {
+            Ok(prices) => context.prices = prices,
+            Err(faults) => faults.into_iter().for_each(|(key, what)| fault(format!("prices.{key}"), what)),
+        }
         let mut sources = Vec::new();
         for (name, entry) in &settings.sources {
             match entry.config.build(name, &entry.common, &context) {

@@ -21,6 +21,7 @@ use crate::domain::routing::Route;
 use crate::domain::rules::{self, RuleSpec};
 use crate::render::{Renderer, TemplateError};
 use crate::sink::{self, SinkConfig};
+use crate::source::prices::OwnPrices;
 use crate::source::{self, SourceConfig};
 use crate::store::StoreConfig;
 use problem::Problems;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub bridge: Bridge,
     pub store: StoreConfig,
     pub admin: Admin,
+    /// Prices that go before those of the built-in tables.
+    pub prices: OwnPrices,
     pub sources: BTreeMap<String, SourceEntry>,
     pub rules: Vec<RuleSpec>,
     pub sinks: BTreeMap<String, SinkEntry>,
@@ -116,7 +119,7 @@ pub fn template_problems(dir: &Path) -> Vec<Problem> {
 }
 
 fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -> Option<Settings> {
-    let known = ["bridge", "store", "admin", "sources", "rules", "sinks", "routes"];
+    let known = ["bridge", "store", "admin", "sources", "prices", "rules", "sinks", "routes"];
     let ValueKind::Table(top) = &mut tree.kind else { return None };
     let mut unknown: Vec<&String> = top.keys().filter(|k| !known.contains(&k.as_str())).collect();
     unknown.sort();
@@ -128,6 +131,7 @@ fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -
     let bridge = sections::bridge(section("bridge"), folder, problems);
     let store = sections::store(section("store"), folder, problems);
     let admin = sections::admin(section("admin"), problems);
+    let prices = sections::prices(section("prices"), problems);
     let sources = sources(section("sources"), problems);
     let rule_specs = rule_specs(section("rules"), sources.keys(), problems);
     let sinks = sinks(section("sinks"), folder, problems);
@@ -140,6 +144,7 @@ fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -
         bridge: bridge?,
         store: store?,
         admin: admin?,
+        prices,
         sources: sources.into_iter().filter_map(|(name, entry)| Some((name, entry?))).collect(),
         rules: rule_specs,
         sinks: sinks.into_iter().filter_map(|(name, entry)| Some((name, entry?))).collect(),

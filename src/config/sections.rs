@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::config::{Value, ValueKind};
@@ -15,6 +16,7 @@ use crate::domain::retry::RetryPolicy;
 use crate::domain::rules;
 use crate::domain::setting::{Decimal, Many, Secret, Span};
 use crate::domain::time::WeekStart;
+use crate::source::prices::{BundledPrices, OwnPrices, with_own};
 use crate::store::StoreConfig;
 use crate::{sink, source};
 
@@ -170,6 +172,17 @@ pub(super) fn admin(section: Option<Value>, problems: &mut Problems) -> Option<A
     Some(Admin { listen, token: read.token })
 }
 
+pub(super) fn prices(section: Option<Value>, problems: &mut Problems) -> OwnPrices {
+    let Some(section) = section else { return OwnPrices::default() };
+    let Some(read) = parse::read::<OwnPrices>(section, "prices", problems) else { return OwnPrices::default() };
+    if let Err(faults) = with_own(&read, Arc::new(BundledPrices)) {
+        for (key, what) in faults {
+            problems.add(format!("prices.{key}"), what);
+        }
+    }
+    read
+}
+
 /// Takes the settings every source has out of an entry.
 pub(super) fn source_common(entry: &mut Value, path: &str, problems: &mut Problems) -> Option<source::Common> {
     let taken = take(entry, &["every", "timeout", "max_rps", "proxy", "ca_file"]);
@@ -272,6 +285,7 @@ pub fn schema() -> Schema {
         generator.subschema_for::<StoreConfig>(),
         optional(generator.subschema_for::<AdminSection>(), &mut generator),
     );
+    let prices = generator.subschema_for::<OwnPrices>();
     let route = generator.subschema_for::<super::routes::RouteSection>();
     let definitions = generator.take_definitions(true);
     json_schema!({
@@ -281,6 +295,7 @@ pub fn schema() -> Schema {
         "additionalProperties": false,
         "properties": {
             "bridge": bridge, "store": store, "admin": admin,
+            "prices": prices,
             "sources": { "type": "object", "additionalProperties": { "oneOf": sources } },
             "rules": { "type": "object", "additionalProperties": { "oneOf": rule_kinds } },
             "sinks": { "type": "object", "additionalProperties": { "oneOf": sinks } },

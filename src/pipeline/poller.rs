@@ -89,7 +89,7 @@ impl Poller {
         let confirmed = self.confirm(&spec, &notes, &end).await?;
         let pages = end.pages;
         let sweep = SweepEnd { spec, epoch, evidence: end.evidence, notes, cursor: end.cursor, confirmed };
-        self.end(collection, sweep, Looked { reach, baseline, pages, ..Looked::of(collection) }).await
+        self.end(collection, sweep, Looked { reach, pages, baseline, ..Looked::of(collection) }).await
     }
 
     /// A look that ended before it began: whose collection it is could not be found out.

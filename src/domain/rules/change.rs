@@ -92,10 +92,11 @@ fn updates(
     grouped
 }
 
-/// Whether the new value stands later in the list than the old one. What is not in the list stands before it.
+/// Whether the new value stands later in the list than the old one. Of a value that is not in the list nothing can be
+/// said.
 fn rises(order: &[String], old: Option<&Value>, new: Option<&Value>) -> bool {
     let rank = |value: Option<&Value>| order.iter().position(|name| value.and_then(Value::as_str) == Some(name));
-    rank(new) > rank(old)
+    matches!((rank(old), rank(new)), (Some(old), Some(new)) if new > old)
 }
 
 fn change_data(

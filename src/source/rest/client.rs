@@ -27,7 +27,7 @@ pub enum Credentials {
     None,
     /// A header, made once.
     Header(HeaderName, HeaderValue),
-    OAuth(ClientCredentials),
+    OAuth(Box<ClientCredentials>),
 }
 
 impl Credentials {

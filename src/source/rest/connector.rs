@@ -106,7 +106,7 @@ impl Connector {
                     scopes: self.auth.scopes.0.clone(),
                     token_url: token_url.clone(),
                 };
-                Ok(Credentials::OAuth(ClientCredentials::new(tokens(&token_url), client)))
+                Ok(Credentials::OAuth(Box::new(ClientCredentials::new(tokens(&token_url), client))))
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Invariant: a sum is shown only when everything that belongs to it has been read; money is integer micro-dollars (of
 //! priced tokens: pico-dollars until they are summed).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use jiff::civil::Date;
@@ -51,12 +51,12 @@ struct Sum {
 /// Sums in the making.
 #[derive(Debug, Default)]
 pub struct Sums {
-    sums: BTreeMap<Cell, Sum>,
+    cells: BTreeMap<Cell, Sum>,
     people: BTreeMap<String, Person>,
     /// Tokens by model without a known price.
     unpriced: BTreeMap<String, u64>,
     /// Models that have one.
-    priced: BTreeMap<String, ()>,
+    priced: BTreeSet<String>,
     quarantined: Vec<String>,
     rates: BTreeMap<(String, Date), Option<Rates>>,
 }
@@ -94,10 +94,10 @@ impl Sums {
             self.learn(money, view, &user);
         }
         let cell = Cell { day, user, model, dims };
-        if self.sums.len() >= MOST_SUMS && !self.sums.contains_key(&cell) {
+        if self.cells.len() >= MOST_SUMS && !self.cells.contains_key(&cell) {
             return Err("is one too many: a look takes half a million different sums");
         }
-        let known = self.sums.entry(cell).or_default();
+        let known = self.cells.entry(cell).or_default();
         known.picos = known.picos.plus(sum.picos);
         known.tokens = known.tokens.saturating_add(sum.tokens);
         Ok(())
@@ -133,7 +133,7 @@ impl Sums {
             *unpriced = unpriced.saturating_add(tokens.total());
             return Ok(None);
         };
-        self.priced.insert(model.to_owned(), ());
+        self.priced.insert(model.to_owned());
         Ok(Some(Sum { picos: rates.cost(&tokens), tokens: tokens.total() }))
     }
 
@@ -151,7 +151,7 @@ impl Sums {
 
     /// What was spent from a day on.
     pub fn total_from(&self, day: Date) -> Micros {
-        self.sums
+        self.cells
             .iter()
             .filter(|(cell, _)| cell.day >= day)
             .fold(Picos::default(), |sum, (_, s)| sum.plus(s.picos))
@@ -160,16 +160,16 @@ impl Sums {
 
     /// Whether there is anything from before or on a day, so that sums from it on are whole.
     pub fn reaches(&self, day: Date) -> bool {
-        self.sums.keys().next().is_some_and(|cell| cell.day <= day)
+        self.cells.keys().next().is_some_and(|cell| cell.day <= day)
     }
 
     /// Raises sums to what they were when they were last shown, from a day on, and remembers them.
     pub fn never_fall(&mut self, before: &Remembered, from: Date) -> Remembered {
         for (cell, micros) in before.0.iter().filter(|(cell, _)| cell.day >= from) {
-            let known = self.sums.entry(cell.clone()).or_default();
+            let known = self.cells.entry(cell.clone()).or_default();
             known.picos = known.picos.max(Picos(i128::from(*micros) * 1_000_000));
         }
-        let kept = self.sums.iter().filter(|(cell, _)| cell.day >= from);
+        let kept = self.cells.iter().filter(|(cell, _)| cell.day >= from);
         let mut kept: Vec<(Cell, i64)> = kept.map(|(cell, sum)| (cell.clone(), sum.picos.micros().0)).collect();
         kept.drain(..kept.len().saturating_sub(REMEMBERED));
         Remembered(kept)
@@ -181,7 +181,7 @@ impl Sums {
         let named = |text: &String| (!text.is_empty()).then(|| text.clone());
         let mut pages = Vec::new();
         let mut rows: Vec<SpendRow> = Vec::new();
-        for (cell, sum) in &self.sums {
+        for (cell, sum) in &self.cells {
             let next = rows.last().is_some_and(|last| last.day != cell.day || last.user != named(&cell.user));
             if next && rows.len() >= PAGE_ROWS {
                 pages.push(Page::of(Rows::Spend(std::mem::take(&mut rows))));
@@ -200,7 +200,7 @@ impl Sums {
         let mut last = Page::of(Rows::Spend(rows));
         last.people = self.people;
         last.quarantined = self.quarantined;
-        last.understood = self.priced.into_keys().map(|model| price_name(&model)).collect();
+        last.understood = self.priced.into_iter().map(|model| price_name(&model)).collect();
         for (model, tokens) in self.unpriced {
             let sentence = format!(
                 "{model:?} is in no price table: what its {tokens} tokens cost is unknown and counts nowhere. Give its \

@@ -78,11 +78,12 @@ impl Pointer {
     /// there has no items.
     pub fn find<'v>(&self, root: &'v Value) -> Option<Found<'v>> {
         let mut found = Found { hits: Vec::new(), gaps: Vec::new() };
-        let whole = self.walk(root, &self.0, &mut Vec::new(), &mut found);
+        let whole = walk(root, &self.0, &mut Vec::new(), &mut found);
         whole.then_some(found)
     }
 
     /// The same for a list of rows: a last segment that is no `*` names the list, and its items are found.
+    #[must_use]
     pub fn rows(&self) -> Self {
         let mut rows = self.clone();
         if rows.0.last() != Some(&Segment::Each) {
@@ -120,50 +121,6 @@ impl Pointer {
     pub fn remove(&self, root: &mut Value) {
         remove(root, &self.0);
     }
-
-    /// False where the way ended outside of any `*`.
-    fn walk<'v>(
-        &self,
-        value: &'v Value,
-        rest: &[Segment],
-        trail: &mut Vec<Cow<'v, str>>,
-        found: &mut Found<'v>,
-    ) -> bool {
-        let Some((segment, rest)) = rest.split_first() else {
-            found.hits.push(Hit { value, trail: trail.clone() });
-            return true;
-        };
-        let inside = !trail.is_empty();
-        let mut gap = || {
-            if inside {
-                found.gaps.push(format!("{} has no {}", trail.join("/"), name_of(segment)));
-            }
-            inside
-        };
-        match (segment, value) {
-            (Segment::Name(name), _) => match step(value, name) {
-                Some(next) => self.walk(next, rest, trail, found),
-                None => gap(),
-            },
-            (Segment::Each, Value::Array(items)) => {
-                for (index, item) in items.iter().enumerate() {
-                    trail.push(Cow::Owned(index.to_string()));
-                    self.walk(item, rest, trail, found);
-                    trail.pop();
-                }
-                true
-            }
-            (Segment::Each, Value::Object(members)) => {
-                for (name, member) in members {
-                    trail.push(Cow::Borrowed(name));
-                    self.walk(member, rest, trail, found);
-                    trail.pop();
-                }
-                true
-            }
-            (Segment::Each, _) => gap(),
-        }
-    }
 }
 
 impl std::fmt::Display for Pointer {
@@ -175,6 +132,44 @@ impl std::fmt::Display for Pointer {
             }
         }
         Ok(())
+    }
+}
+
+/// False where the way ended outside of any `*`.
+fn walk<'v>(value: &'v Value, rest: &[Segment], trail: &mut Vec<Cow<'v, str>>, found: &mut Found<'v>) -> bool {
+    let Some((segment, rest)) = rest.split_first() else {
+        found.hits.push(Hit { value, trail: trail.clone() });
+        return true;
+    };
+    let inside = !trail.is_empty();
+    let mut gap = || {
+        if inside {
+            found.gaps.push(format!("{} has no {}", trail.join("/"), name_of(segment)));
+        }
+        inside
+    };
+    match (segment, value) {
+        (Segment::Name(name), _) => match step(value, name) {
+            Some(next) => walk(next, rest, trail, found),
+            None => gap(),
+        },
+        (Segment::Each, Value::Array(items)) => {
+            for (index, item) in items.iter().enumerate() {
+                trail.push(Cow::Owned(index.to_string()));
+                walk(item, rest, trail, found);
+                trail.pop();
+            }
+            true
+        }
+        (Segment::Each, Value::Object(members)) => {
+            for (name, member) in members {
+                trail.push(Cow::Borrowed(name));
+                walk(member, rest, trail, found);
+                trail.pop();
+            }
+            true
+        }
+        (Segment::Each, _) => gap(),
     }
 }
 

@@ -204,7 +204,7 @@ impl Reader {
         match (scale, &spend.amount) {
             (Some(_), None) => faults.add("amount", "is missing: where the amount is"),
             (None, Some(_)) => {
-                faults.add("amount", "goes with unit dollars or cents; of tokens, name input and output")
+                faults.add("amount", "goes with unit dollars or cents; of tokens, name input and output");
             }
             _ => {}
         }
