@@ -13,6 +13,7 @@ mod render;
 mod run;
 mod schema;
 mod send_test;
+mod source;
 mod state;
 
 use std::collections::BTreeMap;
@@ -95,6 +96,9 @@ enum Command {
     /// What is not to be told for a while.
     #[command(subcommand)]
     Silence(notice::SilenceCommand),
+    /// Sources: try one without storing anything; propose a manifest for an API.
+    #[command(subcommand)]
+    Source(source::SourceCommand),
     /// What is stored: show, forget, export, import.
     #[command(subcommand)]
     State(state::StateCommand),
@@ -106,7 +110,7 @@ enum Command {
     Hold(data::HoldCommand),
     /// Ask the running service whether it is well: exit 0 if so, else 1. For health checks of containers.
     Health(health::HealthArgs),
-    /// The JSON Schema of the config, or of an event.
+    /// The JSON Schema of the config, of an event, or of a connector manifest.
     #[command(subcommand)]
     Schema(schema::SchemaCommand),
     /// Shell completions, printed to stdout.
@@ -228,6 +232,8 @@ async fn dispatch(cli: Cli, env: &BTreeMap<String, String>) -> Outcome {
         Command::Incidents(command) => notice::incidents(parts(settings()?)?, command).await,
         Command::Ack(args) => notice::acknowledge(parts(settings()?)?, args).await,
         Command::Silence(command) => notice::silence(parts(settings()?)?, command).await,
+        Command::Source(source::SourceCommand::Infer(args)) => source::infer::run(&args, env).await,
+        Command::Source(source::SourceCommand::Check(args)) => source::run(parts(settings()?)?, &args).await,
         Command::State(command) => state::run(parts(settings()?)?, command).await,
     }
 }

@@ -178,8 +178,9 @@ impl Caller {
     /// Takes note of the quota; where nothing of it is left, nobody calls until it is there again.
     fn note_quota(&self, reply: &Reply) {
         let told = quota::read(&reply.headers, reply.date().unwrap_or_else(|| self.clock.now()));
-        if told.quota.is_some() {
-            *self.quota.lock().unwrap_or_else(PoisonError::into_inner) = told.quota;
+        if let Some(quota) = told.quota {
+            *self.quota.lock().unwrap_or_else(PoisonError::into_inner) = Some(quota);
+            self.limiter.tighten(quota.per_second());
         }
         if let Some(left) = told.spent_for {
             self.resume_in(left.min(LONGEST_OBEYED));

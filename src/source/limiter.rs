@@ -43,7 +43,8 @@ impl HostLimiter {
         Self(Arc::new(Mutex::new(Shared { bucket: Arc::new(RateLimiter::direct(quota(max_rps))), max_rps })))
     }
 
-    fn tighten(&self, max_rps: f64) {
+    /// From now on no faster than this; never faster than before.
+    pub fn tighten(&self, max_rps: f64) {
         let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if max_rps < shared.max_rps {
             *shared = Shared { bucket: Arc::new(RateLimiter::direct(quota(max_rps))), max_rps };

@@ -115,6 +115,17 @@ impl Pages {
     }
 }
 
+/// What a system allows, and what that does to the intervals.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Allowance {
+    /// As the manifest says.
+    pub declared: Option<quota::Quota>,
+    /// As the answers said so far.
+    pub learned: Option<quota::Quota>,
+    /// How many times longer than meant the intervals are, to stay inside; nothing where they fit.
+    pub stretched: Option<f64>,
+}
+
 /// A system that is polled.
 #[async_trait]
 pub trait Source: Send + Sync {
@@ -137,6 +148,10 @@ pub trait Source: Send + Sync {
         _canary: Option<&str>,
     ) -> Result<BTreeSet<String>, Failure> {
         Ok(BTreeSet::new())
+    }
+    /// What the system allows, where that is known.
+    fn allowance(&self) -> Allowance {
+        Allowance::default()
     }
     /// Signs in, for `check --connect`: a line on what works, or what does not.
     async fn connect(&self) -> Result<String, Failure>;

@@ -29,6 +29,12 @@ impl Quota {
         self.calls.saturating_mul(DAY_SECS) / self.secs.max(1)
     }
 
+    /// Calls a second.
+    #[expect(clippy::cast_precision_loss, reason = "quotas are small numbers")]
+    pub fn per_second(self) -> f64 {
+        self.calls as f64 / self.secs.max(1) as f64
+    }
+
     /// The one that allows less in a day.
     #[must_use]
     pub fn stricter(self, other: Self) -> Self {

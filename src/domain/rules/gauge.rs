@@ -83,7 +83,7 @@ pub fn observe(
 }
 
 /// The band a value lies in: the lowest bound it does not exceed, or whether its state is a bad one.
-fn band_of(gauge: &GaugeSpec, value: &Value) -> Option<String> {
+pub fn band_of(gauge: &GaugeSpec, value: &Value) -> Option<String> {
     if !gauge.bands.is_empty() {
         let level = Micros::from_json(value, 0).ok()?;
         let lowest = gauge.bands.iter().filter(|(_, bound)| level.0 <= **bound).min_by_key(|(_, bound)| **bound);

@@ -14,7 +14,8 @@ pub fn page(document: &Value) -> Option<Page> {
     let rows: Vec<Record> = match inner.unwrap_or(document) {
         Value::Array(items) => items.iter().map(named_row).collect::<Option<_>>()?,
         Value::Object(members) => {
-            let states = members.iter().filter(|(_, value)| is_state(value));
+            // A word at the top may say anything, an error for one.
+            let states = members.iter().filter(|(_, value)| is_state(value) && (inner.is_some() || value.is_object()));
             states.map(|(name, value)| record(name, value)).collect::<Option<_>>()?
         }
         _ => return None,
@@ -84,7 +85,14 @@ mod tests {
             assert_eq!(read(&known), Some(connected.clone()), "{known}");
         }
         assert_eq!(read(&json!({"integrations": []})), Some(Vec::new()));
-        for unknown in [json!({"total": 3}), json!([1, 2]), json!("ok"), json!({}), json!([{"status": "connected"}])] {
+        for unknown in [
+            json!({"total": 3}),
+            json!([1, 2]),
+            json!("ok"),
+            json!({}),
+            json!([{"status": "connected"}]),
+            json!({"error": "no"}),
+        ] {
             assert_eq!(read(&unknown), None, "{unknown}");
         }
     }

@@ -15,6 +15,7 @@ use crate::env::SeededDice;
 use crate::http::{ClientOptions, HttpClient};
 use crate::source::calls::{BODY, Caller};
 use crate::source::origin::{authority, is_exposed};
+use crate::source::quota::Quota;
 use crate::source::{Collection, Common, Context, Schedule};
 
 /// Manifests write their intervals for this `every`; another one changes them all alike.
@@ -52,21 +53,28 @@ impl Rest {
         .map_err(|error| error.to_string())?;
         let dice = Arc::new(SeededDice::from_system());
         let body = usize::try_from(connector.limits.bytes_max).unwrap_or(BODY);
+        let max_rps = connector.quota().map_or(common.max_rps, |quota| quota.per_second().min(common.max_rps));
         let caller = |url: &Url| {
-            let limiter = context.limiters.host(&authority(url), common.max_rps);
+            let limiter = context.limiters.host(&authority(url), max_rps);
             Caller::new(http.clone(), limiter, common.timeout, Arc::clone(&context.clock), dice.clone())
                 .with_pause(context.pause)
                 .with_body(body)
         };
         let credentials = connector.credentials(caller)?;
-        let mut specs = Vec::new();
-        for plan in &connector.plans {
-            let mut spec = spec(name, plan, &connector.base, &additions.owner);
-            if let Some(adjust) = additions.adjust {
-                adjust(&mut spec);
-            }
-            specs.push(collection(plan, spec, common.every));
-        }
+        let collections = |every: Duration| -> Vec<Collection> {
+            let one = |plan: &Plan| {
+                let mut spec = spec(name, plan, &connector.base, &additions.owner);
+                if let Some(adjust) = additions.adjust {
+                    adjust(&mut spec);
+                }
+                collection(plan, spec, every)
+            };
+            connector.plans.iter().map(one).collect()
+        };
+        let declared = connector.quota();
+        let specs = collections(common.every);
+        let stretched = stretch(&specs, declared)?;
+        let specs = stretched.map_or(specs, |times| collections(common.every.mul_f64(times)));
         Ok(Self {
             name: name.to_owned(),
             kind,
@@ -79,8 +87,29 @@ impl Rest {
             prices: Arc::clone(&context.prices),
             hook: additions.hook,
             page_max: connector.limits.page_max,
+            declared,
+            stretched,
         })
     }
+}
+
+/// How many times longer the intervals have to be for their calls to fit into what is allowed, with a tenth to spare for
+/// lists that are longer than a page.
+fn stretch(collections: &[Collection], quota: Option<Quota>) -> Result<Option<f64>, String> {
+    let Some(quota) = quota else { return Ok(None) };
+    let (wanted, allowed) = (collections.iter().filter_map(|c| c.calls_per_day).sum::<u64>(), quota.per_day());
+    if allowed < collections.len() as u64 {
+        let looks = collections.len();
+        return Err(format!(
+            "{quota} are not enough for one look a day at each of {looks} collections; leave some out"
+        ));
+    }
+    if wanted.saturating_mul(10) <= allowed.saturating_mul(9) {
+        return Ok(None);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "calls a day are small numbers")]
+    let times = wanted as f64 / (allowed as f64 * 0.9);
+    Ok(Some(times.max(1.0)))
 }
 
 fn spec(source: &str, plan: &Plan, base: &Url, owner: &[String]) -> CollectionSpec {

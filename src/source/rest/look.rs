@@ -122,7 +122,7 @@ impl Look<'_> {
             let (page, came) = self.read(&answer, pager.pages() + 1)?;
             let last = self.note_newest(&page);
             if let Some(page) = page.page {
-                self.pages.send(page).await.map_err(|_| Failure::broken("the look was stopped before its end"))?;
+                self.show(page).await?;
             }
             let came = Came {
                 document,
@@ -201,6 +201,7 @@ impl Look<'_> {
             return Ok((Read { page: Some(page), ..Read::default() }, Counts { rows, fresh: rows.max(1), last: None }));
         }
         let shown = self.rows(answer)?;
+        self.check_keys(&answer.document, &shown)?;
         let mut counts = Counts { rows: shown.hits.len() as u64, ..Counts::default() };
         let read = match self.plan.role {
             Role::Spend => {
@@ -226,20 +227,37 @@ impl Look<'_> {
         }
     }
 
+    /// Rows of which not a single one has a key are rows of something else.
+    fn check_keys(&self, document: &Value, shown: &Shown<'_>) -> Result<(), Failure> {
+        let rows = &self.plan.rows;
+        let keyless = |hit: &Hit<'_>| key_of(&rows.key, self.view(document, hit)).is_none();
+        if rows.key.is_empty() || shown.hits.is_empty() || !shown.hits.iter().all(keyless) {
+            return Ok(());
+        }
+        Err(self.strange("rows that have a usable key", "key"))
+    }
+
     /// The answer has not the shape it should have.
     fn shapeless(&self) -> Failure {
-        let (what, place) = (self.plan.request.what(), self.plan.rows.records.as_ref());
-        let place =
-            place.map_or_else(|| "object".to_owned(), |p| format!("list at {}", p.to_string().trim_end_matches("/*")));
+        let place = self.plan.rows.records.as_ref();
+        let place = place.map_or_else(
+            || "the object".to_owned(),
+            |p| format!("the list at {}", p.to_string().trim_end_matches("/*")),
+        );
+        self.strange(&place, "records")
+    }
+
+    fn strange(&self, what_is_missing: &str, setting: &str) -> Failure {
+        let what = self.plan.request.what();
         if self.plan.optional {
             return Failure {
                 kind: FailureKind::Unsupported { what: self.plan.name.clone() },
                 message: format!(
-                    "{what} was answered without the {place}; its shape is not known, so it is left alone"
+                    "{what} was answered without {what_is_missing}; its shape is not known, so it is left alone"
                 ),
             };
         }
-        Failure::broken(format!("{what} was answered without the {place}; check base_url and records"))
+        Failure::broken(format!("{what} was answered without {what_is_missing}; check base_url and {setting}"))
     }
 
     fn view<'v>(&'v self, document: &'v Value, hit: &'v Hit<'v>) -> RowView<'v> {
@@ -345,6 +363,12 @@ impl Look<'_> {
     async fn show_money(&mut self, from: jiff::civil::Date) -> Result<Option<Remembered>, Failure> {
         let Some(money) = &self.plan.rows.money else { return Ok(None) };
         let mut sums = std::mem::take(&mut self.sums);
+        let used_to = self.request.state.known_fields.contains(super::money::AMOUNT);
+        if let Some(sentence) = sums.drifted(used_to) {
+            self.show(sums.unreadable(sentence)).await?;
+            let before = self.request.state.cursor.get("sums").cloned();
+            return Ok(before.and_then(|before| serde_json::from_value(before).ok()));
+        }
         let kept = money.never_falls.then(|| {
             let before = self.request.state.cursor.get("sums").cloned();
             let before = before.and_then(|v| serde_json::from_value(v).ok()).unwrap_or_default();
@@ -352,9 +376,13 @@ impl Look<'_> {
         });
         let reviewed = self.rest.review(&self.plan.name, &sums).await;
         for page in sums.pages(money, true, reviewed) {
-            self.pages.send(page).await.map_err(|_| Failure::broken("the look was stopped before its end"))?;
+            self.show(page).await?;
         }
         Ok(kept)
+    }
+
+    async fn show(&self, page: Page) -> Result<(), Failure> {
+        self.pages.send(page).await.map_err(|_| Failure::broken("the look was stopped before its end"))
     }
 
     fn stored_newest(&self) -> Option<Timestamp> {

@@ -8,7 +8,8 @@ mod values;
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
 use crate::domain::setting::{Many, Secret};
@@ -18,6 +19,11 @@ pub use collection::{
     WindowFormat,
 };
 pub use values::{EventName, Plain, Reference, References};
+
+/// The JSON Schema of a manifest.
+pub fn schema() -> Schema {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Manifest>()
+}
 
 /// How a JSON API is read.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

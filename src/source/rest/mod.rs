@@ -11,6 +11,7 @@ mod connector;
 mod days;
 mod faults;
 pub mod hook;
+pub mod infer;
 mod look;
 pub mod manifest;
 pub mod money;
@@ -34,7 +35,7 @@ use serde_json::Value;
 
 use super::prices::PriceBook;
 use super::quota::Quota;
-use super::{Collection, LookEnd, LookRequest, Pages, Source};
+use super::{Allowance, Collection, LookEnd, LookRequest, Pages, Source};
 use crate::domain::collection::CollectionSpec;
 use crate::domain::record::{Failure, FailureKind, Page, Record};
 use crate::domain::time::{Timestamp, elapsed};
@@ -68,6 +69,9 @@ pub struct Rest {
     prices: Arc<dyn PriceBook>,
     hook: Option<Arc<dyn Hook>>,
     page_max: u32,
+    /// As the manifest says.
+    declared: Option<Quota>,
+    stretched: Option<f64>,
 }
 
 impl Rest {
@@ -77,11 +81,6 @@ impl Rest {
 
     pub fn base(&self) -> &Url {
         &self.base
-    }
-
-    /// What the answers so far say is allowed.
-    pub fn learned(&self) -> Option<Quota> {
-        self.client.quota()
     }
 
     /// A call outside of any collection, below the base.
@@ -264,6 +263,10 @@ impl Source for Rest {
             "{}: the address of {canary:?}, which the list shows, answers that it does not exist either",
             template.as_str()
         )))
+    }
+
+    fn allowance(&self) -> Allowance {
+        Allowance { declared: self.declared, learned: self.client.quota(), stretched: self.stretched }
     }
 
     async fn connect(&self) -> Result<String, Failure> {

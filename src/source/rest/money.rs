@@ -29,6 +29,9 @@ const NAME_BYTES: usize = 256;
 /// More tokens than any row can have: such a number is a mistake.
 const MOST_TOKENS: u64 = 1_000_000_000_000_000;
 
+/// What amounts are called where they can't be read, and were.
+pub const AMOUNT: &str = "amount";
+
 /// What tells sums apart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cell {
@@ -58,6 +61,9 @@ pub struct Sums {
     /// Models that have one.
     priced: BTreeSet<String>,
     quarantined: Vec<String>,
+    /// Rows that were read, and those of them that have an amount.
+    rows: u64,
+    amounts: u64,
     rates: BTreeMap<(String, Date), Option<Rates>>,
 }
 
@@ -68,6 +74,7 @@ pub struct Remembered(Vec<(Cell, i64)>);
 impl Sums {
     /// Books a row, or says in `quarantined` what is wrong with it. `at` says which row it is.
     pub fn take(&mut self, money: &Money, view: RowView<'_>, book: &dyn PriceBook, at: &str) {
+        self.rows += 1;
         if let Err(what) = self.book(money, view, book) {
             self.quarantined.push(format!("{at} {what}"));
         }
@@ -83,7 +90,11 @@ impl Sums {
             Some(scale) => match money.amount.get(view) {
                 None if money.optional => return Ok(()),
                 None => return Err("has no amount"),
-                Some(amount) => Sum { picos: amount_of(&amount, scale)?, tokens: 0 },
+                Some(amount) => {
+                    let picos = amount_of(&amount, scale)?;
+                    self.amounts += 1;
+                    Sum { picos, tokens: 0 }
+                }
             },
             None => match self.price(money, view, book, &model, day)? {
                 Some(sum) => sum,
@@ -126,6 +137,7 @@ impl Sums {
         if tokens.total() == 0 {
             return Ok(None);
         }
+        self.amounts += 1;
         let noon = plus(start_of_utc_day(day), SignedDuration::from_hours(12));
         let rates = *self.rates.entry((model.to_owned(), day)).or_insert_with(|| book.rates(model, noon));
         let Some(rates) = rates else {
@@ -147,6 +159,24 @@ impl Sums {
 
     pub fn quarantine(&mut self, what: String) {
         self.quarantined.push(what);
+    }
+
+    /// What is wrong where not one of the rows has an amount that can be read, though they used to have one: then it is
+    /// the API that changed, and no money went away.
+    pub fn drifted(&self, used_to: bool) -> Option<String> {
+        let lost = self.rows > 0 && self.amounts == 0 && (used_to || !self.quarantined.is_empty());
+        lost.then(|| {
+            let first = self.quarantined.first().map(|what| format!(" ({what})")).unwrap_or_default();
+            format!("none of {} rows has an amount that can be read{first}; what was known stays as it is.", self.rows)
+        })
+    }
+
+    /// The page of a look whose amounts can't be read.
+    pub fn unreadable(self, sentence: String) -> Page {
+        let mut page = Page::of(Rows::Spend(Vec::new()));
+        page.quarantined = self.quarantined;
+        page.strange.insert(AMOUNT.to_owned(), sentence);
+        page
     }
 
     /// What was spent from a day on.
@@ -194,13 +224,16 @@ impl Sums {
                 amount: sum.picos.micros(),
                 tokens: sum.tokens,
                 basis,
-                whole_user: whole && !money.never_falls,
+                whole_user: whole && !money.never_falls && self.quarantined.is_empty(),
             });
         }
         let mut last = Page::of(Rows::Spend(rows));
         last.people = self.people;
         last.quarantined = self.quarantined;
         last.understood = self.priced.into_iter().map(|model| price_name(&model)).collect();
+        if self.amounts > 0 {
+            last.understood.insert(AMOUNT.to_owned());
+        }
         for (model, tokens) in self.unpriced {
             let sentence = format!(
                 "{model:?} is in no price table: what its {tokens} tokens cost is unknown and counts nowhere. Give its \
