@@ -31,7 +31,7 @@ impl Config {
         let mut manifest = self.manifest.clone();
         let mut faults = Vec::new();
         if let Some(base) = &self.base_url {
-            manifest.base = base.clone();
+            manifest.move_to(base);
         }
         if let Some(key) = &self.api_key {
             let slot = match manifest.auth.kind {

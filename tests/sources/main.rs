@@ -16,4 +16,6 @@ mod files;
 mod inferred;
 mod matrix;
 mod model;
+mod own;
 mod systems;
+mod twenty;

@@ -32,7 +32,7 @@ pub fn connector(
     manifest.auth.kind = AuthKind::Bearer;
     manifest.auth.token = Some(api_key.clone());
     if let Some(base) = base_url {
-        manifest.base = base.clone();
+        manifest.move_to(base);
     }
     edit(&mut manifest);
     let known = |(path, message): (String, String)| match path.as_str() {

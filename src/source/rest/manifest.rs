@@ -50,6 +50,14 @@ pub struct Manifest {
     pub collections: BTreeMap<String, CollectionManifest>,
 }
 
+impl Manifest {
+    /// Another address. What its own allows says nothing of that one; its answers do.
+    pub fn move_to(&mut self, base: &Secret) {
+        self.base = base.clone();
+        self.limits = Limits { rpm: None, rph: None, rpd: None, ..self.limits.clone() };
+    }
+}
+
 /// How calls prove who makes them. Which of the other keys are needed depends on `kind`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
