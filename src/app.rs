@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Desk, api};
 use crate::config::{Problem, Settings};
+use crate::domain::acklink::AckKey;
 use crate::domain::cycle::{Input, World};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::record::Evidence;
@@ -22,8 +23,8 @@ use crate::lifecycle::Lifecycle;
 use crate::pipeline::Core;
 use crate::pipeline::dispatcher::{self, Dispatcher, Tally};
 use crate::pipeline::poller::{Looked, Poller};
-use crate::pipeline::timekeeper;
-use crate::render::Renderer;
+use crate::pipeline::{keeper, timekeeper};
+use crate::render::{AckLinks, Renderer};
 use crate::sink::{self, Sink};
 use crate::source::{self, Reach, Source};
 use crate::store::{self, Store, StoreError};
@@ -109,7 +110,7 @@ impl Parts {
     pub fn assemble_with(settings: Settings, clock: Arc<dyn Clock>, dice: Arc<dyn Dice>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut fault = |path: String, message: String| problems.push(Problem { path, origin: None, message });
-        let renderer = match Renderer::load(settings.bridge.templates_dir.as_deref()) {
+        let renderer = match Renderer::load_for(settings.bridge.templates_dir.as_deref(), &settings.bridge.zone) {
             Ok(renderer) => Some(Arc::new(renderer)),
             Err(errors) => {
                 for error in errors {
@@ -148,6 +149,7 @@ impl Parts {
             rules: settings.rules.clone(),
             routes: settings.routes.clone(),
             sinks: settings.sinks.keys().cloned().collect(),
+            live: sinks.iter().filter(|s| s.edits()).map(|s| s.name().to_owned()).collect(),
             sources: settings.sources.keys().cloned().collect(),
         };
         match renderer {
@@ -162,7 +164,21 @@ impl Parts {
     pub fn open(self, command: &str) -> Result<App, StoreError> {
         let note = format!("process {} (ampbridge {command})", std::process::id());
         let store = store::open(&self.settings.store, &self.settings.store.path, &note)?;
+        self.offer_acks();
         Ok(self.with_store(store))
+    }
+
+    /// Messages have links to acknowledge with, where the settings say where people reach the page.
+    fn offer_acks(&self) {
+        let admin = &self.settings.admin;
+        let Some(base) = admin.public_url.clone() else { return };
+        match api::token(admin.token.as_ref(), &self.settings.store.path) {
+            Ok(token) => {
+                let key = AckKey::derive(token.expose().trim());
+                self.renderer.offer_acks(AckLinks { base, key, good_for: admin.links_for });
+            }
+            Err(why) => tracing::warn!("admin.token: {why}; messages have no links to acknowledge with"),
+        }
     }
 
     pub fn with_store(self, store: Arc<dyn Store>) -> App {
@@ -202,6 +218,7 @@ impl App {
             tracing::debug!(sink, "sink started");
         }
         tasks.spawn(timekeeper::run(self.core.clone(), life.soft.clone()));
+        tasks.spawn(keeper::run(self.core.clone(), self.parts.settings.store.clone(), life.soft.clone()));
         let rounds = self.start_sources(&mut tasks, &life.soft);
         let heartbeat = tokio::spawn(self.heartbeat(rounds, life.soft.clone()));
         ready.store(true, Ordering::Release);
@@ -253,6 +270,7 @@ impl App {
         stop.cancel();
         join_all(&mut dispatchers, life).await?;
         outcome?;
+        keeper::prune(&self.core, &self.parts.settings.store).await?;
         for (name, tally) in tallies {
             let depth = self.core.store.depth(&name).await?;
             let stopped = self.sink_stopped(&name).await?;
@@ -418,6 +436,7 @@ impl App {
             });
         let service = api::Service {
             desk: self.parts.desk(Arc::clone(&self.core.store)),
+            ack: AckKey::derive(token.expose().trim()),
             token,
             metrics: self.metrics.clone(),
             ready: Arc::clone(ready),

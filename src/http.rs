@@ -5,6 +5,7 @@
 //! checked.
 
 mod guard;
+pub mod oauth;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Once};
@@ -15,7 +16,9 @@ use http::{HeaderMap, StatusCode};
 use jiff::SignedDuration;
 use reqwest::Url;
 
-pub use guard::{AddressGuard, GuardError};
+use crate::domain::setting::Secret;
+
+pub use guard::{AddressGuard, GuardError, Lookup};
 
 /// Longest connect, whatever the call's deadline.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -37,6 +40,8 @@ pub struct ClientOptions {
 pub enum BuildError {
     #[error("ca_file {path} can't be used: {reason}")]
     CaFile { path: PathBuf, reason: String },
+    #[error("the client certificate and its key can't be used; both must be PEM, and the key PKCS#8, PKCS#1 or SEC1")]
+    Identity,
     #[error("the HTTP client can't be built: {0}. Is the package `ca-certificates` installed?")]
     Client(String),
 }
@@ -112,6 +117,11 @@ pub struct HttpClient {
 
 impl HttpClient {
     pub fn new(options: ClientOptions) -> Result<Self, BuildError> {
+        Self::with_identity(options, None)
+    }
+
+    /// With a client certificate for mutual TLS: PEM text of it, its chain and its key.
+    pub fn with_identity(options: ClientOptions, identity: Option<&Secret>) -> Result<Self, BuildError> {
         install_tls();
         let guard = options.guard.map(Arc::new);
         #[expect(clippy::disallowed_methods, reason = "the one place where a client is built")]
@@ -138,6 +148,10 @@ impl HttpClient {
                 return Err(fault("it holds no certificate".to_owned()));
             }
             builder = builder.tls_certs_merge(certificates);
+        }
+        if let Some(pem) = identity {
+            let identity = reqwest::Identity::from_pem(pem.expose().as_bytes()).map_err(|_| BuildError::Identity)?;
+            builder = builder.identity(identity);
         }
         let inner = builder.build().map_err(|e| BuildError::Client(e.without_url().to_string()))?;
         Ok(Self { inner, guard })

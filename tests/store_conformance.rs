@@ -13,7 +13,7 @@ use ampbridge::domain::record::{Evidence, Page, Record, Rows};
 use ampbridge::domain::routing::Route;
 use ampbridge::domain::time::{SignedDuration, Timestamp};
 use ampbridge::store::memory::MemoryKv;
-use ampbridge::store::{DeliveryFilter, EventFilter, Probe, Store, StoreError, Sync, Ticket, memory, sled};
+use ampbridge::store::{DeliveryFilter, EventFilter, Keep, Probe, Store, StoreError, Sync, Ticket, memory, sled};
 use serde_json::json;
 
 type Opened = Arc<dyn Store>;
@@ -222,6 +222,94 @@ async fn claims_leases_and_settlement() {
         let by_sink =
             DeliveryFilter { sink: Some("a".into()), state: Some("leased".into()), ..DeliveryFilter::default() };
         assert_eq!(store.deliveries(&by_sink).await.unwrap().len(), 1, "{name}");
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_old_and_done_with_goes_and_nothing_else() {
+    use ampbridge::domain::delivery::{Outcome, Report};
+    for (name, bench) in benches() {
+        let store = bench.open();
+        look(&store, at(0), &records(0..1, "x")).await;
+        look(&store, at(10), &records(0..4, "x")).await;
+        let claimed = store.claim("a", at(20), 10, LEASE).await.unwrap();
+        let outcomes = [Outcome::Accepted, Outcome::Permanent, Outcome::Accepted];
+        let settle = |claimed: &ampbridge::store::Claimed, outcome: &Outcome| cycle::Settled {
+            delivery: claimed.delivery.clone(),
+            claim: claimed.claim,
+            report: Report::new(outcome.clone(), Some(200), ""),
+            started: at(20),
+            policy: ampbridge::domain::retry::RetryPolicy::default(),
+            unit: 0.5,
+        };
+        let settled = claimed.iter().zip(&outcomes).map(|(c, o)| settle(c, o)).collect();
+        step(&store, at(20), Input::Settled(settled)).await;
+        let others = store.claim("b", at(20), 2, LEASE).await.unwrap();
+        step(&store, at(20), Input::Settled(others.iter().map(|c| settle(c, &Outcome::Accepted)).collect())).await;
+        flush(&store).await;
+        // Three events: one done with at both sinks, one dead at the first, one that still waits at the second.
+        let prune = async |keep: Keep| {
+            let mut gone = (0, 0);
+            loop {
+                let pruned = store.prune(&keep).await.unwrap();
+                gone = (gone.0 + pruned.events, gone.1 + pruned.deliveries);
+                if !pruned.more {
+                    return gone;
+                }
+            }
+        };
+        let all = Keep { newest: 100, ..Keep::default() };
+        assert_eq!(prune(Keep { since: at(10), dead_since: at(10), ..all.clone() }).await, (0, 0), "{name}: not old");
+        let old = Keep { since: at(30), dead_since: at(20), ..all.clone() };
+        let named: std::collections::BTreeSet<String> = [claimed[0].events[0].event.id.clone()].into();
+        assert_eq!(prune(Keep { events: named, ..old.clone() }).await, (0, 4), "{name}: an incident names it");
+        assert_eq!(prune(old.clone()).await, (1, 0), "{name}");
+        let threads = DeliveryFilter { kind: Some("thread.created".into()), ..DeliveryFilter::default() };
+        let left = store.deliveries(&threads).await.unwrap();
+        let states: Vec<&str> = left.iter().map(|l| l.delivery.state.as_str()).collect();
+        assert_eq!(states, ["due", "dead"], "{name}");
+        assert!(store.event(&claimed[0].events[0].event.id).await.unwrap().is_none());
+        assert!(store.delivery(&claimed[0].delivery.id).await.unwrap().is_none());
+        assert_eq!(prune(Keep { dead_since: at(30), ..old }).await, (1, 1), "{name}: the dead one's time is over too");
+        store.close().await.unwrap();
+        drop(store);
+        let store = bench.open();
+        let threads = EventFilter { kind: Some("thread.created".into()), ..EventFilter::default() };
+        assert_eq!(store.events(&threads).await.unwrap().len(), 1, "{name}");
+        let waits = store.claim("b", at(40), 10, LEASE).await.unwrap();
+        let whole = waits.iter().all(|w| w.events.len() == 1);
+        let of_threads = waits.iter().filter(|w| w.delivery.event_type == "thread.created").count();
+        assert!(of_threads == 1 && whole, "{name}: what waits still goes out whole");
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_too_many_events_the_oldest_go_before_their_time() {
+    use ampbridge::domain::delivery::{Outcome, Report};
+    for (name, bench) in benches() {
+        let store = bench.open();
+        look(&store, at(0), &records(0..1, "x")).await;
+        look(&store, at(10), &records(0..21, "x")).await;
+        for sink in ["a", "b"] {
+            let claimed = store.claim(sink, at(20), 100, LEASE).await.unwrap();
+            let settled = claimed.into_iter().map(|c| cycle::Settled {
+                delivery: c.delivery,
+                claim: c.claim,
+                report: Report::new(Outcome::Accepted, Some(200), ""),
+                started: at(20),
+                policy: ampbridge::domain::retry::RetryPolicy::default(),
+                unit: 0.5,
+            });
+            step(&store, at(20), Input::Settled(settled.collect())).await;
+        }
+        flush(&store).await;
+        let keep = Keep { newest: 5, ..Keep::default() };
+        while store.prune(&keep).await.unwrap().more {}
+        let left = store.events(&EventFilter::default()).await.unwrap();
+        assert_eq!(left.len(), 5, "{name}");
+        assert_eq!(store.deliveries(&DeliveryFilter::default()).await.unwrap().len(), 10, "{name}");
         store.close().await.unwrap();
     }
 }

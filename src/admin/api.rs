@@ -19,7 +19,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, Desk, Op, OpError, execute};
+use super::{Answer, Desk, Op, OpError, ackpage, execute};
+use crate::domain::acklink::AckKey;
 use crate::domain::setting::Secret;
 use crate::store::{DeliveryFilter, EventFilter};
 
@@ -42,6 +43,8 @@ pub struct Address {
 pub struct Service {
     pub desk: Desk,
     pub token: Secret,
+    /// Checks the links that acknowledge.
+    pub ack: AckKey,
     pub metrics: Option<PrometheusHandle>,
     /// Set once everything is running; cleared when stopping.
     pub ready: Arc<AtomicBool>,
@@ -64,6 +67,7 @@ pub async fn serve(listener: TcpListener, service: Service, stop: CancellationTo
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/ack/{incident}/{until}/{signature}", get(ackpage::show).post(ackpage::take))
         .merge(guarded)
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY))
         .with_state(service);

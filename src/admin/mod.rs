@@ -1,11 +1,13 @@
 //! Operations on what is stored: one [`execute`] that the command line and the HTTP API share.
 
+mod ackpage;
 pub mod api;
 mod audit;
 pub mod client;
 mod notice;
 mod operations;
 mod rows;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Desk, OpError, rows};
+use super::{Answer, Desk, OpError, rows, waiting};
 use crate::domain::collection::{CollectionId, CollectionState, Role};
 use crate::domain::cycle::{Command, Input};
 use crate::domain::doc::{Doc, DocKey};
@@ -39,6 +39,9 @@ pub(super) async fn explain(desk: &Desk, id: &str) -> Outcome {
         let stopped = stopped(desk, &listed.delivery.sink).await?;
         deliveries.push(rows::delivery(&listed, stopped.as_deref()));
     }
+    for (sink, room) in desk.store.waits_of(id).await? {
+        deliveries.extend(waiting::row_of(desk, &sink, &room).await?);
+    }
     Ok(Answer::Data(json!({
         "event": rows::event(&stored), "seen": stored.seen, "origin": stored.origin, "why": stored.why,
         "routing": stored.routing, "deliveries": deliveries,
@@ -46,7 +49,7 @@ pub(super) async fn explain(desk: &Desk, id: &str) -> Outcome {
 }
 
 pub(super) async fn deliveries(desk: &Desk, filter: &DeliveryFilter) -> Outcome {
-    let mut list = Vec::new();
+    let mut list = waiting::rows(desk, filter).await?;
     let mut reasons: std::collections::BTreeMap<String, Option<String>> = std::collections::BTreeMap::new();
     for listed in desk.store.deliveries(filter).await? {
         let sink = &listed.delivery.sink;
@@ -55,11 +58,15 @@ pub(super) async fn deliveries(desk: &Desk, filter: &DeliveryFilter) -> Outcome 
         }
         list.push(rows::delivery(&listed, reasons.get(sink).and_then(Option::as_deref)));
     }
+    list.truncate(filter.limit.unwrap_or(usize::MAX));
     Ok(Answer::Data(Value::Array(list)))
 }
 
 pub(super) async fn delivery(desk: &Desk, id: &str) -> Outcome {
-    let listed = desk.store.delivery(id).await?.ok_or_else(|| no_such_delivery(id))?;
+    let Some(listed) = desk.store.delivery(id).await? else {
+        let waits = waiting::by_id(desk, id).await?;
+        return waits.map(|(row, _)| Answer::Data(row)).ok_or_else(|| no_such_delivery(id));
+    };
     let stopped = stopped(desk, &listed.delivery.sink).await?;
     Ok(Answer::Data(rows::delivery_whole(&listed, stopped.as_deref())))
 }
@@ -77,7 +84,10 @@ pub(super) async fn each_delivery(
     let mut done = Vec::new();
     for id in ids {
         if desk.store.delivery(&id).await?.is_none() {
-            return Err(no_such_delivery(&id));
+            return Err(match waiting::by_id(desk, &id).await? {
+                Some((_, due)) => OpError::Refused(format!("{id} is not made yet: its events wait until {due}")),
+                None => no_such_delivery(&id),
+            });
         }
         done.push(run(desk, command(id)).await?);
     }

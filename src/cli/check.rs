@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Failure, Outcome, output};
+use super::{Failure, Outcome, output, timeline};
 use crate::app::Parts;
 use crate::config::Problem;
 use crate::domain::event::{glob_matches, highest_severity};
@@ -14,6 +14,7 @@ use crate::domain::rules::Rule;
 use crate::domain::setting::Span;
 use crate::source::Source;
 use crate::source::quota::Quota;
+use crate::store::Sync;
 
 /// Longest wait for one answer with `--connect`.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -53,7 +54,11 @@ fn print_plan(parts: &Parts) {
         settings.bridge.zone_name,
         settings.file.display()
     ));
-    output::line(&format!("store {} ({:?} sync)", settings.store.path.display(), settings.store.sync).to_lowercase());
+    let survives = match settings.store.sync {
+        Sync::Power => "a commit survives a power cut",
+        Sync::Process => "a commit survives a killed process",
+    };
+    output::line(&format!("store {} ({survives})", settings.store.path.display()));
     output::line(&format!("admin http://{}", settings.admin.listen));
     output::heading("sources");
     for source in &parts.sources {
@@ -85,7 +90,10 @@ fn print_plan(parts: &Parts) {
     }
     output::heading("routes");
     for (index, route) in settings.routes.iter().enumerate() {
-        output::line(&format!("  {}. {}", index + 1, describe_route(route)));
+        output::line(&format!("  {}. {}", index + 1, timeline::selection(route)));
+        for sentence in timeline::sentences(&route.timing, parts.clock.now()) {
+            output::line(&format!("     {sentence}"));
+        }
     }
     output::heading("sinks");
     for (name, entry) in &settings.sinks {
@@ -127,17 +135,6 @@ fn describe(rule: &Rule) -> String {
             format!("a thread that costs {}", limits.join(", "))
         }
     }
-}
-
-fn describe_route(route: &Route) -> String {
-    let list = |items: &[String], all: &str| if items.is_empty() { all.to_owned() } else { items.join(", ") };
-    format!(
-        "{} of {}, {} and above, to {}",
-        list(&route.events, "every event"),
-        list(&route.sources, "every source"),
-        route.min_severity,
-        route.sinks.join(", "),
-    )
 }
 
 /// What is allowed and probably not meant.

@@ -12,9 +12,12 @@ mod output;
 mod render;
 mod run;
 mod schema;
+mod secrets;
 mod send_test;
 mod source;
 mod state;
+mod timeline;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -110,6 +113,11 @@ enum Command {
     Hold(data::HoldCommand),
     /// Ask the running service whether it is well: exit 0 if so, else 1. For health checks of containers.
     Health(health::HealthArgs),
+    /// Secrets to sign webhooks with: make a new one.
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
+    /// Check offline whether a captured webhook request was signed with a key.
+    Verify(verify::VerifyArgs),
     /// The JSON Schema of the config, of an event, or of a connector manifest.
     #[command(subcommand)]
     Schema(schema::SchemaCommand),
@@ -214,6 +222,8 @@ async fn dispatch(cli: Cli, env: &BTreeMap<String, String>) -> Outcome {
     let settings = || settings(cli.config.as_deref(), env);
     match cli.command {
         Command::Schema(command) => schema::run(&command),
+        Command::Secrets(command) => secrets::run(&command),
+        Command::Verify(args) => verify::run(&args, env),
         Command::Completions(args) => completions::run(&args),
         Command::Demo(args) => demo::run(&args).await,
         Command::DemoWorkspace(args) => demo::workspace(&args).await,

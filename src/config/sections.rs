@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::config::{Value, ValueKind};
+use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -17,7 +18,7 @@ use crate::domain::rules;
 use crate::domain::setting::{Decimal, Many, Secret, Span};
 use crate::domain::time::WeekStart;
 use crate::source::prices::{BundledPrices, OwnPrices, with_own};
-use crate::store::StoreConfig;
+use crate::store::{self as storage, StoreConfig};
 use crate::{sink, source};
 
 /// The `[bridge]` section, checked.
@@ -39,6 +40,10 @@ pub struct Bridge {
 pub struct Admin {
     pub listen: SocketAddr,
     pub token: Option<Secret>,
+    /// Where people reach it, without a slash at the end; messages then have links to acknowledge with.
+    pub public_url: Option<String>,
+    /// How long such a link is good.
+    pub links_for: SignedDuration,
 }
 
 /// The bridge itself.
@@ -67,6 +72,17 @@ struct AdminSection {
     listen: String,
     /// Made at the first start where it is left out: `<store>/admin.token`.
     token: Option<Secret>,
+    /// Where people reach this API, like `https://ampbridge.example.com`. Messages about a level that stays bad then
+    /// have a link to acknowledge it with, which needs no token.
+    public_url: Option<String>,
+    /// How long such a link is good.
+    #[serde(default = "links_for")]
+    links_for: Span,
+}
+
+fn links_for() -> Span {
+    // As long as the longest period of a budget, and some days.
+    Span(SignedDuration::from_hours(35 * 24))
 }
 
 /// Settings every source has.
@@ -156,6 +172,16 @@ pub(super) fn store(section: Option<Value>, folder: &Path, problems: &mut Proble
     if read.path.as_os_str().is_empty() {
         problems.add("store.path", "must name a folder");
     }
+    if read.keep.0 < storage::KEEP_AT_LEAST {
+        problems
+            .add("store.keep", "must be at least \"35d\", longer than the longest budget period and the last retry");
+    }
+    if read.keep_dead.0 < read.keep.0 {
+        problems.add("store.keep_dead", "must be at least as long as store.keep");
+    }
+    if read.keep_events < 1_000 {
+        problems.add("store.keep_events", "must be at least 1000");
+    }
     read.path = folder.join(&read.path);
     Some(read)
 }
@@ -169,7 +195,22 @@ pub(super) fn admin(section: Option<Value>, problems: &mut Problems) -> Option<A
     if read.token.as_ref().is_some_and(|t| t.expose().trim().len() < 16) {
         problems.add("admin.token", "is shorter than 16 characters; leave it out and one is made");
     }
-    Some(Admin { listen, token: read.token })
+    let public_url = read.public_url.and_then(|url| public_url(&url, problems));
+    Some(Admin { listen, token: read.token, public_url, links_for: read.links_for.0 })
+}
+
+fn public_url(text: &str, problems: &mut Problems) -> Option<String> {
+    let good = url::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    if !good {
+        problems.add("admin.public_url", "must be an http or https URL, like \"https://ampbridge.example.com\"");
+    }
+    good.then(|| text.trim_end_matches('/').to_owned())
 }
 
 pub(super) fn prices(section: Option<Value>, problems: &mut Problems) -> OwnPrices {
@@ -274,7 +315,8 @@ pub fn schema() -> Schema {
         .collect();
     let sinks: Vec<Schema> = sink::KINDS
         .iter()
-        .map(|k| with_common::<SinkCommon>((k.schema)(&mut generator), k.name, &mut generator))
+        .flat_map(|k| [Some(k.schema), k.other_schema].into_iter().flatten().map(move |schema| (k.name, schema)))
+        .map(|(name, schema)| with_common::<SinkCommon>(schema(&mut generator), name, &mut generator))
         .collect();
     let rule_kinds: Vec<Schema> = rules::KINDS
         .iter()

@@ -4,6 +4,7 @@
 //! the plan is committed in one transaction or not at all.
 
 mod command;
+mod live;
 mod look;
 mod release;
 mod spending;
@@ -40,6 +41,8 @@ pub struct World {
     pub rules: Vec<RuleSpec>,
     pub routes: Vec<Route>,
     pub sinks: Vec<String>,
+    /// Sinks that can edit what they sent.
+    pub live: BTreeSet<String>,
     pub sources: Vec<String>,
 }
 
@@ -280,6 +283,7 @@ fn settle(step: &mut Step<'_>, list: &[Settled]) {
         for draft in health::sink_settled(state, &after, &one.report, step.now) {
             step.tell(draft, Some(&name));
         }
+        live::settled(step, &after, &one.report);
         if let (Some(incident), Some(reference)) = (&after.incident, &one.report.reference) {
             step.plan.references.push((name, incident.clone(), reference.clone()));
         }

@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::ids;
+use super::live::Moved;
 use super::retry::RetryPolicy;
 use super::time::Timestamp;
 
@@ -122,9 +123,12 @@ pub struct Delivery {
     pub log: Vec<Attempt>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub recipients: BTreeMap<String, RecipientState>,
-    /// About ampbridge's own health: its death makes no further event.
+    /// About ampbridge's own health, or an edit: its death makes no further event.
     #[serde(default)]
     pub internal: bool,
+    /// Of an edit: what has moved since its event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<Moved>,
 }
 
 impl Delivery {
@@ -149,6 +153,7 @@ impl Delivery {
             log: Vec::new(),
             recipients: BTreeMap::new(),
             internal,
+            moved: None,
         }
     }
 
@@ -313,6 +318,7 @@ mod tests {
             log: vec![],
             recipients: BTreeMap::new(),
             internal: false,
+            moved: None,
         }
     }
 

@@ -14,6 +14,7 @@ use super::event::{Draft, Severity, data_of};
 use super::ids;
 use super::payload::{DeadData, DegradedData, SinkHealthData, SourceHealthData};
 use super::record::{Failure, FailureKind};
+use super::retry::RETRY_AFTER_CAP;
 use super::time::{SignedDuration, Timestamp, elapsed, humanize, plus};
 
 /// Failed polls, or attempts, in a row from which it is news.
@@ -50,6 +51,9 @@ pub struct SinkState {
     pub told_since: Option<Timestamp>,
     /// Start of the newest episode, running or over.
     pub last_since: Option<Timestamp>,
+    /// It asked to be left alone until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_until: Option<Timestamp>,
 }
 
 impl SinkState {
@@ -231,10 +235,14 @@ fn source_draft(
 pub fn sink_settled(state: &mut SinkState, after: &Delivery, report: &Report, now: Timestamp) -> Vec<Draft> {
     let mut drafts = Vec::new();
     let died = matches!(after.state, DeliveryState::Dead { .. });
+    if let Outcome::Throttled { after: Some(asked) } | Outcome::Transient { after: Some(asked), .. } = &report.outcome {
+        state.held_until = Some(plus(now, (*asked).clamp(SignedDuration::ZERO, RETRY_AFTER_CAP)));
+    }
     match &report.outcome {
         Outcome::Accepted => {
             let failures = std::mem::take(&mut state.failures);
             state.failing_since = None;
+            state.held_until = None;
             let error = state.last_error.take().unwrap_or_default();
             if let Some(since) = state.told_since.take() {
                 let lasted = humanize(elapsed(since, now));

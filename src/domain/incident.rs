@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::{Event, Severity};
+use super::live::{self, Figures, Live};
 use super::time::{Period, PeriodKind, Timestamp, WeekStart, start_of_utc_day};
 
 /// Most incidents remembered as open; beyond it the oldest are let go.
@@ -26,6 +27,9 @@ pub struct Incident {
     pub ends: Option<Timestamp>,
     #[serde(default)]
     pub acked: Option<Ack>,
+    /// Its figures as last told.
+    #[serde(default, skip_serializing_if = "Figures::is_empty")]
+    pub figures: Figures,
     /// By sink: what was told there.
     #[serde(default)]
     pub told: BTreeMap<String, Told>,
@@ -37,7 +41,7 @@ pub struct Ack {
     pub by: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Told {
     /// The route that sets the timing there.
     pub route: Option<usize>,
@@ -46,6 +50,9 @@ pub struct Told {
     pub reminders: u32,
     #[serde(default)]
     pub escalated: bool,
+    /// Its message there, where the sink can edit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<Live>,
 }
 
 pub type Incidents = BTreeMap<String, Incident>;
@@ -65,6 +72,7 @@ pub fn book(incidents: &mut Incidents, event: &Event, sinks: &BTreeMap<String, O
         opened: now,
         ends: None,
         acked: None,
+        figures: Figures::new(),
         told: BTreeMap::new(),
     });
     // Worse than what was acknowledged: someone has to look again.
@@ -75,14 +83,21 @@ pub fn book(incidents: &mut Incidents, event: &Event, sinks: &BTreeMap<String, O
     incident.kind.clone_from(&event.kind);
     incident.severity = event.severity;
     incident.ends = period_end(event);
+    incident.figures = live::figures(&event.data);
     for (sink, route) in sinks {
         let told = incident.told.entry(sink.clone()).or_insert(Told {
             route: *route,
             last: now,
             reminders: 0,
             escalated: false,
+            live: None,
         });
         told.last = now;
+        if let Some(live) = &mut told.live {
+            // The event itself brings the message up to date.
+            live.at = now;
+            live.figures.clone_from(&incident.figures);
+        }
     }
     while incidents.len() > MAX {
         let oldest = incidents.iter().min_by_key(|(_, i)| i.opened).map(|(id, _)| id.clone());

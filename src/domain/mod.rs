@@ -3,6 +3,7 @@
 //! Invariant: nothing here is async, does IO, asks a clock, draws a random number or logs. Time, jitter and ids come
 //! in as values; decisions go out as values. `tests/tidy.rs` enforces it.
 
+pub mod acklink;
 pub mod collection;
 pub mod cycle;
 pub mod delivery;
@@ -12,6 +13,7 @@ pub mod event;
 pub mod health;
 pub mod ids;
 pub mod incident;
+pub mod live;
 pub mod money;
 pub mod payload;
 pub mod record;

@@ -34,9 +34,9 @@ struct State {
 }
 
 impl Breaker {
-    /// `failures` in a row are remembered from before the start.
-    pub fn new(failures: u32) -> Self {
-        Self(Mutex::new(State { failures, not_before: None }))
+    /// `failures` in a row, and what the receiver asked for, are remembered from before the start.
+    pub fn new(failures: u32, not_before: Option<Instant>) -> Self {
+        Self(Mutex::new(State { failures, not_before }))
     }
 
     pub fn gate(&self, now: Instant) -> Gate {
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn five_failures_open_it_and_a_probe_closes_it() {
-        let (breaker, policy, now) = (Breaker::new(0), RetryPolicy::default(), Instant::now());
+        let (breaker, policy, now) = (Breaker::new(0, None), RetryPolicy::default(), Instant::now());
         for _ in 0..4 {
             breaker.note(&failed(), &policy, now, 0.5);
         }
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn what_blames_the_message_does_not_count() {
-        let (breaker, policy, now) = (Breaker::new(0), RetryPolicy::default(), Instant::now());
+        let (breaker, policy, now) = (Breaker::new(0, None), RetryPolicy::default(), Instant::now());
         for _ in 0..20 {
             breaker.note(&report(Outcome::Transient { after: None, refusal: true }, 400), &policy, now, 0.5);
             breaker.note(&report(Outcome::Permanent, 400), &policy, now, 0.5);
@@ -129,11 +129,11 @@ mod tests {
 
     #[test]
     fn what_the_receiver_asks_for_is_kept() {
-        let (breaker, policy, now) = (Breaker::new(0), RetryPolicy::default(), Instant::now());
+        let (breaker, policy, now) = (Breaker::new(0, None), RetryPolicy::default(), Instant::now());
         let after = Some(SignedDuration::from_secs(40));
         breaker.note(&report(Outcome::Throttled { after }, 429), &policy, now, 0.5);
         assert_eq!(breaker.gate(now), Gate::Open(now + Duration::from_secs(40)));
-        let breaker = Breaker::new(0);
+        let breaker = Breaker::new(0, None);
         breaker.note(&report(Outcome::Transient { after: None, refusal: false }, 502), &policy, now, 0.5);
         assert!(matches!(breaker.gate(now), Gate::Open(_)));
     }

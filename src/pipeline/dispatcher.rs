@@ -17,6 +17,7 @@ use super::breaker::{Breaker, Gate};
 use crate::domain::cycle::{Input, Settled};
 use crate::domain::delivery::{DeliveryState, Outcome, Report};
 use crate::domain::doc::{Doc, DocKey};
+use crate::domain::event::StoredEvent;
 use crate::domain::health::SinkState;
 use crate::domain::time::{Timestamp, elapsed, plus};
 use crate::sink::{Message, Sink};
@@ -61,7 +62,9 @@ impl Dispatcher {
         tally: Arc<Tally>,
         stop: CancellationToken,
     ) -> Result<(), StoreError> {
-        let failures = sink_state(&core, sink.name()).await?.failures;
+        let state = sink_state(&core, sink.name()).await?;
+        let held = state.held_until.and_then(|until| Duration::try_from(elapsed(core.clock.now(), until)).ok());
+        let breaker = Breaker::new(state.failures, held.map(|wait| Instant::now() + wait));
         let (outcomes, incoming) = mpsc::channel(SETTLE_BATCH * 4);
         let permits = Arc::new(Semaphore::new(sink.manners().concurrency.max(1)));
         let dispatcher = Self {
@@ -71,7 +74,7 @@ impl Dispatcher {
             permits,
             outcomes,
             attempts: TaskTracker::new(),
-            breaker: Arc::new(Breaker::new(failures)),
+            breaker: Arc::new(breaker),
         };
         // A task of its own: committing outcomes and claiming the next deliveries go on side by side.
         let settling = tokio::spawn(settle(core, tally, incoming));
@@ -91,7 +94,8 @@ impl Dispatcher {
         let name = self.sink.name().to_owned();
         let lease = SignedDuration::try_from(manners.timeout + LEASE_MARGIN).unwrap_or(SignedDuration::from_mins(2));
         let mut wakeups = self.core.store.wakeups();
-        let mut next_start: Option<Instant> = None;
+        // Whatever was sent just before this start: the pace holds over a restart, too.
+        let mut next_start = (manners.pace > Duration::ZERO).then(|| Instant::now() + manners.pace);
         loop {
             if stop.is_cancelled() || self.outcomes.is_closed() {
                 return Ok(());
@@ -221,7 +225,12 @@ async fn attempt(sink: &Arc<dyn Sink>, core: &Core, claimed: &Claimed, now: Time
         Some(incident) => core.store.reference(sink.name(), incident).await.unwrap_or_default(),
         None => None,
     };
-    let message = Message { delivery: claimed.delivery.clone(), events: claimed.events.clone(), reference, now };
+    let mut events = claimed.events.clone();
+    if let (Some(moved), Some(last)) = (&claimed.delivery.moved, events.last_mut()) {
+        let event = moved.over(&last.event);
+        *last = Arc::new(StoredEvent { event, ..StoredEvent::clone(last) });
+    }
+    let message = Message { delivery: claimed.delivery.clone(), events, reference, now };
     let deadline = sink.manners().timeout + CUT_MARGIN;
     // A panic in a sink is an outcome and not the end of the loop.
     let sending = std::panic::AssertUnwindSafe(sink.send(&message)).catch_unwind();

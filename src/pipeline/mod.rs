@@ -2,6 +2,7 @@
 
 mod breaker;
 pub mod dispatcher;
+pub mod keeper;
 pub mod poller;
 pub mod schedule;
 pub mod timekeeper;

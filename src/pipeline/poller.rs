@@ -113,7 +113,7 @@ impl Poller {
         looked.evidence = sweep.evidence;
         let hold = self.state(collection).await?.hold;
         looked.held = hold.filter(|h| h.announced && h.rejected.is_none()).map(|h| h.id);
-        report(self.source.name(), &looked);
+        report(self.source.name(), &looked, self.core.clock.now());
         Ok(looked)
     }
 
@@ -264,9 +264,9 @@ async fn sleep_until(core: &Core, planned: Timestamp, at: Timestamp, stop: &Canc
 }
 
 /// One log line per look that has something to say.
-fn report(source: &str, looked: &Looked) {
+fn report(source: &str, looked: &Looked, now: Timestamp) {
     let Looked { collection, notes, .. } = looked;
-    meter::look(source, collection, &looked.evidence, notes);
+    meter::look(source, collection, &looked.evidence, notes, now);
     if notes.quarantined > 0 {
         tracing::warn!(
             source,

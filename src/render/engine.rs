@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use jiff::tz::TimeZone;
 use tera::{Context, ErrorKind, Kwargs, State, Tera, TeraResult};
 
 use super::filters;
@@ -50,7 +51,8 @@ impl fmt::Debug for Engine {
 }
 
 impl Engine {
-    pub fn new(dialect: Dialect) -> Self {
+    /// Times are printed in `zone` where a template names no other.
+    pub fn new(dialect: Dialect, zone: &TimeZone) -> Self {
         let mut tera = Tera::new();
         tera.autoescape_on([""]);
         tera.set_escape_fn(match dialect {
@@ -61,7 +63,7 @@ impl Engine {
             Dialect::Json => write_json,
         });
         tera.register_function("range", |args: Kwargs, _: &State| range(&args));
-        filters::register(&mut tera, dialect);
+        filters::register(&mut tera, dialect, zone);
         Self { tera }
     }
 
@@ -195,7 +197,7 @@ mod tests {
     const HOSTILE: &str = "<!channel> & \"q\" \\ 'a'\r\n\u{0}</script>{{ 7*7 }}\u{202e}🦀";
 
     fn print(dialect: Dialect, template: &str) -> Result<String, String> {
-        let mut engine = Engine::new(dialect);
+        let mut engine = Engine::new(dialect, &TimeZone::UTC);
         engine.add([("t", template)])?;
         let mut context = Context::new();
         context.insert("x", HOSTILE);

@@ -15,7 +15,8 @@ use crate::domain::money::Micros;
 const LINK_LABEL: usize = 120;
 
 /// Makes the filters known to `tera`; some print differently by dialect.
-pub fn register(tera: &mut Tera, dialect: Dialect) {
+pub fn register(tera: &mut Tera, dialect: Dialect, zone: &TimeZone) {
+    let (of_date, of_show) = (zone.clone(), zone.clone());
     tera.register_filter("money", |v: &Value, _: Kwargs, _: &State| micros(v).map(|amount| amount.to_string()));
     tera.register_filter("usd", |v: &Value, _: Kwargs, _: &State| micros(v).map(show::usd));
     tera.register_filter("money0", |v: &Value, _: Kwargs, _: &State| micros(v).map(show::usd_rounded));
@@ -24,12 +25,12 @@ pub fn register(tera: &mut Tera, dialect: Dialect) {
         Ok(brief(&plain(v)?, args.must_get::<usize>("length")?))
     });
     tera.register_filter("pad", |v: &Value, args: Kwargs, _: &State| pad(v, &args));
-    tera.register_filter("date", |v: &Value, args: Kwargs, _: &State| date(v, &args));
+    tera.register_filter("date", move |v: &Value, args: Kwargs, _: &State| date(v, &args, &of_date));
     tera.register_filter("urlencode", |v: &Value, _: Kwargs, _: &State| plain(v).map(|text| urlencode(&text)));
     tera.register_filter("who", |v: &Value, _: Kwargs, _: &State| as_json(v).map(|who| show::person(&who)));
     tera.register_filter("label", |v: &Value, _: Kwargs, _: &State| plain(v).map(|name| show::label(&name)));
-    tera.register_filter("show", |v: &Value, args: Kwargs, _: &State| -> TeraResult<String> {
-        Ok(show::value(&as_json(v)?, args.get::<usize>("length")?.unwrap_or(show::VALUE)))
+    tera.register_filter("show", move |v: &Value, args: Kwargs, _: &State| -> TeraResult<String> {
+        Ok(show::value(&as_json(v)?, args.get::<usize>("length")?.unwrap_or(show::VALUE), &of_show))
     });
     for name in ["json", "json_encode"] {
         tera.register_filter(name, move |v: &Value, _: Kwargs, _: &State| json(v, dialect));
@@ -89,11 +90,11 @@ fn pad(value: &Value, args: &Kwargs) -> TeraResult<String> {
 }
 
 /// `22 Nov 2026`, or `22 Nov 2026, 14:05 UTC`; what is neither a date nor a time stays as it is.
-fn date(value: &Value, args: &Kwargs) -> TeraResult<String> {
+fn date(value: &Value, args: &Kwargs, zone: &TimeZone) -> TeraResult<String> {
     let text = plain(value)?;
     let zone = match args.get::<&str>("tz")? {
         Some(name) => TimeZone::get(name).map_err(|e| Error::message(format!("date(tz=…): {e}")))?,
-        None => TimeZone::UTC,
+        None => zone.clone(),
     };
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(show::time(at, &zone));
@@ -147,7 +148,7 @@ mod tests {
     use serde_json::json;
 
     fn print(dialect: Dialect, template: &str) -> Result<String, String> {
-        let mut engine = Engine::new(dialect);
+        let mut engine = Engine::new(dialect, &TimeZone::UTC);
         engine.add([("t", template)])?;
         let context = tera::Context::from_serialize(&json!({
             "usd": "1234.5", "whole": "88.00", "pc": 106.2, "hundred": 100.0, "none": null, "day": "2026-11-22",

@@ -7,10 +7,13 @@ mod folder;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use jiff::tz::TimeZone;
+
 use super::TemplateError;
 use super::engine::{Dialect, Engine};
 use super::scene::Scene;
 use crate::domain::delivery::DeliveryKind;
+use crate::domain::event::Event;
 
 pub use check::check;
 
@@ -64,6 +67,8 @@ pub struct Library {
     engines: Engines,
     /// Paths of the user's templates.
     users: BTreeSet<String>,
+    /// Where the readers are.
+    zone: TimeZone,
 }
 
 /// A template and the engine that renders it.
@@ -79,8 +84,8 @@ impl Template<'_> {
 }
 
 impl Library {
-    pub fn load(folder: Option<&Path>) -> Result<Self, Vec<TemplateError>> {
-        let mut builtin = Engines::new();
+    pub fn load(folder: Option<&Path>, zone: &TimeZone) -> Result<Self, Vec<TemplateError>> {
+        let mut builtin = Engines::new(zone);
         let problems =
             builtin.add_all(builtin::TEMPLATES.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())));
         if !problems.is_empty() {
@@ -97,7 +102,16 @@ impl Library {
                 return Err(problems);
             }
         }
-        Ok(Self { builtin, engines, users })
+        Ok(Self { builtin, engines, users, zone: zone.clone() })
+    }
+
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// One message, as its templates see it.
+    pub fn scene<'a>(&self, kind: DeliveryKind, events: Vec<&'a Event>) -> Scene<'a> {
+        Scene::of(kind, events, &self.zone)
     }
 
     /// Whether any event at all could have a template for this part. Cheap, for the path of every delivery.
@@ -176,13 +190,13 @@ struct Engines {
 }
 
 impl Engines {
-    fn new() -> Self {
+    fn new(zone: &TimeZone) -> Self {
         Self {
-            slack_blocks: Engine::new(Dialect::SlackBlocks),
-            slack_text: Engine::new(Dialect::SlackText),
-            text: Engine::new(Dialect::Text),
-            html: Engine::new(Dialect::Html),
-            json: Engine::new(Dialect::Json),
+            slack_blocks: Engine::new(Dialect::SlackBlocks, zone),
+            slack_text: Engine::new(Dialect::SlackText, zone),
+            text: Engine::new(Dialect::Text, zone),
+            html: Engine::new(Dialect::Html, zone),
+            json: Engine::new(Dialect::Json, zone),
         }
     }
 

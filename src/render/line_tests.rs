@@ -1,3 +1,4 @@
+use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::*;
@@ -8,7 +9,7 @@ fn line_with(kind: &str, fields: Value) -> String {
     let mut event = samples::sample(kind).unwrap();
     let Value::Object(fields) = fields else { panic!("{fields}") };
     event.data.extend(fields);
-    say(&event).line()
+    say(&event, &TimeZone::UTC).line()
 }
 
 #[test]
@@ -70,14 +71,14 @@ fn data_of_another_shape_is_still_said() {
     assert_eq!(line, "Budget exceeded: workspace");
     let mut event = samples::sample("mission.paused").unwrap();
     event.data = serde_json::Map::from_iter([("name".to_owned(), json!("Launch\nweek"))]);
-    assert_eq!(say(&event).line(), "Mission paused: Launch week");
+    assert_eq!(say(&event, &TimeZone::UTC).line(), "Mission paused: Launch week");
 }
 
 #[test]
 fn no_line_is_long_or_broken() {
     for kind in samples::types() {
         for (variant, event) in samples::variants(kind) {
-            let line = say(&event).line();
+            let line = say(&event, &TimeZone::UTC).line();
             assert!(line.chars().count() <= 2 * PART + 2, "{kind} {variant}: {line}");
             assert!(!line.contains(char::is_control), "{kind} {variant}: {line:?}");
             assert!(!line.contains("..") && !line.contains(" ,") && !line.contains("  "), "{kind} {variant}: {line}");

@@ -2,6 +2,9 @@
 //!
 //! Invariant: a template can never lose an event. What fails falls back to the default template, then to plain text.
 
+mod acks;
+mod body;
+mod card;
 mod engine;
 mod filters;
 mod lenient;
@@ -17,12 +20,19 @@ mod text;
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use crate::domain::delivery::DeliveryKind;
 use crate::domain::event::{Event, StoredEvent};
+pub use acks::AckLinks;
+use acks::Acks;
+pub use body::BodyTemplate;
+pub use card::Card;
 use library::{Library, Part};
+pub use line::Tone;
 use scene::Scene;
+pub use slack::flatten as slack_flatten;
 
 /// Longest subject of an email, in characters.
 pub const SUBJECT: usize = 120;
@@ -55,6 +65,8 @@ pub struct SlackParts {
     pub blocks: Option<Value>,
     /// mrkdwn; never empty.
     pub text: String,
+    /// How it is meant, for its colour.
+    pub tone: Tone,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,12 +89,31 @@ pub struct TemplateError {
 #[derive(Debug, Clone)]
 pub struct Renderer {
     library: Arc<Library>,
+    acks: Acks,
 }
 
 impl Renderer {
     /// Loads the built-in templates and, over them, those of a folder. All problems at once.
     pub fn load(templates_dir: Option<&Path>) -> Result<Self, Vec<TemplateError>> {
-        Library::load(templates_dir).map(|library| Self { library: Arc::new(library) })
+        Self::load_for(templates_dir, &TimeZone::UTC)
+    }
+
+    /// The same for readers in `zone`.
+    pub fn load_for(templates_dir: Option<&Path>, zone: &TimeZone) -> Result<Self, Vec<TemplateError>> {
+        Library::load(templates_dir, zone).map(|library| Self { library: Arc::new(library), acks: Acks::default() })
+    }
+
+    /// From now on messages about a level that stays bad have a link to acknowledge it with.
+    pub fn offer_acks(&self, links: AckLinks) {
+        self.acks.offer(links);
+    }
+
+    fn scene<'a>(&self, context: &Context<'a>) -> Scene<'a> {
+        let mut scene = Scene::new(context, self.library.zone());
+        if let Some(link) = self.acks.link(context) {
+            scene.context.insert("ack", &link);
+        }
+        scene
     }
 
     /// Renders every template with every type's sample, a hostile one included, with no fallback; reports all failures.
@@ -91,16 +122,16 @@ impl Renderer {
     }
 
     pub fn slack(&self, context: &Context<'_>) -> Rendered<SlackParts> {
-        let scene = Scene::new(context);
+        let scene = self.scene(context);
         let mut fallbacks = Vec::new();
         let text = self.part(Part::SLACK_TEXT, &scene, &mut fallbacks, scene::slack_text);
         let blocks = self.part(Part::SLACK_BLOCKS, &scene, &mut fallbacks, scene::slack_blocks);
         let text = text.unwrap_or_else(|| text::escape_slack(&scene.said.line()));
-        Rendered { value: SlackParts { blocks, text }, fallbacks }
+        Rendered { value: SlackParts { blocks, text, tone: scene.said.tone }, fallbacks }
     }
 
     pub fn email(&self, context: &Context<'_>) -> Rendered<EmailParts> {
-        let scene = Scene::new(context);
+        let scene = self.scene(context);
         let mut fallbacks = Vec::new();
         let subject = self.part(Part::EMAIL_SUBJECT, &scene, &mut fallbacks, scene::subject);
         let body = self.part(Part::EMAIL_TEXT, &scene, &mut fallbacks, scene::plain);
@@ -119,7 +150,7 @@ impl Renderer {
         if !self.library.has_any(Part::WEBHOOK_BODY) {
             return None;
         }
-        let scene = Scene::new(context);
+        let scene = self.scene(context);
         if self.library.chain(Part::WEBHOOK_BODY, &scene).is_empty() {
             return None;
         }
@@ -128,9 +159,19 @@ impl Renderer {
         Some(Rendered { value: body.unwrap_or_else(|| scene.body()), fallbacks })
     }
 
+    /// What the message says in plain parts, for receivers that have a form of their own.
+    pub fn card(&self, context: &Context<'_>) -> Card {
+        Card::new(context, self.library.zone())
+    }
+
+    /// The zone of those who read.
+    pub fn zone(&self) -> &TimeZone {
+        self.library.zone()
+    }
+
     /// One line of plain text, for the console and for fallbacks.
     pub fn line(&self, event: &Event) -> String {
-        line::say(event).line()
+        line::say(event, self.library.zone()).line()
     }
 
     /// The first template of the chain that renders to something usable; the others are noted as failed.

@@ -6,6 +6,8 @@
 use super::text::ELLIPSIS;
 
 const FENCE: &str = "```";
+/// Kept free for saying how many lines were left out.
+const NOTE: usize = 20;
 /// Longest entity Slack knows is `&amp;`; a few more characters cost nothing.
 const ENTITY_MAX: usize = 10;
 
@@ -13,8 +15,39 @@ pub fn length(text: &str) -> usize {
     text.chars().count()
 }
 
-/// At most `max` characters, cut at the end of a line where that keeps at least half of what fits.
+/// At most `max` characters, cut at the end of a line where that keeps at least half of what fits; the lines left out
+/// are counted.
 pub fn cut(text: &str, max: usize) -> String {
+    let (kept, lost) = keep_lines(text, max.saturating_sub(NOTE));
+    if length(text) > max && lost > 0 {
+        return format!("{kept}\n{}", and_more(lost));
+    }
+    cut_anywhere(text, max)
+}
+
+/// `…and 3 more`
+pub fn and_more(n: usize) -> String {
+    format!("{ELLIPSIS}and {n} more")
+}
+
+/// Lines that hold something.
+pub fn lines(text: &str) -> usize {
+    text.lines().filter(|line| !line.trim().is_empty()).count()
+}
+
+/// Whole lines of at most `max` characters together, and how many were left out; none are (0) where a cut between lines
+/// would lose more than half of what fits, or break a code fence.
+pub fn keep_lines(text: &str, max: usize) -> (&str, usize) {
+    let kept = prefer_line_end(prefix(text, max));
+    if kept.len() == text.len() || !kept.ends_with('\n') || in_fence(kept) {
+        return (text, 0);
+    }
+    let rest = text.get(kept.len()..).unwrap_or_default();
+    (kept.trim_end(), lines(rest))
+}
+
+/// At most `max` characters, within a line if need be.
+pub fn cut_anywhere(text: &str, max: usize) -> String {
     if length(text) <= max {
         return text.to_owned();
     }
@@ -93,6 +126,7 @@ mod tests {
             ("a < b and more", 6, "a < b…"),
             ("line one\nline two", 12, "line one\n…"),
             ("a\nlonger second line", 12, "a\nlonger se…"),
+            ("one item\ntwo items\nthree items\nfour items\nfive", 42, "one item\ntwo items\n…and 3 more"),
             ("```\nlong code here\n```", 16, "```\nlong co…\n```"),
             ("ääääää", 3, "ää…"),
             ("abc", 0, ""),

@@ -248,7 +248,7 @@ fn a_thousand_events_in_one_message_stay_within_the_limits() {
     let slack = renderer.slack(&context);
     assert_eq!(slack.fallbacks, []);
     assert!(slack.value.text.chars().count() <= 4_000);
-    assert!(slack.value.blocks.unwrap().to_string().contains("…and 950 more"));
+    assert!(slack.value.blocks.unwrap().to_string().contains("…and 900 more"));
     let email = renderer.email(&context);
     assert_eq!(email.fallbacks, []);
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::line::{self, Said, Tone};
@@ -14,7 +15,7 @@ use crate::domain::event::{Event, StoredEvent};
 /// Longest plain-text body of an email.
 const BODY: usize = 200_000;
 /// Most events a template sees one by one.
-const EVENTS: usize = 50;
+const EVENTS: usize = 100;
 
 /// One message: its events, what they say in a line, and both as templates see them.
 pub struct Scene<'a> {
@@ -24,25 +25,26 @@ pub struct Scene<'a> {
     events: Vec<&'a Event>,
     pub said: Said,
     pub context: tera::Context,
+    zone: TimeZone,
 }
 
 impl<'a> Scene<'a> {
-    pub fn new(context: &Context<'a>) -> Self {
-        Self::of(
-            context.kind,
-            context.events.iter().map(Arc::as_ref).map(|stored: &StoredEvent| &stored.event).collect(),
-        )
+    pub fn new(context: &Context<'a>, zone: &TimeZone) -> Self {
+        let events = context.events.iter().map(Arc::as_ref).map(|stored: &StoredEvent| &stored.event).collect();
+        Self::of(context.kind, events, zone)
     }
 
-    pub fn of(kind: DeliveryKind, events: Vec<&'a Event>) -> Self {
+    pub fn of(kind: DeliveryKind, events: Vec<&'a Event>, zone: &TimeZone) -> Self {
         let event = match kind {
             DeliveryKind::Update | DeliveryKind::Reminder => events.last(),
             _ => events.first(),
         };
         let event = event.copied();
         let mut said = match (event, events.len(), kind) {
-            (Some(event), _, DeliveryKind::Digest) if is_digest(event) => line::say(event),
-            (Some(event), 1, _) | (Some(event), _, DeliveryKind::Update | DeliveryKind::Reminder) => line::say(event),
+            (Some(event), _, DeliveryKind::Digest) if is_digest(event) => line::say(event, zone),
+            (Some(event), 1, _) | (Some(event), _, DeliveryKind::Update | DeliveryKind::Reminder) => {
+                line::say(event, zone)
+            }
             _ => line::say_many(&events),
         };
         if kind == DeliveryKind::Reminder {
@@ -50,18 +52,20 @@ impl<'a> Scene<'a> {
         }
         let mut shown = events.clone();
         if several(kind, &events) {
-            shown.sort_by_cached_key(|event| line::say(event).tone);
+            shown.sort_by_cached_key(|event| line::say(event, zone).tone);
         }
         shown.truncate(EVENTS);
-        let context = template_context(kind, event, &shown, events.len(), &said);
-        Self { kind, event, events, said, context }
+        let context = template_context(kind, event, &shown, events.len(), &said, zone);
+        Self { kind, event, events, said, context, zone: zone.clone() }
     }
 
     /// The message in plain text, when every template failed.
     pub fn plain_text(&self) -> String {
         let mut lines = vec![self.said.line()];
         if self.events.len() > 1 {
-            lines.extend(self.events.iter().take(EVENTS).map(|event| format!("- {}", line::say(event).line())));
+            lines.extend(
+                self.events.iter().take(EVENTS).map(|event| format!("- {}", line::say(event, &self.zone).line())),
+            );
         }
         lines.extend(self.event.map(|event| format!("\n{} {}", event.kind, brief(&event.id, 80))));
         cut(&lines.join("\n"), BODY)
@@ -96,14 +100,14 @@ fn is_digest(event: &Event) -> bool {
 }
 
 /// The lines of what a digest names, as far as the events are at hand.
-fn top_lines(event: Option<&Event>, events: &[&Event]) -> Vec<String> {
+fn top_lines(event: Option<&Event>, events: &[&Event], zone: &TimeZone) -> Vec<String> {
     let items = event.and_then(|e| e.data.get("top")).and_then(Value::as_array);
     let text = |item: &Value, key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     items
         .into_iter()
         .flatten()
         .map(|item| match events.iter().find(|event| event.id == text(item, "id")) {
-            Some(event) => line::say(event).line(),
+            Some(event) => line::say(event, zone).line(),
             None => brief(&format!("{} {}", text(item, "type"), text(item, "subject")), 200),
         })
         .collect()
@@ -115,6 +119,7 @@ fn template_context(
     shown: &[&Event],
     total: usize,
     said: &Said,
+    zone: &TimeZone,
 ) -> tera::Context {
     let several = several(kind, shown);
     let origins: BTreeSet<&str> = if several {
@@ -123,6 +128,7 @@ fn template_context(
         event.iter().map(|event| line::origin(event)).collect()
     };
     let mut context = tera::Context::new();
+    context.insert("ack", "");
     context.insert("kind", kind.as_str());
     context.insert("event", &event);
     context.insert("events", shown);
@@ -139,12 +145,12 @@ fn template_context(
     let lines: Vec<Value> = shown
         .iter()
         .map(|event| {
-            let said = line::say(event);
+            let said = line::say(event, zone);
             json!({ "head": said.head, "tail": said.tail, "line": said.line(), "tone": said.tone, "mark": mark(said.tone), "link": link(event) })
         })
         .collect();
     context.insert("lines", &lines);
-    context.insert("top_lines", &top_lines(event, shown));
+    context.insert("top_lines", &top_lines(event, shown, zone));
     context
 }
 

@@ -90,22 +90,22 @@ pub fn time(at: Timestamp, zone: &TimeZone) -> String {
 }
 
 /// A date or an instant as people write it; anything else as it is, cut.
-pub fn moment(text: &str) -> String {
+pub fn moment(text: &str, zone: &TimeZone) -> String {
     if let Ok(at) = text.parse::<Timestamp>() {
-        return time(at, &TimeZone::UTC);
+        return time(at, zone);
     }
     text.parse::<Date>().map_or_else(|_| brief(text, 40), date)
 }
 
 /// A date or an instant as short as it is clear at `now`: `13:40 UTC`, `20 Nov, 09:00 UTC`, `20 Nov`.
-pub fn recent(text: &str, now: Timestamp) -> String {
-    let today = utc_day(now);
+pub fn recent(text: &str, now: Timestamp, zone: &TimeZone) -> String {
     match (text.parse::<Timestamp>(), text.parse::<Date>()) {
         (Ok(at), _) => {
-            let clock = at.to_zoned(TimeZone::UTC).strftime("%H:%M UTC").to_string();
-            if utc_day(at) == today { clock } else { format!("{}, {clock}", day(utc_day(at), today)) }
+            let (at, today) = (at.to_zoned(zone.clone()), now.to_zoned(zone.clone()).date());
+            let clock = at.strftime("%H:%M %Z").to_string();
+            if at.date() == today { clock } else { format!("{}, {clock}", day(at.date(), today)) }
         }
-        (_, Ok(date)) => day(date, today),
+        (_, Ok(date)) => day(date, utc_day(now)),
         _ => brief(text, 40),
     }
 }
@@ -136,22 +136,22 @@ pub fn capitalize(text: &str) -> String {
 }
 
 /// Any JSON value in a few words of at most `max` characters: lists and objects by what names their items.
-pub fn value(value: &Value, max: usize) -> String {
+pub fn value(value: &Value, max: usize, zone: &TimeZone) -> String {
     let text = match value {
         Value::Null => "–".to_owned(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::Number(n) => n.to_string(),
         Value::String(text) if text.trim().is_empty() => "–".to_owned(),
-        Value::String(text) if text.len() >= 20 && text.parse::<Timestamp>().is_ok() => moment(text),
+        Value::String(text) if text.len() >= 20 && text.parse::<Timestamp>().is_ok() => moment(text, zone),
         Value::String(text) => brief(text, max),
         Value::Array(items) if items.is_empty() => "–".to_owned(),
-        Value::Array(items) => list(items.iter().map(|item| self::value(item, max)), ITEMS),
+        Value::Array(items) => list(items.iter().map(|item| self::value(item, max, zone)), ITEMS),
         Value::Object(fields) => {
             let named = ["name", "title", "url", "email", "id"].into_iter().find_map(|key| fields.get(key)?.as_str());
             match named {
                 Some(text) => brief(text, max),
-                None => list(fields.iter().map(|(k, v)| format!("{k}: {}", self::value(v, 40))), ITEMS),
+                None => list(fields.iter().map(|(k, v)| format!("{k}: {}", self::value(v, 40, zone))), ITEMS),
             }
         }
     };
@@ -235,9 +235,9 @@ mod tests {
             (json!([1, 2, 3, 4, 5, 6, 7]), "1, 2, 3, 4, 5 and 2 more"),
             (json!({"a": 1, "b": null}), "a: 1, b: –"),
         ] {
-            assert_eq!(super::value(&value, 60), text);
+            assert_eq!(super::value(&value, 60, &TimeZone::UTC), text);
         }
-        assert_eq!(super::value(&json!("abcdef"), 4), "abc…");
+        assert_eq!(super::value(&json!("abcdef"), 4, &TimeZone::UTC), "abc…");
     }
 
     #[test]

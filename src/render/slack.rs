@@ -8,7 +8,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::mrkdwn::{cut, length};
+use super::mrkdwn::{self, cut, length};
+use super::text::escape_slack;
 
 pub const BLOCKS: usize = 50;
 pub const TOTAL_TEXT: usize = 12_000;
@@ -160,7 +161,8 @@ fn fit_actions(mut block: Map<String, Value>) -> Result<Vec<Value>, String> {
     Ok(vec![Value::Object(block)])
 }
 
-/// A button or another element; `None` for a link button without a usable address or any button without a label.
+/// A button that is a link, or an image; `None` for one without a usable address or a label, and for everything that
+/// would send something back: nobody listens there.
 fn fit_element(mut element: Value) -> Option<Value> {
     let object = element.as_object_mut()?;
     for key in ["action_id", "block_id"] {
@@ -168,14 +170,14 @@ fn fit_element(mut element: Value) -> Option<Value> {
             shorten(id, ID);
         }
     }
-    if object.get("type").and_then(Value::as_str) != Some("button") {
-        return Some(element);
+    match object.get("type").and_then(Value::as_str) {
+        Some("button") => {}
+        Some("image") => return Some(element),
+        _ => return None,
     }
-    if let Some(url) = object.get("url") {
-        let url = url.as_str().unwrap_or_default();
-        if length(url) > URL || !(url.starts_with("https://") || url.starts_with("http://")) {
-            return None;
-        }
+    let url = object.get("url").and_then(Value::as_str).unwrap_or_default();
+    if length(url) > URL || !(url.starts_with("https://") || url.starts_with("http://")) {
+        return None;
     }
     if let Some(value) = object.get_mut("value") {
         shorten(value, BUTTON_VALUE);
@@ -220,11 +222,15 @@ fn within_budget(mut blocks: Vec<Value>) -> Vec<Value> {
         if dropped == 0 && needed <= left {
             left -= needed;
             kept.push(block);
-        } else if dropped == 0 && left >= WORTH_KEEPING && shorten_section(&mut block, left) {
+        } else if dropped == 0
+            && left >= WORTH_KEEPING
+            && let Some(lost) = shorten_section(&mut block, left)
+        {
             left = 0;
+            dropped += lost;
             kept.push(block);
         } else {
-            dropped += 1;
+            dropped += things(&block);
         }
     }
     if dropped > 0 {
@@ -234,19 +240,26 @@ fn within_budget(mut blocks: Vec<Value>) -> Vec<Value> {
     kept
 }
 
-/// Cuts a section or markdown block that has nothing but text.
-fn shorten_section(block: &mut Value, max: usize) -> bool {
+/// Cuts a section or markdown block that has nothing but text; how many of its lines went.
+fn shorten_section(block: &mut Value, max: usize) -> Option<usize> {
     if block.get("fields").is_some() {
-        return false;
+        return None;
     }
     let text = match block.get("type").and_then(Value::as_str) {
         Some("section") => block.pointer_mut("/text/text"),
         Some("markdown") => block.get_mut("text"),
         _ => None,
     };
-    let Some(Value::String(text)) = text else { return false };
-    *text = cut(text, max);
-    true
+    let Some(Value::String(text)) = text else { return None };
+    let (kept, lost) = mrkdwn::keep_lines(text, max);
+    *text = if lost > 0 { kept.to_owned() } else { mrkdwn::cut_anywhere(text, max) };
+    Some(lost)
+}
+
+/// What a block counts for when it is left out: the lines of a list, else one.
+fn things(block: &Value) -> usize {
+    let text = block.pointer("/text/text").and_then(Value::as_str);
+    text.map_or(1, |text| mrkdwn::lines(text).max(1))
 }
 
 fn within_count(mut blocks: Vec<Value>) -> Vec<Value> {
@@ -254,7 +267,7 @@ fn within_count(mut blocks: Vec<Value>) -> Vec<Value> {
         return blocks;
     }
     let last = blocks.pop();
-    let dropped = blocks.len() - (BLOCKS - 2);
+    let dropped = blocks.iter().skip(BLOCKS - 2).map(things).sum();
     blocks.truncate(BLOCKS - 2);
     blocks.push(json!({ "type": "context", "elements": [and_more(dropped)] }));
     blocks.extend(last);
@@ -262,7 +275,39 @@ fn within_count(mut blocks: Vec<Value>) -> Vec<Value> {
 }
 
 fn and_more(n: usize) -> Value {
-    json!({ "type": "mrkdwn", "text": format!("…and {n} more"), "verbatim": true })
+    json!({ "type": "mrkdwn", "text": mrkdwn::and_more(n), "verbatim": true })
+}
+
+/// What blocks say, as mrkdwn of at most [`MESSAGE_TEXT`] characters: for a message whose blocks are not taken.
+pub fn flatten(blocks: &Value) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for block in blocks.as_array().into_iter().flatten() {
+        let list = |key: &str| block.get(key).and_then(Value::as_array).into_iter().flatten();
+        match block.get("type").and_then(Value::as_str) {
+            Some("context") => {
+                let parts: Vec<String> = list("elements").filter_map(as_mrkdwn).collect();
+                lines.push(parts.join(" · "));
+            }
+            Some("actions") => lines.extend(list("elements").filter_map(as_link)),
+            Some("markdown") => lines.extend(block.get("text").and_then(Value::as_str).map(str::to_owned)),
+            _ => {
+                lines.extend(block.get("text").and_then(as_mrkdwn));
+                lines.extend(list("fields").filter_map(as_mrkdwn));
+            }
+        }
+    }
+    lines.retain(|line| !line.trim().is_empty());
+    cut(&lines.join("\n"), MESSAGE_TEXT)
+}
+
+fn as_mrkdwn(text: &Value) -> Option<String> {
+    let content = text.get("text")?.as_str()?;
+    Some(if text.get("type")?.as_str()? == "mrkdwn" { content.to_owned() } else { escape_slack(content) })
+}
+
+fn as_link(button: &Value) -> Option<String> {
+    let label = escape_slack(button.pointer("/text/text")?.as_str()?).replace('|', "¦");
+    Some(format!("<{}|{label}>", button.get("url")?.as_str()?.replace('&', "&amp;")))
 }
 
 /// Characters of everything under a `text` key, however deep.

@@ -146,3 +146,50 @@ proptest! {
         prop_assert_eq!(fit(Value::Array(blocks.clone())).unwrap(), Value::Array(blocks), "fitting twice changes nothing");
     }
 }
+
+#[test]
+fn lines_left_out_are_counted_not_blocks() {
+    let item = format!("• {}\n", "x".repeat(180));
+    let items: Vec<Value> = (0..10).map(|_| section(&item.repeat(14))).collect();
+    let blocks = fitted(Value::Array(items));
+    let shown: usize =
+        blocks.iter().filter_map(|b| b.pointer("/text/text")?.as_str()).map(|t| t.matches('•').count()).sum();
+    assert!((50..=66).contains(&shown), "{shown}");
+    assert_eq!(blocks.last().unwrap()["elements"][0]["text"], format!("…and {} more", 140 - shown));
+}
+
+#[test]
+fn nothing_that_would_answer_is_sent() {
+    let button = |extra: Value| {
+        let mut button = json!({ "type": "button", "text": { "type": "plain_text", "text": "Mute" } });
+        button.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        button
+    };
+    let blocks = fitted(json!([
+        section("a"),
+        { "type": "actions", "elements": [button(json!({ "action_id": "mute" })), { "type": "static_select", "options": [] }] },
+        { "type": "section", "text": mrkdwn("b"), "accessory": button(json!({ "value": "1" })) },
+        { "type": "actions", "elements": [button(json!({ "url": "https://example.com/" }))] },
+    ]));
+    assert_eq!(blocks.len(), 3, "{blocks:?}");
+    assert!(blocks[1].get("accessory").is_none());
+    assert_eq!(blocks[2]["elements"][0]["url"], "https://example.com/");
+}
+
+#[test]
+fn blocks_as_text_say_the_same() {
+    let text = flatten(&json!([
+        section("*Acme spend today $212.40*"),
+        { "type": "header", "text": { "type": "plain_text", "text": "a < b" } },
+        { "type": "section", "fields": [mrkdwn("*By person*\nana $88"), mrkdwn("*By model*\ngpt-5 $120")] },
+        { "type": "context", "elements": [mrkdwn("acme"), mrkdwn("rule daily")] },
+        { "type": "actions", "elements": [{ "type": "button", "text": { "type": "plain_text", "text": "Open|it" },
+            "url": "https://example.com/?a=1&b=2" }] },
+    ]));
+    assert_eq!(
+        text,
+        "*Acme spend today $212.40*\na &lt; b\n*By person*\nana $88\n*By model*\ngpt-5 $120\nacme · rule daily\n<https://example.com/?a=1&amp;b=2|Open¦it>"
+    );
+    assert_eq!(flatten(&json!([1])), "");
+    assert!(length(&flatten(&json!([section(&"line\n".repeat(2_000))]))) <= MESSAGE_TEXT);
+}

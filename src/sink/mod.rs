@@ -60,6 +60,14 @@ pub trait Sink: Send + Sync {
     fn manners(&self) -> Manners;
     /// Sends once. Must return within the deadline; the dispatcher cuts it off a little later.
     async fn send(&self, message: &Message) -> Report;
+    /// What [`Self::send`] would send, where the rendered parts alone don't show it; without secrets.
+    fn preview(&self, _: &Message) -> Option<Value> {
+        None
+    }
+    /// Whether it can edit what it sent, by the reference it left.
+    fn edits(&self) -> bool {
+        false
+    }
     /// Reaches the other side without sending, for `check --connect`.
     async fn connect(&self) -> Result<String, String>;
 }
@@ -97,6 +105,8 @@ pub struct Kind {
     pub name: &'static str,
     pub parse: fn(::config::Value) -> Parsed<Box<dyn SinkConfig>>,
     pub schema: fn(&mut SchemaGenerator) -> Schema,
+    /// Of settings that need other keys, where there is a second way to write them.
+    pub other_schema: Option<fn(&mut SchemaGenerator) -> Schema>,
 }
 
 const fn kind<C: SinkConfig + DeserializeOwned + JsonSchema + 'static>(name: &'static str) -> Kind {
@@ -104,13 +114,14 @@ const fn kind<C: SinkConfig + DeserializeOwned + JsonSchema + 'static>(name: &'s
         name,
         parse: |value| serde_path_to_error::deserialize::<_, C>(value).map(|c| Box::new(c) as Box<dyn SinkConfig>),
         schema: |generator| generator.subschema_for::<C>(),
+        other_schema: None,
     }
 }
 
 /// Every kind of sink. A new one is its file and a line here.
 pub const KINDS: &[Kind] = &[
     kind::<slack::SlackConfig>("slack"),
-    kind::<webhook::WebhookConfig>("webhook"),
+    Kind { other_schema: Some(webhook::preset_schema), ..kind::<webhook::WebhookConfig>("webhook") },
     kind::<email::EmailConfig>("email"),
     kind::<console::ConsoleConfig>("console"),
 ];

@@ -12,15 +12,20 @@ pub fn context(message: &Message) -> Context<'_> {
 /// The rendered value; every template that failed is logged and counted.
 pub fn told<T>(sink: &str, message: &Message, rendered: Rendered<T>) -> T {
     for fallback in rendered.fallbacks {
-        tracing::warn!(
-            sink,
-            delivery = message.delivery.id,
-            template = fallback.template,
-            error = fallback.error,
-            "template failed; a simpler one was used for delivery {}",
-            message.delivery.id
-        );
-        metrics::counter!("ampbridge_template_fallbacks_total", "sink" => sink.to_owned()).increment(1);
+        failed(sink, message, &fallback.template, &fallback.error);
     }
     rendered.value
+}
+
+/// Tells of a template that failed and was done without.
+pub fn failed(sink: &str, message: &Message, template: &str, error: &str) {
+    tracing::warn!(
+        sink,
+        delivery = message.delivery.id,
+        template,
+        error,
+        "template failed; a simpler one was used for delivery {}",
+        message.delivery.id
+    );
+    metrics::counter!("ampbridge_template_fallbacks_total", "sink" => sink.to_owned()).increment(1);
 }

@@ -72,6 +72,7 @@ pub fn sink<C: SinkConfig + serde::de::DeserializeOwned>(json: serde_json::Value
 /// A request as a receiver saw it.
 #[derive(Debug, Clone)]
 pub struct Seen {
+    pub method: http::Method,
     pub path: String,
     pub headers: http::HeaderMap,
     pub body: Bytes,
@@ -103,7 +104,7 @@ impl Receiver {
             async move {
                 let (head, body) = request.into_parts();
                 let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
-                let seen = Seen { path: head.uri.to_string(), headers: head.headers, body };
+                let seen = Seen { method: head.method, path: head.uri.to_string(), headers: head.headers, body };
                 let mut log = log.lock().unwrap();
                 let response = answer(log.len(), &seen);
                 log.push(seen);

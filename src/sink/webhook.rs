@@ -1,129 +1,54 @@
-//! Signed webhooks: the event itself, sent by POST.
+//! Webhooks: the event itself, signed, sent by POST; or the form of the receiver's own.
 //!
-//! Formats: `CloudEvents` 1.0 HTTP binding, structured and batched mode
+//! Formats: `CloudEvents` 1.0 HTTP binding, all three modes
 //! (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>); Standard Webhooks
 //! 1.0 headers (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
 
+mod auth;
+mod body;
+mod config;
+mod preset;
+
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use jiff::SignedDuration;
-use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::domain::delivery::{DeliveryKind, Outcome, Report};
-use crate::domain::setting::{Many, Secret};
+use crate::domain::delivery::{Outcome, Report};
 use crate::domain::signing::{SigningSecret, signature_header};
-use crate::http::{Cap, ClientOptions, HttpClient, HttpError, Reply};
+use crate::http::{Cap, HttpClient, HttpError, Reply};
 use crate::render::Renderer;
 
 use super::redact::Redactor;
-use super::target::{Problem, Target, joined};
-use super::{Common, Context, Manners, Message, Sink, SinkConfig, rendering};
+use super::target::Target;
+use super::{Common, Manners, Message, Sink};
+use auth::{Auth, Credential};
+use body::{Body, Mode, Shape};
+
+pub use config::{WebhookConfig, preset_schema};
 
 /// Bytes of an answer that are read.
 const RESPONSE_BYTES: usize = 64 * 1024;
 /// Attempts at the same time.
 const CONCURRENCY: usize = 32;
-/// More secrets than a rotation ever needs.
-const SECRETS_MAX: usize = 8;
-const EVENT_TYPE: &str = "application/cloudevents+json; charset=utf-8";
-const BATCH_TYPE: &str = "application/cloudevents-batch+json; charset=utf-8";
-const OTHER_TYPE: &str = "application/json; charset=utf-8";
 
-/// Settings of a signed webhook.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WebhookConfig {
-    /// Where events are sent.
-    #[schemars(required)]
-    url: Option<Secret>,
-    /// `whsec_…` secrets the deliveries are signed with: one, or several while rotating.
-    #[schemars(required)]
-    secrets: Option<Many<Secret>>,
-    /// Networks the target may lie in besides the public ones, as CIDR.
-    #[serde(default)]
-    allow_networks: Many<String>,
-}
-
-impl WebhookConfig {
-    fn target(&self) -> Result<Target, Vec<Problem>> {
-        let missing = || vec![("url".to_owned(), "is missing: where are the events to go?".to_owned())];
-        Target::parse("url", self.url.as_ref().ok_or_else(missing)?, &self.allow_networks)
-    }
-
-    fn given_secrets(&self) -> &[Secret] {
-        self.secrets.as_ref().map_or(&[], |many| &many.0)
-    }
-
-    fn secrets(&self) -> Result<Vec<SigningSecret>, Vec<Problem>> {
-        let given = self.given_secrets();
-        if given.is_empty() {
-            let text = "at least one is needed to sign with: `whsec_` and the output of `openssl rand -base64 32`";
-            return Err(vec![("secrets".to_owned(), text.to_owned())]);
-        }
-        if given.len() > SECRETS_MAX {
-            let text = format!("{} are too many; {SECRETS_MAX} at most", given.len());
-            return Err(vec![("secrets".to_owned(), text)]);
-        }
-        let (mut secrets, mut problems) = (Vec::new(), Vec::new());
-        for (at, text) in given.iter().enumerate() {
-            match SigningSecret::parse(text.expose()) {
-                Ok(secret) => secrets.push(secret),
-                Err(error) => problems.push((format!("secrets[{at}]"), error.to_string())),
-            }
-        }
-        if problems.is_empty() { Ok(secrets) } else { Err(problems) }
-    }
-}
-
-impl SinkConfig for WebhookConfig {
-    fn problems(&self) -> Vec<Problem> {
-        let mut problems = self.target().err().unwrap_or_default();
-        problems.extend(self.secrets().err().unwrap_or_default());
-        problems
-    }
-
-    fn build(&self, name: &str, common: &Common, context: &Context) -> Result<Arc<dyn Sink>, String> {
-        let target = self.target().map_err(|p| joined(&p))?;
-        let secrets = self.secrets().map_err(|p| joined(&p))?;
-        let guard = target.guard(&format!("sinks.{name}.allow_networks"));
-        let client = HttpClient::new(ClientOptions { guard: Some(guard), ..ClientOptions::default() })
-            .map_err(|e| e.to_string())?;
-        let redact =
-            self.given_secrets().iter().fold(Redactor::default().url(&target.url), |r, s| r.secret(s.expose()));
-        let renderer = Arc::clone(&context.renderer);
-        Ok(Arc::new(Webhook { name: name.to_owned(), common: *common, target, secrets, client, redact, renderer }))
-    }
-
-    fn summary(&self) -> String {
-        let secrets = self.given_secrets().len();
-        match self.target() {
-            Ok(target) => format!("POST to {}, signed with {secrets} secret(s)", target.origin()),
-            Err(_) => "POST to a URL that can't be used".to_owned(),
-        }
-    }
-}
-
-/// A signed webhook.
+/// A webhook.
 struct Webhook {
     name: String,
     common: Common,
+    method: Method,
     target: Target,
     secrets: Vec<SigningSecret>,
+    auth: Auth,
+    /// The receiver's own.
+    headers: HeaderMap,
+    shape: Shape,
     client: HttpClient,
     redact: Redactor,
     renderer: Arc<Renderer>,
-}
-
-/// What is sent.
-struct Body {
-    id: String,
-    content_type: &'static str,
-    bytes: Vec<u8>,
 }
 
 #[async_trait]
@@ -137,32 +62,45 @@ impl Sink for Webhook {
     }
 
     fn manners(&self) -> Manners {
-        Manners {
-            concurrency: CONCURRENCY,
-            pace: Duration::ZERO,
-            timeout: self.common.timeout,
-            retry: self.common.retry,
-        }
+        let (concurrency, pace) = match &self.shape {
+            Shape::Preset(preset) => preset.manners(),
+            Shape::Events(_) | Shape::Own(..) => (CONCURRENCY, Duration::ZERO),
+        };
+        Manners { concurrency, pace, timeout: self.common.timeout, retry: self.common.retry }
     }
 
     async fn send(&self, message: &Message) -> Report {
-        let body = match self.body(message) {
-            Ok(body) => body,
+        let bodies = match self.shape.bodies(&self.name, &self.renderer, message) {
+            Ok(bodies) => bodies,
             Err(error) => return Report::new(Outcome::Permanent, None, format!("can't be written as JSON: {error}")),
         };
-        let timestamp = message.now.as_second();
-        let request = self
-            .client
-            .request(Method::POST, self.target.url.clone())
-            .header(http::header::CONTENT_TYPE, body.content_type)
-            .header("webhook-id", &body.id)
-            .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", signature_header(&self.secrets, &body.id, timestamp, &body.bytes))
-            .body(body.bytes);
-        match self.client.send(request, self.common.timeout, Cap::Cut(RESPONSE_BYTES)).await {
-            Ok(reply) => self.answered(&reply, message),
-            Err(error) => self.unanswered(&error),
+        let end = Instant::now() + self.common.timeout;
+        let mut report = Report::new(Outcome::Permanent, None, "there is nothing to send");
+        for body in &bodies {
+            report = self.post(body, message, end).await;
+            if report.outcome != Outcome::Accepted {
+                break;
+            }
         }
+        report
+    }
+
+    fn preview(&self, message: &Message) -> Option<Value> {
+        if matches!(self.shape, Shape::Events(Mode::Structured)) {
+            return None;
+        }
+        let bodies = self.shape.bodies(&self.name, &self.renderer, message).ok()?;
+        let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            (name.to_string(), Value::from(String::from_utf8_lossy(value.as_bytes())))
+        };
+        let shown = bodies.iter().map(|body| {
+            let text = String::from_utf8_lossy(&body.bytes);
+            let content = serde_json::from_slice(&body.bytes).unwrap_or_else(|_| Value::from(text));
+            let headers: serde_json::Map<String, Value> = body.headers.iter().map(header).collect();
+            json!({ "method": self.method.as_str(), "headers": headers, "body": self.without_keys(content) })
+        });
+        let mut shown: Vec<Value> = shown.collect();
+        if shown.len() == 1 { shown.pop() } else { Some(Value::Array(shown)) }
     }
 
     async fn connect(&self) -> Result<String, String> {
@@ -172,47 +110,95 @@ impl Sink for Webhook {
 }
 
 impl Webhook {
-    fn body(&self, message: &Message) -> Result<Body, serde_json::Error> {
-        let (id, own_type, own) = match message.events.as_slice() {
-            // A digest speaks for the events that go along with it.
-            [digest, ..] if message.delivery.kind == DeliveryKind::Digest => {
-                (digest.event.id.clone(), EVENT_TYPE, serde_json::to_vec(&digest.event)?)
+    /// Sends once; once more, with a new token, where the one there was is refused.
+    async fn post(&self, body: &Body, message: &Message, end: Instant) -> Report {
+        let mut renewed = false;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let credential = match self.auth.credential(message.now, left).await {
+                Ok(credential) => credential,
+                Err(why) => {
+                    let outcome = Outcome::Transient { after: None, refusal: false };
+                    return Report::new(outcome, None, self.redact.clean(&why));
+                }
+            };
+            let (reply, redact) = self.exchange(body, message, credential.as_ref(), end).await;
+            let refused = matches!(&reply, Ok(reply) if reply.status == StatusCode::UNAUTHORIZED);
+            if let (true, false, Some(token)) = (refused, renewed, credential.and_then(|c| c.token)) {
+                self.auth.discard(&token).await;
+                renewed = true;
+                continue;
             }
-            [only] => (only.event.id.clone(), EVENT_TYPE, serde_json::to_vec(&only.event)?),
-            several => {
-                let events: Vec<_> = several.iter().map(|stored| &stored.event).collect();
-                (message.delivery.id.clone(), BATCH_TYPE, serde_json::to_vec(&events)?)
-            }
-        };
-        let Some(rendered) = self.renderer.webhook(&rendering::context(message)) else {
-            return Ok(Body { id, content_type: own_type, bytes: own });
-        };
-        let value = rendering::told(&self.name, message, rendered);
-        Ok(Body { id, content_type: type_of(&value), bytes: serde_json::to_vec(&value)? })
+            return match reply {
+                Ok(reply) => answered(&reply, message, &redact),
+                // The deadline of the whole, not what was left of it.
+                Err(HttpError::Timeout(_)) => self.unanswered(&HttpError::Timeout(self.common.timeout), &redact),
+                Err(error) => self.unanswered(&error, &redact),
+            };
+        }
     }
 
-    fn answered(&self, reply: &Reply, message: &Message) -> Report {
-        let outcome = outcome(reply.status, reply.retry_after(message.now));
-        let said = self.redact.body(reply, RESPONSE_BYTES);
-        let detail = match (&outcome, reply.status.canonical_reason()) {
-            (Outcome::Accepted, _) => said,
-            _ if reply.status.is_redirection() => {
-                "redirects are not followed: put the address it leads to into `url`".to_owned()
-            }
-            (Outcome::Stop, _) if said.is_empty() => "the receiver says it is gone for good".to_owned(),
-            (_, Some(reason)) if said.is_empty() => reason.to_owned(),
-            _ => said,
-        };
-        Report::new(outcome, Some(reply.status.as_u16()), detail)
+    /// One request, and what takes its secrets out of the answer.
+    async fn exchange(
+        &self,
+        body: &Body,
+        message: &Message,
+        credential: Option<&Credential>,
+        end: Instant,
+    ) -> (Result<Reply, HttpError>, Redactor) {
+        let timestamp = message.now.as_second();
+        let mut request = self
+            .client
+            .request(self.method.clone(), self.target.url.clone())
+            .headers(body.headers.clone())
+            .headers(self.headers.clone());
+        if !self.secrets.is_empty() {
+            request = request
+                .header("webhook-id", &body.id)
+                .header("webhook-timestamp", timestamp)
+                .header("webhook-signature", signature_header(&self.secrets, &body.id, timestamp, &body.bytes));
+        }
+        let mut redact = self.redact.clone();
+        if let Some(credential) = credential {
+            request = request.header(http::header::AUTHORIZATION, credential.header.clone());
+            redact = credential.token.iter().fold(redact, |redact, token| redact.secret(token.expose()));
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        (self.client.send(request.body(body.bytes.clone()), left, Cap::Cut(RESPONSE_BYTES)).await, redact)
     }
 
-    fn unanswered(&self, error: &HttpError) -> Report {
+    /// A body for people to see: keys of a preset stand in it as well.
+    fn without_keys(&self, mut content: Value) -> Value {
+        for key in ["routing_key", "topic"] {
+            if let (Shape::Preset(_), Some(value)) = (&self.shape, content.get_mut(key)) {
+                *value = Value::from("…");
+            }
+        }
+        content
+    }
+
+    fn unanswered(&self, error: &HttpError, redact: &Redactor) -> Report {
         let outcome = match error {
             HttpError::Request(_) => Outcome::Permanent,
             _ => Outcome::Transient { after: None, refusal: false },
         };
-        Report::new(outcome, None, self.redact.clean(&error.to_string()))
+        Report::new(outcome, None, redact.clean(&error.to_string()))
     }
+}
+
+fn answered(reply: &Reply, message: &Message, redact: &Redactor) -> Report {
+    let outcome = outcome(reply.status, reply.retry_after(message.now));
+    let said = redact.body(reply, RESPONSE_BYTES);
+    let detail = match (&outcome, reply.status.canonical_reason()) {
+        (Outcome::Accepted, _) => said,
+        _ if reply.status.is_redirection() => {
+            "redirects are not followed: put the address it leads to into `url`".to_owned()
+        }
+        (Outcome::Stop, _) if said.is_empty() => "the receiver says it is gone for good".to_owned(),
+        (_, Some(reason)) if said.is_empty() => reason.to_owned(),
+        _ => said,
+    };
+    Report::new(outcome, Some(reply.status.as_u16()), detail)
 }
 
 /// DESIGN section 3, "Webhook delivery".
@@ -225,16 +211,6 @@ fn outcome(status: StatusCode, after: Option<SignedDuration>) -> Outcome {
         408 | 425 => Outcome::Transient { after: None, refusal: false },
         400..=499 => Outcome::Transient { after: None, refusal: true },
         _ => Outcome::Transient { after: None, refusal: false },
-    }
-}
-
-/// A template may make an event, a batch or something else of an event; each is called what it is.
-fn type_of(value: &Value) -> &'static str {
-    let is_event = |v: &Value| ["specversion", "id", "source", "type"].iter().all(|key| v.get(key).is_some());
-    match value {
-        Value::Array(items) if !items.is_empty() && items.iter().all(is_event) => BATCH_TYPE,
-        event if is_event(event) => EVENT_TYPE,
-        _ => OTHER_TYPE,
     }
 }
 

@@ -5,40 +5,21 @@
 
 use std::collections::BTreeSet;
 
-use http::{Method, StatusCode, header};
 use jiff::SignedDuration;
 use reqwest::Url;
-use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
 use crate::domain::record::{Failure, FailureKind};
 use crate::domain::setting::Secret;
-use crate::domain::time::{Timestamp, elapsed, plus};
-use crate::http::Reply;
+use crate::domain::time::{Timestamp, elapsed};
+use crate::http::oauth::{self, Answer, WHAT};
 
 use super::calls::Caller;
 
-/// How the token endpoint is called in errors.
-const WHAT: &str = "the token endpoint";
-/// Lifetime of a token that comes without one.
-const DEFAULT_LIFETIME: SignedDuration = SignedDuration::from_mins(10);
-/// No token is kept longer.
-const LONGEST_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
-/// A token is replaced this long before it ends, or a tenth of its lifetime where that is less.
-const MARGIN: SignedDuration = SignedDuration::from_mins(1);
+pub use crate::http::oauth::Token;
+
 /// Scopes that were refused are asked for again after this long.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
-
-/// A bearer token. Prints as `…`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token(Secret);
-
-impl Token {
-    /// The token itself, for the `Authorization` header.
-    pub fn expose(&self) -> &str {
-        self.0.expose()
-    }
-}
 
 /// Who signs in where, for what.
 #[derive(Debug, Clone)]
@@ -65,12 +46,6 @@ struct State {
     granted: Option<BTreeSet<String>>,
     /// When it was last found out which those are.
     asked: Option<Timestamp>,
-}
-
-/// What asking for a token came to.
-enum Answer {
-    Token { token: Token, until: Timestamp, granted: BTreeSet<String> },
-    InvalidScope,
 }
 
 impl ClientCredentials {
@@ -195,85 +170,9 @@ impl ClientCredentials {
     }
 
     async fn ask(&self, scopes: &[&str], now: Timestamp) -> Result<Answer, Failure> {
-        let (id, secret) = (form_encoded(&self.client.id), form_encoded(&self.client.secret));
-        let scope = scopes.join(" ");
-        let mut form = vec![("grant_type", "client_credentials")];
-        if !scope.is_empty() {
-            form.push(("scope", &scope));
-        }
-        let reply = self
-            .caller
-            .send(WHAT, |http| {
-                http.request(Method::POST, self.client.token_url.clone())
-                    .basic_auth(&id, Some(&secret))
-                    .header(header::ACCEPT, "application/json")
-                    .form(&form)
-            })
-            .await?;
-        let body = match serde_json::from_slice::<Value>(&reply.body) {
-            Ok(Value::Object(body)) => body,
-            _ => Map::new(),
-        };
-        if !reply.status.is_success() || body.contains_key("error") {
-            return refusal(&reply, &body);
-        }
-        read(&body, scopes, now)
-    }
-}
-
-/// The value of a Basic credential is form-encoded first (RFC 6749 section 2.3.1).
-fn form_encoded(secret: &Secret) -> String {
-    url::form_urlencoded::byte_serialize(secret.expose().as_bytes()).collect()
-}
-
-/// RFC 6749 section 5.2.
-fn refusal(reply: &Reply, body: &Map<String, Value>) -> Result<Answer, Failure> {
-    let code = body.get("error").and_then(Value::as_str).unwrap_or_default();
-    let named = match code {
-        "" => String::new(),
-        code if code.len() <= 40 && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') => format!(" ({code})"),
-        _ => " (an unusual error)".to_owned(),
-    };
-    let status = reply.status.as_u16();
-    let refused = matches!(reply.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-    match code {
-        "invalid_scope" => Ok(Answer::InvalidScope),
-        "invalid_client" | "unauthorized_client" | "invalid_grant" | "access_denied" => {
-            Err(unauthorized(status, &named))
-        }
-        _ if refused => Err(unauthorized(status, &named)),
-        _ => Err(Failure::broken(format!("{WHAT} answered {status}{named}; check token_url"))),
-    }
-}
-
-/// RFC 6749 section 5.1.
-fn read(body: &Map<String, Value>, asked: &[&str], now: Timestamp) -> Result<Answer, Failure> {
-    let token = body.get("access_token").and_then(Value::as_str).unwrap_or_default();
-    if token.is_empty() {
-        return Err(Failure::broken(format!("{WHAT} answered without an access token; check token_url")));
-    }
-    let lifetime = match body.get("expires_in") {
-        Some(Value::Number(n)) => n.as_i64(),
-        Some(Value::String(text)) => text.trim().parse().ok(),
-        _ => None,
-    };
-    let lifetime = lifetime.map_or(DEFAULT_LIFETIME, SignedDuration::from_secs);
-    let lifetime = lifetime.clamp(SignedDuration::from_secs(1), LONGEST_LIFETIME);
-    let until = plus(now, lifetime - MARGIN.min(lifetime / 10));
-    // No list of scopes means that all were granted.
-    let listed = body.get("scope").and_then(Value::as_str).filter(|list| !list.trim().is_empty());
-    let granted = asked
-        .iter()
-        .filter(|scope| listed.is_none_or(|list| list.split_whitespace().any(|s| s == **scope)))
-        .map(|scope| (*scope).to_owned())
-        .collect();
-    Ok(Answer::Token { token: Token(Secret::new(token)), until, granted })
-}
-
-fn unauthorized(status: u16, named: &str) -> Failure {
-    Failure {
-        kind: FailureKind::Unauthorized,
-        message: format!("{WHAT} refused the client with {status}{named}; check client_id and client_secret"),
+        let Client { token_url, id, secret, .. } = &self.client;
+        let reply = self.caller.send(WHAT, |http| oauth::request(http, token_url.clone(), id, secret, scopes)).await?;
+        oauth::read(&reply, scopes, now)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod memory;
 pub mod outbox;
 pub mod sled;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::domain::delivery::Delivery;
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::event::StoredEvent;
 use crate::domain::record::{Record, StoredRow};
+use crate::domain::setting::Span;
 use crate::domain::time::Timestamp;
 
 /// The `[store]` section.
@@ -40,11 +42,31 @@ pub struct StoreConfig {
     pub path: PathBuf,
     /// What a commit survives.
     pub sync: Sync,
+    /// How long an event and its deliveries are kept once every sink is done with it. At least 35 days: longer than
+    /// the longest budget period and the last retry.
+    pub keep: Span,
+    /// How long a delivery that was given up is kept, with its events.
+    pub keep_dead: Span,
+    /// Of more events than these the oldest go sooner, once every sink is done with them.
+    pub keep_events: u64,
 }
+
+/// The shortest [`StoreConfig::keep`]: no event may be forgotten while the same fact could be seen again.
+pub const KEEP_AT_LEAST: SignedDuration = SignedDuration::from_hours(35 * 24);
+const KEEP: SignedDuration = SignedDuration::from_hours(90 * 24);
+const KEEP_DEAD: SignedDuration = SignedDuration::from_hours(365 * 24);
+const KEEP_EVENTS: u64 = 1_000_000;
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { engine: EngineKind::Sled, path: "ampbridge-data".into(), sync: Sync::Power }
+        Self {
+            engine: EngineKind::Sled,
+            path: "ampbridge-data".into(),
+            sync: Sync::Power,
+            keep: Span(KEEP),
+            keep_dead: Span(KEEP_DEAD),
+            keep_events: KEEP_EVENTS,
+        }
     }
 }
 
@@ -155,6 +177,28 @@ pub struct Overview {
     pub open_deliveries: u64,
 }
 
+/// What is not to be let go of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// Events seen, and deliveries ended, at or after this.
+    pub since: Timestamp,
+    /// Dead deliveries ended at or after this, with their events.
+    pub dead_since: Timestamp,
+    /// As many of the newest events; older ones may go before their time.
+    pub newest: u64,
+    /// Events that open incidents name.
+    pub events: BTreeSet<String>,
+}
+
+/// What was let go of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    pub events: u64,
+    pub deliveries: u64,
+    /// There is more; ask again.
+    pub more: bool,
+}
+
 /// How deliveries of one sink stand, from memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct QueueDepth {
@@ -202,6 +246,8 @@ pub trait Store: Send + std::marker::Sync {
     /// Live rows of a collection, by key, up to `limit`.
     async fn rows(&self, collection: &CollectionId, limit: usize) -> Result<Vec<StoredRow>>;
     async fn overview(&self) -> Result<Overview>;
+    /// Lets go of what is old and done with, a bounded number at a time.
+    async fn prune(&self, keep: &Keep) -> Result<Pruned>;
 
     /// Writes everything as versioned JSON Lines.
     async fn export(&self, out: Box<dyn Write + Send>) -> Result<u64>;

@@ -217,6 +217,7 @@ mod tests {
             log: vec![],
             recipients: BTreeMap::new(),
             internal: false,
+            moved: None,
         }
     }
 

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use metrics::{counter, gauge, histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::domain::collection::LookNotes;
 use crate::domain::delivery::Outcome;
 use crate::domain::record::Evidence;
+use crate::domain::time::Timestamp;
 
 const SECONDS: &[f64] = &[0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 const LONG_SECONDS: &[f64] = &[0.1, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 14_400.0, 86_400.0];
@@ -18,11 +19,34 @@ pub fn start() -> Option<PrometheusHandle> {
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full("ampbridge_attempt_seconds".to_owned()), SECONDS)
         .and_then(|b| b.set_buckets_for_metric(Matcher::Full("ampbridge_delivery_seconds".to_owned()), LONG_SECONDS));
-    builder.ok()?.install_recorder().ok()
+    let handle = builder.ok()?.install_recorder().ok()?;
+    describe();
+    Some(handle)
+}
+
+/// The help text of each metric.
+fn describe() {
+    describe_counter!("ampbridge_looks_total", "Looks at a collection that ended, by how complete they were");
+    describe_counter!("ampbridge_rows_total", "Rows that looks brought");
+    describe_counter!("ampbridge_rows_quarantined_total", "Rows that were left out because their key or amount is bad");
+    describe_counter!("ampbridge_events_total", "Events made");
+    describe_gauge!("ampbridge_last_good_look_timestamp_seconds", "When a look at the collection last ended well");
+    describe_counter!("ampbridge_attempts_total", "Attempts to send that ended, by what they came to");
+    describe_histogram!("ampbridge_attempt_seconds", Unit::Seconds, "How long attempts took");
+    describe_counter!("ampbridge_settled_total", "Deliveries that moved on, by the state they are in now");
+    describe_histogram!(
+        "ampbridge_delivery_seconds",
+        Unit::Seconds,
+        "From when a delivery was made until it was taken"
+    );
+    describe_gauge!("ampbridge_deliveries_waiting", "Open deliveries of a sink");
+    describe_gauge!("ampbridge_deliveries_leased", "Deliveries being sent");
+    describe_gauge!("ampbridge_sink_stopped", "1 while the sink takes nothing until `sinks enable`");
+    describe_counter!("ampbridge_template_fallbacks_total", "Times a template failed and another was used");
 }
 
 /// A look has ended.
-pub fn look(source: &str, collection: &str, evidence: &Evidence, notes: &LookNotes) {
+pub fn look(source: &str, collection: &str, evidence: &Evidence, notes: &LookNotes, now: Timestamp) {
     let outcome = match evidence {
         Evidence::Complete => "complete",
         Evidence::Window => "window",
@@ -33,6 +57,11 @@ pub fn look(source: &str, collection: &str, evidence: &Evidence, notes: &LookNot
     counter!("ampbridge_rows_total", &labels).increment(notes.rows);
     counter!("ampbridge_rows_quarantined_total", &labels).increment(notes.quarantined);
     counter!("ampbridge_events_total", "source" => source.to_owned()).increment(notes.events);
+    if !matches!(evidence, Evidence::Partial(_)) {
+        #[expect(clippy::cast_precision_loss, reason = "seconds of this era are exact")]
+        let secs = now.as_second() as f64;
+        gauge!("ampbridge_last_good_look_timestamp_seconds", &labels).set(secs);
+    }
 }
 
 /// An attempt has ended.

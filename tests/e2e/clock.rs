@@ -148,6 +148,8 @@ async fn a_day_that_ends_during_a_poll_is_told_once_and_so_is_the_next() {
 async fn a_change_to_summer_time_and_back_loses_and_doubles_nothing() {
     let Some(library) = faketime() else { return };
     let head = HEAD.replace("name = \"bridge\"", "name = \"bridge\"\ntimezone = \"Europe/Berlin\"");
+    // Both changes of one year are to be seen at its end.
+    let head = head.replace("path = \"store\"", "path = \"store\"\nkeep = \"400d\"\nkeep_dead = \"400d\"");
     let bench = Bench::start(&[&head, ACME, BUDGET, HOOK, &all_to(&["hook"])]).await;
     set_both(&bench, 0);
     once(&bench, &library).await;

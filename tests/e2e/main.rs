@@ -14,7 +14,9 @@
 mod harness;
 mod mailbox;
 mod odd;
+mod rogue;
 mod service;
+#[path = "../fakes/slack/mod.rs"]
 mod slack;
 
 mod answers;
@@ -28,8 +30,10 @@ mod hostile;
 mod money;
 mod notices;
 mod outputs;
+mod receivers;
 mod running;
 mod scopes;
 mod settings;
 mod state;
+mod timing;
 mod troubles;

@@ -109,6 +109,7 @@ impl Setup {
             routes: self.routing().into_iter().map(|r| r.route()).collect(),
             sinks: SINKS.iter().map(|s| (*s).to_owned()).collect(),
             sources: vec![ACME.to_owned(), FILES.to_owned()],
+            ..World::default()
         }
     }
 

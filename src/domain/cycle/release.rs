@@ -85,6 +85,7 @@ fn together(step: &Step<'_>, sink: &str, room: &Room, events: &[&StoredEvent]) -
         log: Vec::new(),
         recipients: BTreeMap::new(),
         internal: false,
+        moved: None,
     }
 }
 

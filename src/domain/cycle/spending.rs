@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Needs, Step, World};
+use super::{Needs, Step, World, live};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::record::Person;
-use crate::domain::rules::{Rule, RuleSpec, budget, group_name, spike};
+use crate::domain::rules::{Rule, RuleSpec, budget, figures, group_name, spike};
 use crate::domain::spend::Ledger;
 use crate::domain::time::{Timestamp, minus_days, plus_days, utc_day};
 
@@ -73,8 +73,10 @@ fn evaluate_group(step: &mut Step<'_>, rule: &RuleSpec, sources: &[String], ledg
                 complete: !partial,
             };
             let (next, drafts) = budget::evaluate(budget_rule, state, &scene);
-            step.put(key, Doc::Budget(next));
             step.tell_all(drafts);
+            let followed = live::followed(step);
+            live::follow(step, figures::of_budget(budget_rule, &next, &scene, &|id| followed.contains(id)));
+            step.put(key, Doc::Budget(next));
         }
         Rule::Spike(spike_rule) => {
             let key = DocKey::Spike(rule.name.clone(), group);
@@ -85,8 +87,10 @@ fn evaluate_group(step: &mut Step<'_>, rule: &RuleSpec, sources: &[String], ledg
             let scene =
                 spike::Scene { now: step.now, rule: &rule.name, sources, ledger, people: &people, complete: !partial };
             let (next, drafts) = spike::evaluate(spike_rule, state, &scene);
-            step.put(key, Doc::Spike(next));
             step.tell_all(drafts);
+            let followed = live::followed(step);
+            live::follow(step, figures::of_spikes(spike_rule, &next, &scene, &|id| followed.contains(id)));
+            step.put(key, Doc::Spike(next));
         }
         Rule::ThreadCost(_) => {}
     }

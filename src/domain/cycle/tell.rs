@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Needs, Step, Wait, World};
+use super::{Needs, Step, Wait, World, live};
 use crate::domain::delivery::{Delivery, DeliveryKind, DeliveryState};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::event::{Draft, Event, StoredEvent};
 use crate::domain::ids;
-use crate::domain::incident::{self, Incidents, Told};
+use crate::domain::incident::{self, Incident, Incidents, Told};
 use crate::domain::routing;
 use crate::domain::silence;
 use crate::domain::time::{Timestamp, elapsed};
@@ -123,8 +123,14 @@ impl Step<'_> {
 pub(super) fn watch_incidents(step: &mut Step<'_>) {
     let (now, world) = (step.now, step.world);
     let mut messages = Vec::new();
-    step.incidents().retain(|_, incident| incident.ends.is_none_or(|end| now < end));
-    for incident in step.incidents().values_mut().filter(|i| i.acked.is_none()) {
+    let over = |incident: &Incident| incident.ends.is_some_and(|end| end <= now);
+    let ended: Vec<String> = step.incidents().iter().filter(|(_, i)| over(i)).map(|(id, _)| id.clone()).collect();
+    for id in ended {
+        if let Some(incident) = step.incidents().remove(&id) {
+            live::close(step, &id, &incident);
+        }
+    }
+    for (id, incident) in step.incidents().iter_mut().filter(|(_, i)| i.acked.is_none()) {
         let mut escalated = BTreeMap::new();
         let mut reminded = Vec::new();
         let opened = incident.opened;
@@ -141,12 +147,12 @@ pub(super) fn watch_incidents(step: &mut Step<'_>) {
             }
         }
         for (sink, part) in reminded {
-            messages.push(message(world, &sink, incident, DeliveryKind::Reminder, &part, now));
+            messages.push(message(world, &sink, (id, incident), DeliveryKind::Reminder, &part, now));
         }
         for (sink, route) in escalated {
             if !incident.told.contains_key(&sink) {
-                messages.push(message(world, &sink, incident, DeliveryKind::Single, "", now));
-                incident.told.insert(sink, Told { route, last: now, reminders: 0, escalated: true });
+                messages.push(message(world, &sink, (id, incident), DeliveryKind::Single, "", now));
+                incident.told.insert(sink, Told { route, last: now, reminders: 0, escalated: true, live: None });
             }
         }
     }
@@ -162,7 +168,7 @@ fn due_escalation<'a>(timing: &'a Timing, told: &Told, opened: Timestamp, now: T
 fn message(
     world: &World,
     sink: &str,
-    incident: &incident::Incident,
+    (incident_id, incident): (&str, &Incident),
     kind: DeliveryKind,
     part: &str,
     now: Timestamp,
@@ -180,7 +186,7 @@ fn message(
         event_seqs: Vec::new(),
         event_type: incident.kind.clone(),
         subject: incident.subject.clone(),
-        incident: None,
+        incident: Some(incident_id.to_owned()),
         created: now,
         state: DeliveryState::Due { at: now },
         attempts: 0,
@@ -191,5 +197,6 @@ fn message(
         log: Vec::new(),
         recipients: BTreeMap::new(),
         internal: routing::is_internal(&incident.kind),
+        moved: None,
     }
 }

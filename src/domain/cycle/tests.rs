@@ -4,5 +4,6 @@ mod bench;
 mod deliveries;
 mod health;
 mod holds;
+mod live;
 mod looks;
 mod money;

@@ -162,7 +162,7 @@ fn notice_forgotten(state: &mut BudgetState, scene: &Scene<'_>, today: Date) -> 
 }
 
 /// Periods whose rows may still move: those ending within the settling days, oldest first, and the running one.
-fn open_periods(kind: PeriodKind, today: Date, week_start: WeekStart) -> Vec<Period> {
+pub(super) fn open_periods(kind: PeriodKind, today: Date, week_start: WeekStart) -> Vec<Period> {
     let mut period = Period::containing(kind, minus_days(today, SETTLING_DAYS), week_start);
     let mut periods = Vec::new();
     while period.start <= today {
@@ -350,7 +350,7 @@ fn identity(scene: &Scene<'_>, scope: &str, start: &str, amount: Micros, kind: &
     ]
 }
 
-fn incident(scene: &Scene<'_>, scope: &str, start: &str) -> String {
+pub(super) fn incident(scene: &Scene<'_>, scope: &str, start: &str) -> String {
     ids::derive("inc", &[scene.rule, &group_name(scene.sources), scope, start])
 }
 
@@ -362,7 +362,7 @@ pub fn scope_person(scope: &Scope, people: &BTreeMap<String, Person>) -> Option<
     }
 }
 
-fn top_of(scene: &Scene<'_>, scope: &Scope, period: Period, whole: Micros) -> Top {
+pub(super) fn top_of(scene: &Scene<'_>, scope: &Scope, period: Period, whole: Micros) -> Top {
     let mut users: BTreeMap<&str, Sum> = BTreeMap::new();
     let mut models: BTreeMap<&str, Sum> = BTreeMap::new();
     let billed_only = scene.ledger.has_billed(scene.sources, period.start, period.end);

@@ -5,6 +5,7 @@ pub mod attribution;
 pub mod budget;
 pub mod change;
 pub mod detector;
+pub mod figures;
 pub mod gauge;
 pub mod settings;
 pub mod spike;

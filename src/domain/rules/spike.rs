@@ -63,7 +63,7 @@ pub struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    fn today(&self) -> Date {
+    pub(super) fn today(&self) -> Date {
         let by_clock = utc_day(self.now);
         self.ledger
             .newest_day(self.sources)
@@ -294,7 +294,7 @@ fn identity(scene: &Scene<'_>, scope: &str, day: &str, kind: &str) -> Vec<String
     ]
 }
 
-fn incident(scene: &Scene<'_>, scope: &str, day: &str) -> String {
+pub(super) fn incident(scene: &Scene<'_>, scope: &str, day: &str) -> String {
     ids::derive("inc", &[scene.rule, &group_name(scene.sources), scope, day])
 }
 

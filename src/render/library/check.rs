@@ -3,7 +3,7 @@
 use super::{Library, Part};
 use crate::domain::delivery::DeliveryKind;
 use crate::domain::event::Event;
-use crate::render::scene::{self, Scene};
+use crate::render::scene;
 use crate::render::{TemplateError, samples};
 
 /// All templates that fail with a sample they may meet, each with its first failure.
@@ -43,7 +43,7 @@ pub fn check(library: &Library) -> Vec<TemplateError> {
 }
 
 fn try_parts(library: &Library, kind: DeliveryKind, events: &[&Event], problems: &mut Vec<TemplateError>) {
-    let scene = Scene::of(kind, events.to_vec());
+    let scene = library.scene(kind, events.to_vec());
     for part in Part::ALL {
         for template in library.chain(part, &scene) {
             let outcome = template.render(&scene.context).and_then(|out| finish(part, &out));

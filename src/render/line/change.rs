@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::{NAME, Words, origin, quoted};
@@ -15,7 +16,7 @@ const VALUE: usize = 60;
 /// Changed fields told in a line.
 const FIELDS: usize = 3;
 
-pub fn change(event: &Event, data: &ChangeData) -> Words {
+pub fn change(event: &Event, data: &ChangeData, zone: &TimeZone) -> Words {
     match event.kind.as_str() {
         "thread.created" => started(data),
         "thread.deleted" => {
@@ -54,8 +55,10 @@ pub fn change(event: &Event, data: &ChangeData) -> Words {
         }
         "content.review_needed" => (format!("Content {} waits for a review", name(data)), platform(data)),
         "content.failed" => (format!("Content {} could not be published", name(data)), platform(data)),
-        "status.changed" => (format!("{} changed: {}", capitalize(origin(event)), differences(data)), String::new()),
-        kind => generic(kind, data),
+        "status.changed" => {
+            (format!("{} changed: {}", capitalize(origin(event)), differences(data, zone)), String::new())
+        }
+        kind => generic(kind, data, zone),
     }
 }
 
@@ -74,7 +77,7 @@ fn platform(data: &ChangeData) -> String {
     text(data.after.as_ref(), "platform").map(|platform| format!("For {platform}")).unwrap_or_default()
 }
 
-pub fn level(data: &LevelData) -> Words {
+pub fn level(data: &LevelData, zone: &TimeZone) -> Words {
     let noun = capitalize(&brief(&data.noun, NAME));
     let name = match (data.name == data.noun, data.name == data.key) {
         (true, _) => noun,
@@ -83,15 +86,15 @@ pub fn level(data: &LevelData) -> Words {
         _ => format!("{noun} {}", brief(&data.name, NAME)),
     };
     let first = if data.baseline { "already " } else { "" };
-    let now = stands(&data.band_after, &data.after);
-    let was = data.band_before.as_ref().map(|band| format!("Was {}", stands(band, &data.before)));
+    let now = stands(&data.band_after, &data.after, zone);
+    let was = data.band_before.as_ref().map(|band| format!("Was {}", stands(band, &data.before, zone)));
     (format!("{name} is {first}{now}"), was.unwrap_or_default())
 }
 
 /// `low at 4.03` of a number; a state stands for itself.
-fn stands(band: &str, value: &Value) -> String {
+fn stands(band: &str, value: &Value, zone: &TimeZone) -> String {
     let is_state = value.as_str().is_some_and(|text| text.parse::<f64>().is_err());
-    let shown = show::value(value, VALUE);
+    let shown = show::value(value, VALUE, zone);
     if is_state { shown } else { format!("{} at {shown}", brief(band, NAME)) }
 }
 
@@ -116,7 +119,7 @@ fn renamed(data: &ChangeData) -> (String, String) {
 }
 
 /// For types of any source: `Mission "Launch" paused: status active → paused`.
-fn generic(kind: &str, data: &ChangeData) -> (String, String) {
+fn generic(kind: &str, data: &ChangeData, zone: &TimeZone) -> (String, String) {
     let (noun, verb) = kind.split_once('.').unwrap_or((data.noun.as_str(), kind));
     let noun = if data.noun.is_empty() { noun } else { &data.noun };
     let verb = match verb {
@@ -134,14 +137,14 @@ fn generic(kind: &str, data: &ChangeData) -> (String, String) {
             let before = text(data.before.as_ref(), field).map(|was| format!("Was {was}")).unwrap_or_default();
             (head, [before, by].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(". "))
         }
-        _ => (format!("{head}: {}", differences(data)), by),
+        _ => (format!("{head}: {}", differences(data, zone)), by),
     }
 }
 
 /// `status active → paused, name a → b and 2 more`.
-fn differences(data: &ChangeData) -> String {
+fn differences(data: &ChangeData, zone: &TimeZone) -> String {
     let side = |map: Option<&BTreeMap<String, Value>>, field: &str| {
-        show::value(map.and_then(|m| m.get(field)).unwrap_or(&Value::Null), VALUE)
+        show::value(map.and_then(|m| m.get(field)).unwrap_or(&Value::Null), VALUE, zone)
     };
     let parts = data.changed.iter().map(|field| {
         let name = label(field).to_lowercase();

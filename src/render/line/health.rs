@@ -1,5 +1,7 @@
 //! Lines of ampbridge's own state: sources, sinks, deliveries, digests.
 
+use jiff::tz::TimeZone;
+
 use super::{NAME, Words, because};
 use crate::domain::event::Event;
 use crate::domain::payload::{
@@ -15,9 +17,9 @@ const KINDS: usize = 4;
 /// Fields told one by one.
 const FIELDS: usize = 5;
 
-pub fn source_failing(event: &Event, data: &SourceHealthData) -> Words {
+pub fn source_failing(event: &Event, data: &SourceHealthData, zone: &TimeZone) -> Words {
     let head = format!("Source {} can't be read{}", brief(&data.source, NAME), because(&data.error, ERROR));
-    (head, in_a_row(data.failures, "poll", &data.since, event))
+    (head, in_a_row(data.failures, "poll", &data.since, event, zone))
 }
 
 pub fn source_recovered(data: &SourceHealthData) -> Words {
@@ -49,17 +51,17 @@ pub fn change_held(data: &HeldData) -> Words {
     (head, format!("Hold {}", brief(&data.hold, NAME)))
 }
 
-pub fn stale(event: &Event, data: &StaleData) -> Words {
+pub fn stale(event: &Event, data: &StaleData, zone: &TimeZone) -> Words {
     let what = format!("{} of {}", brief(&data.collection, NAME), brief(&data.source, NAME));
     if event.kind == "source.fresh" {
         (format!("Data moves again: {what}{}", after(data.lasted.as_deref())), String::new())
     } else {
-        let since = recent(&data.since, event.time);
+        let since = recent(&data.since, event.time, zone);
         (format!("Data stands still: {what} since {since}"), "Polls succeed, but show nothing new".to_owned())
     }
 }
 
-pub fn sink(event: &Event, data: &SinkHealthData) -> Words {
+pub fn sink(event: &Event, data: &SinkHealthData, zone: &TimeZone) -> Words {
     let name = brief(&data.sink, NAME);
     let because = because(&data.error, ERROR);
     if event.kind == "sink.recovered" {
@@ -67,7 +69,7 @@ pub fn sink(event: &Event, data: &SinkHealthData) -> Words {
     } else if data.stopped {
         (format!("Sink {name} is stopped{because}"), "Its deliveries wait until it is enabled again".to_owned())
     } else {
-        let tail = in_a_row(data.failures, "attempt", &data.since, event);
+        let tail = in_a_row(data.failures, "attempt", &data.since, event, zone);
         (format!("Sink {name} takes no deliveries{because}"), tail)
     }
 }
@@ -87,11 +89,11 @@ pub fn test(data: &TestData) -> Words {
     (format!("Test for sink {}", brief(&data.sink, NAME)), brief(&data.message, ERROR))
 }
 
-pub fn digest(event: &Event, data: &DigestData) -> Words {
+pub fn digest(event: &Event, data: &DigestData, zone: &TimeZone) -> Words {
     let of = if data.period == "week" { "Week from" } else { "Digest of" };
     let events = if data.events == 1 { "1 event".to_owned() } else { format!("{} events", count(data.events)) };
     let counts = counted(data.counts.iter().map(|(kind, n)| (kind.as_str(), *n)));
-    (format!("{of} {}: {events}", recent(&data.from, event.time)), counts)
+    (format!("{of} {}: {events}", recent(&data.from, event.time, zone)), counts)
 }
 
 /// `9 threads created, 2 budgets exceeded`, most frequent first.
@@ -132,8 +134,8 @@ fn plural(noun: &str, n: u64) -> String {
 }
 
 /// `3 failed polls in a row since 13:40 UTC`.
-fn in_a_row(failures: u32, what: &str, since: &str, event: &Event) -> String {
-    let since = recent(since, event.time);
+fn in_a_row(failures: u32, what: &str, since: &str, event: &Event, zone: &TimeZone) -> String {
+    let since = recent(since, event.time, zone);
     if failures > 1 { format!("{failures} failed {what}s in a row since {since}") } else { format!("Since {since}") }
 }
 

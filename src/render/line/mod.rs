@@ -8,6 +8,7 @@ mod change;
 mod health;
 mod money;
 
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -59,9 +60,12 @@ impl Said {
 /// Head and tail.
 type Words = (String, String);
 
-/// Says an event.
-pub fn say(event: &Event) -> Said {
-    let (mut head, tail) = words(event).unwrap_or_else(|| generic(event));
+/// Says an event; times are those of `zone`.
+pub fn say(event: &Event, zone: &TimeZone) -> Said {
+    let (mut head, mut tail) = words(event, zone).unwrap_or_else(|| generic(event));
+    if let Some(period) = ended(event) {
+        tail = if tail.is_empty() { format!("The {period} is over") } else { format!("The {period} is over. {tail}") };
+    }
     if is_resolved(event) && OPENING.contains(&event.kind.as_str()) {
         head = format!("Resolved: {head}");
     }
@@ -84,10 +88,17 @@ pub fn say_many(events: &[&Event]) -> Said {
 fn tone(event: &Event) -> Tone {
     match event.severity {
         _ if is_resolved(event) => Tone::Resolved,
+        _ if ended(event).is_some() => Tone::Info,
         Severity::Critical => Tone::Critical,
         Severity::Warning => Tone::Warning,
         Severity::Info => Tone::Info,
     }
+}
+
+/// The period of an event that is shown once more after that has ended.
+fn ended(event: &Event) -> Option<String> {
+    let text = |name| event.data.get(name).and_then(Value::as_str);
+    (text("state")? == "ended").then(|| brief(text("period").unwrap_or("period"), NAME))
 }
 
 fn is_resolved(event: &Event) -> bool {
@@ -95,7 +106,7 @@ fn is_resolved(event: &Event) -> bool {
 }
 
 /// The words for a known type; `None` where the data is not of the type's shape.
-fn words(event: &Event) -> Option<Words> {
+fn words(event: &Event, zone: &TimeZone) -> Option<Words> {
     Some(match event.kind.as_str() {
         "budget.threshold_reached" | "budget.exceeded" => money::budget(event, &data(event)?),
         "budget.corrected" => money::corrected(event, &data(event)?),
@@ -103,18 +114,18 @@ fn words(event: &Event) -> Option<Words> {
         "cost.spike" => money::spike(event, &data(event)?),
         "cost.spike_resolved" => money::spike_resolved(event, &data(event)?),
         "thread.cost_exceeded" => money::thread_cost(&data(event)?),
-        "source.failing" => health::source_failing(event, &data(event)?),
+        "source.failing" => health::source_failing(event, &data(event)?, zone),
         "source.recovered" => health::source_recovered(&data(event)?),
         "source.degraded" => health::source_degraded(&data(event)?),
         "source.change_held" => health::change_held(&data(event)?),
-        "source.stale" | "source.fresh" => health::stale(event, &data(event)?),
-        "sink.failing" | "sink.recovered" => health::sink(event, &data(event)?),
+        "source.stale" | "source.fresh" => health::stale(event, &data(event)?, zone),
+        "sink.failing" | "sink.recovered" => health::sink(event, &data(event)?, zone),
         "delivery.dead" => health::dead(&data(event)?),
         "bridge.test" => health::test(&data(event)?),
-        "digest.daily" | "digest.weekly" => health::digest(event, &data(event)?),
+        "digest.daily" | "digest.weekly" => health::digest(event, &data(event)?, zone),
         _ => match data::<ChangeData>(event) {
-            Some(record) => change::change(event, &record),
-            None => change::level(&data::<LevelData>(event)?),
+            Some(record) => change::change(event, &record, zone),
+            None => change::level(&data::<LevelData>(event)?, zone),
         },
     })
 }

@@ -138,6 +138,7 @@ mod tests {
     use super::super::types;
     use super::*;
     use crate::render::{line::say, show};
+    use jiff::tz::TimeZone;
 
     #[test]
     fn hostile_samples_hold_hostile_text_and_keep_their_shape() {
@@ -149,7 +150,11 @@ mod tests {
             assert_eq!(shape(&sample), shape(&hostile));
             // Said in the words of its type, not as something of unknown shape.
             let unknown = show::capitalize(&kind.replace(['.', '_'], " ")) + ":";
-            assert!(!say(&hostile).head.starts_with(&unknown), "{kind}: {}", say(&hostile).head);
+            assert!(
+                !say(&hostile, &TimeZone::UTC).head.starts_with(&unknown),
+                "{kind}: {}",
+                say(&hostile, &TimeZone::UTC).head
+            );
         }
     }
 }

@@ -4,6 +4,8 @@ use http::StatusCode;
 use jiff::SignedDuration;
 
 use super::*;
+use crate::domain::event::Severity;
+use crate::sink::SinkConfig as _;
 use crate::sink::testkit::{Receiver, common, config, hasty, message, sink};
 
 const TOKEN: &str = "xoxb-s3cret-t0ken";
@@ -293,4 +295,127 @@ async fn whatever_is_answered_no_secret_is_reported() {
             }
         }
     }
+}
+
+/// A delivery of an incident whose message stands in C9.
+fn of_incident(kind: DeliveryKind) -> Message {
+    let mut message = message();
+    message.delivery.kind = kind;
+    message.delivery.incident = Some("inc_1".into());
+    message.reference = Some(json!({ "channel": "C9", "ts": "9.9", "to": "#ops" }));
+    message
+}
+
+#[tokio::test]
+async fn an_incident_is_one_message_and_its_steps_stand_in_the_thread() {
+    let slack = Receiver::start(|_, _| posted()).await;
+    let sink = bot(&slack.base, &common());
+    assert!(sink.edits());
+    let message = of_incident(DeliveryKind::Single);
+    let report = sink.send(&message).await;
+    assert_eq!((report.outcome, report.reference), (Outcome::Accepted, message.reference));
+    let [edit, reply] = &slack.seen()[..] else { panic!("{:?}", slack.seen()) };
+    assert_eq!((edit.path.as_str(), reply.path.as_str()), ("/api/chat.update", "/api/chat.postMessage"));
+    let (edit, reply) = (edit.json(), reply.json());
+    assert_eq!((&edit["channel"], &edit["ts"]), (&json!("C9"), &json!("9.9")));
+    assert!(!edit["blocks"].as_array().unwrap().is_empty());
+    assert!(edit.get("thread_ts").is_none() && edit.get("reply_broadcast").is_none());
+    assert_eq!(
+        (&reply["channel"], &reply["thread_ts"], &reply["reply_broadcast"]),
+        (&json!("C9"), &json!("9.9"), &json!(true))
+    );
+    assert!(reply.get("blocks").is_none(), "the whole stands above");
+    assert_eq!(reply["metadata"]["event_payload"]["id"], "evt_1");
+}
+
+#[tokio::test]
+async fn a_figure_that_moved_is_a_silent_edit() {
+    let slack = Receiver::start(|_, _| posted()).await;
+    let sink = bot(&slack.base, &common());
+    let message = of_incident(DeliveryKind::Update);
+    assert_eq!(sink.send(&message).await.reference, message.reference);
+    let paths: Vec<String> = slack.seen().iter().map(|seen| seen.path.clone()).collect();
+    assert_eq!(paths, ["/api/chat.update"]);
+    // Nothing stands there: nothing to do.
+    let report = sink.send(&Message { reference: None, ..message }).await;
+    assert_eq!((report.outcome, slack.seen().len()), (Outcome::Accepted, 1));
+}
+
+#[tokio::test]
+async fn what_cannot_be_edited_is_posted_anew() {
+    for code in ["message_not_found", "edit_window_closed", "cant_update_message"] {
+        let slack =
+            Receiver::start(move |_, seen| if seen.path.ends_with("chat.update") { refused(code) } else { posted() })
+                .await;
+        let report = bot(&slack.base, &common()).send(&of_incident(DeliveryKind::Update)).await;
+        assert_eq!(report.reference, Some(json!({ "channel": "C1", "ts": "17.5", "to": "#ops" })), "{code}");
+        assert_eq!(slack.seen()[1].json().get("thread_ts"), None);
+    }
+}
+
+#[tokio::test]
+async fn an_edit_that_fails_for_now_posts_nothing() {
+    let slack = Receiver::start(|_, _| refused("internal_error")).await;
+    let report = bot(&slack.base, &common()).send(&of_incident(DeliveryKind::Single)).await;
+    assert_eq!((report.outcome, report.reference, slack.seen().len()), (RETRIED, None, 1));
+}
+
+#[tokio::test]
+async fn an_edit_without_blocks_says_so() {
+    let slack = Receiver::start(|n, _| if n == 0 { refused("invalid_blocks") } else { posted() }).await;
+    bot(&slack.base, &common()).send(&of_incident(DeliveryKind::Update)).await;
+    let second = slack.seen()[1].json();
+    assert_eq!((&second["blocks"], &second["attachments"]), (&json!([]), &json!([])), "left out they would stay");
+}
+
+#[tokio::test]
+async fn a_reminder_hangs_on_the_message_and_leaves_it_as_it_is() {
+    let slack = Receiver::start(|_, _| posted()).await;
+    bot(&slack.base, &common()).send(&of_incident(DeliveryKind::Reminder)).await;
+    let [reply] = &slack.seen()[..] else { panic!("{:?}", slack.seen()) };
+    assert_eq!((reply.path.as_str(), &reply.json()["thread_ts"]), ("/api/chat.postMessage", &json!("9.9")));
+    assert!(reply.json()["text"].as_str().unwrap().contains("Still open"));
+}
+
+#[tokio::test]
+async fn only_the_config_calls_people_and_the_number_stays_first() {
+    let slack = Receiver::start(|_, _| posted()).await;
+    let settings = json!({ "bot_token": TOKEN, "channel": "#ops", "api_url": format!("{}/api", slack.base),
+        "mention": { "warning": "<!here> <@U012AB3CD>" } });
+    let sink = sink::<SlackConfig>(settings, &common());
+    sink.send(&message()).await;
+    sink.send(&of_incident(DeliveryKind::Update)).await;
+    let first = slack.seen()[0].json();
+    let head = first["blocks"][0]["text"]["text"].as_str().unwrap().lines().next().unwrap().to_owned();
+    assert!(head.ends_with(" <!here> <@U012AB3CD>") && !head.starts_with('<'), "{head}");
+    assert!(first["text"].as_str().unwrap().contains("<!here>"));
+    assert!(!slack.seen()[1].json().to_string().contains("<!here>"), "an edit calls nobody");
+}
+
+#[tokio::test]
+async fn the_colour_is_that_of_the_severity() {
+    let slack = Receiver::start(|_, _| "ok".into_response()).await;
+    let sink = incoming(&slack.base, &common());
+    let mut message = message();
+    for (severity, colour) in
+        [(Severity::Critical, json!("#c0392b")), (Severity::Warning, json!("#d68910")), (Severity::Info, Value::Null)]
+    {
+        let mut stored = crate::domain::event::StoredEvent::clone(&message.events[0]);
+        stored.event.severity = severity;
+        message.events = vec![Arc::new(stored)];
+        sink.send(&message).await;
+        let post = slack.seen().last().unwrap().json();
+        assert_eq!(post["attachments"][0]["color"], colour);
+        assert!(post["text"].is_string() && post["blocks"][0]["text"].is_object());
+    }
+}
+
+#[test]
+fn refused_blocks_leave_a_text_that_says_it_all() {
+    let section = |text: &str| json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } });
+    let mut post = post_of(json!({
+        "text": "short", "blocks": [section("*head*")], "attachments": [{ "color": "#c0392b", "blocks": [section("details")] }],
+    }));
+    assert!(refusal("invalid_blocks").mend(&mut post));
+    assert_eq!(post_of(json!({ "text": "*head*\ndetails" })), post);
 }

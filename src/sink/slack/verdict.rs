@@ -10,6 +10,7 @@ use slack_morphism::errors::SlackClientError;
 
 use crate::domain::delivery::{Outcome, cut};
 use crate::http::HttpError;
+use crate::render::slack_flatten;
 
 use super::connector::Fault;
 
@@ -35,11 +36,29 @@ const CLOSED: &[&str] = &[
     "restricted_action_read_only_channel",
 ];
 /// The message is too much for Slack as it is; its text alone may pass.
-const TOO_RICH: &[&str] =
-    &["invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "invalid_payload", "no_text"];
+const TOO_RICH: &[&str] = &[
+    "invalid_blocks",
+    "invalid_blocks_format",
+    "invalid_attachments",
+    "too_many_attachments",
+    "msg_blocks_too_long",
+    "msg_too_long",
+    "invalid_payload",
+    "no_text",
+];
 /// The thread is gone or closed; the channel is not.
 const NO_THREAD: &[&str] =
     &["thread_not_found", "message_not_found", "cannot_reply_to_message", "restricted_action_thread_locked"];
+/// The message that was to be edited is gone, or can't be edited any more
+/// (<https://docs.slack.dev/reference/methods/chat.update>).
+const NO_EDIT: &[&str] = &[
+    "message_not_found",
+    "edit_window_closed",
+    "cant_update_message",
+    "update_failed",
+    "is_inactive",
+    "block_mismatch",
+];
 /// The mark with the event's id is not taken from this token.
 const NO_METADATA: &[&str] =
     &["invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large", "metadata_must_be_sent_from_app"];
@@ -118,6 +137,10 @@ impl Answer {
             }
             Self::Status { status, body, .. } => format!("HTTP {status}: {body}"),
             Self::RateLimited { .. } => "Slack asks to slow down".to_owned(),
+            // Slack has no idempotency key: the next attempt may post it a second time.
+            Self::Silence(error @ (HttpError::Timeout(_) | HttpError::Body(_))) => {
+                format!("{error}; it may have been posted all the same")
+            }
             Self::Silence(error) => error.to_string(),
         }
     }
@@ -148,6 +171,11 @@ impl Answer {
         }
     }
 
+    /// Whether the message that was to be edited can't be.
+    pub fn is_beyond_editing(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if NO_EDIT.contains(&code.as_str()))
+    }
+
     /// Takes out of `post` what was refused. Whether there is anything new to send.
     pub fn mend(&self, post: &mut Map<String, Value>) -> bool {
         let code = match self {
@@ -156,9 +184,15 @@ impl Answer {
             _ => return false,
         };
         if TOO_RICH.contains(&code) {
+            let rich = take_blocks(post);
+            // The text is but a headline while there are blocks; alone it has to say what they said.
+            let whole = slack_flatten(&Value::Array(rich.clone().unwrap_or_default()));
+            if !whole.is_empty() {
+                post.insert("text".to_owned(), whole.into());
+            }
             let shortened = post.get("text").and_then(Value::as_str).filter(|text| text.len() > PLAIN_BYTES);
             let shortened = shortened.map(|text| Value::from(cut(text, PLAIN_BYTES)));
-            let mended = post.remove("blocks").is_some() || shortened.is_some();
+            let mended = rich.is_some() || shortened.is_some();
             if let Some(text) = shortened {
                 post.insert("text".to_owned(), text);
             }
@@ -170,6 +204,27 @@ impl Answer {
         }
         NO_METADATA.contains(&code) && post.remove("metadata").is_some()
     }
+}
+
+/// Takes blocks and attachments out of a post; `None` where there were none. An edit is told that they are gone, or
+/// Slack would keep the old ones.
+fn take_blocks(post: &mut Map<String, Value>) -> Option<Vec<Value>> {
+    let mut taken = Vec::new();
+    let mut found = false;
+    for part in ["blocks", "attachments"] {
+        let Some(Value::Array(items)) = post.remove(part) else { continue };
+        found |= !items.is_empty();
+        if post.contains_key("ts") {
+            post.insert(part.to_owned(), Value::Array(Vec::new()));
+        }
+        for item in items {
+            match item.get("blocks").and_then(Value::as_array) {
+                Some(blocks) => taken.extend(blocks.iter().cloned()),
+                None => taken.push(item),
+            }
+        }
+    }
+    found.then_some(taken)
 }
 
 impl From<Fault> for Answer {

@@ -1,3 +1,8 @@
+mod forms;
+mod names;
+mod settings;
+mod signin;
+
 use std::io::Write as _;
 
 use axum::body::Body;
@@ -7,8 +12,10 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+use super::body::{BATCH_TYPE, EVENT_TYPE, OTHER_TYPE, type_of};
 use super::*;
 use crate::env::{Clock as _, SystemClock};
+use crate::sink::SinkConfig as _;
 use crate::sink::testkit::{self, Receiver, common, event, hasty, message, sink};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";

@@ -3,6 +3,7 @@
 mod commit;
 mod export;
 mod flusher;
+mod prune;
 mod read;
 mod rows;
 
@@ -21,8 +22,8 @@ use tokio::sync::watch;
 use super::kv::Kv;
 use super::outbox::Outbox;
 use super::{
-    Claimed, DeliveryFilter, EventFilter, Listed, Overview, Probe, QueueDepth, Result, Store, StoreError, Ticket,
-    codec, keys,
+    Claimed, DeliveryFilter, EventFilter, Keep, Listed, Overview, Probe, Pruned, QueueDepth, Result, Store, StoreError,
+    Ticket, codec, keys,
 };
 use crate::domain::collection::CollectionId;
 use crate::domain::cycle::{Known, Needs, Plan};
@@ -281,6 +282,11 @@ impl<K: Kv> Store for Engine<K> {
             events: state.meta.next_event - 1,
             open_deliveries: (state.outbox.waiting() + state.unpublished.len()) as u64,
         })
+    }
+
+    async fn prune(&self, keep: &Keep) -> Result<Pruned> {
+        let (shared, keep) = (Arc::clone(&self.0), keep.clone());
+        blocking(move || shared.prune(&keep)).await
     }
 
     async fn export(&self, out: Box<dyn Write + Send>) -> Result<u64> {
