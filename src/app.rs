@@ -151,6 +151,7 @@ impl Parts {
             sinks: settings.sinks.keys().cloned().collect(),
             live: sinks.iter().filter(|s| s.edits()).map(|s| s.name().to_owned()).collect(),
             sources: settings.sources.keys().cloned().collect(),
+            groups: settings.groups.clone(),
         };
         match renderer {
             Some(renderer) if problems.is_empty() => {

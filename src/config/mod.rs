@@ -2,6 +2,7 @@
 //!
 //! Invariant: either everything is right and there is a [`Settings`], or every problem is listed and nothing starts.
 
+mod groups;
 mod layers;
 mod manifests;
 mod parse;
@@ -18,7 +19,8 @@ pub use problem::{Problem, hint};
 pub use sections::{Admin, Bridge, schema};
 
 use crate::domain::routing::Route;
-use crate::domain::rules::{self, RuleSpec};
+use crate::domain::rules::{self, Rule, RuleSpec};
+use crate::domain::spend::{Groups, Per};
 use crate::render::{Renderer, TemplateError};
 use crate::sink::{self, SinkConfig};
 use crate::source::prices::OwnPrices;
@@ -43,6 +45,7 @@ pub struct Settings {
     /// Prices that go before those of the built-in tables.
     pub prices: OwnPrices,
     pub sources: BTreeMap<String, SourceEntry>,
+    pub groups: Groups,
     pub rules: Vec<RuleSpec>,
     pub sinks: BTreeMap<String, SinkEntry>,
     pub routes: Vec<Route>,
@@ -119,7 +122,7 @@ pub fn template_problems(dir: &Path) -> Vec<Problem> {
 }
 
 fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -> Option<Settings> {
-    let known = ["bridge", "store", "admin", "sources", "prices", "rules", "sinks", "routes"];
+    let known = ["bridge", "store", "admin", "sources", "prices", "groups", "rules", "sinks", "routes"];
     let ValueKind::Table(top) = &mut tree.kind else { return None };
     let mut unknown: Vec<&String> = top.keys().filter(|k| !known.contains(&k.as_str())).collect();
     unknown.sort();
@@ -133,7 +136,8 @@ fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -
     let admin = sections::admin(section("admin"), problems);
     let prices = sections::prices(section("prices"), problems);
     let sources = sources(section("sources"), problems);
-    let rule_specs = rule_specs(section("rules"), sources.keys(), problems);
+    let groups = groups::read(section("groups"), problems);
+    let rule_specs = rule_specs(section("rules"), sources.keys(), &groups, problems);
     let sinks = sinks(section("sinks"), folder, problems);
     let names = (sources.keys().cloned().collect(), sinks.keys().cloned().collect());
     let scene = routes::Scene { sources: &names.0, sinks: &names.1, bridge: bridge.as_ref() };
@@ -146,6 +150,7 @@ fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -
         admin: admin?,
         prices,
         sources: sources.into_iter().filter_map(|(name, entry)| Some((name, entry?))).collect(),
+        groups,
         rules: rule_specs,
         sinks: sinks.into_iter().filter_map(|(name, entry)| Some((name, entry?))).collect(),
         routes,
@@ -240,6 +245,14 @@ fn sinks(section: Option<Value>, folder: &Path, problems: &mut Problems) -> BTre
     found
 }
 
+fn counts_groups(rule: &Rule) -> bool {
+    match rule {
+        Rule::Budget(budget) => budget.per == Per::Group,
+        Rule::Spike(spike) => spike.per == Per::Group,
+        Rule::ThreadCost(_) => false,
+    }
+}
+
 /// Makes a relative path of an entry count from the config file's folder.
 fn count_from(folder: &Path, entry: &mut Value, key: &str) {
     let ValueKind::Table(table) = &mut entry.kind else { return };
@@ -253,6 +266,7 @@ fn count_from(folder: &Path, entry: &mut Value, key: &str) {
 fn rule_specs<'a>(
     section: Option<Value>,
     sources: impl Iterator<Item = &'a String>,
+    groups: &Groups,
     problems: &mut Problems,
 ) -> Vec<RuleSpec> {
     let known: BTreeSet<&str> = sources.map(String::as_str).collect();
@@ -269,7 +283,12 @@ fn rule_specs<'a>(
         let Some(kind) = rules::KINDS.iter().find(|k| k.name == kind) else { continue };
         let Some(config) = parse::collect(entry, &path, &kind.parse, problems) else { continue };
         match config.build() {
-            Ok(rule) => specs.push(RuleSpec { name, sources: named, rule }),
+            Ok(rule) => {
+                if groups.0.is_empty() && counts_groups(&rule) {
+                    problems.add(format!("{path}.per"), "is \"group\", and there are no [groups]");
+                }
+                specs.push(RuleSpec { name, sources: named, rule });
+            }
             Err(faults) => {
                 for (key, message) in faults {
                     problems.add(format!("{path}.{key}"), message);

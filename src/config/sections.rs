@@ -328,6 +328,7 @@ pub fn schema() -> Schema {
         optional(generator.subschema_for::<AdminSection>(), &mut generator),
     );
     let prices = generator.subschema_for::<OwnPrices>();
+    let members = generator.subschema_for::<Many<String>>();
     let route = generator.subschema_for::<super::routes::RouteSection>();
     let definitions = generator.take_definitions(true);
     json_schema!({
@@ -339,6 +340,10 @@ pub fn schema() -> Schema {
             "bridge": bridge, "store": store, "admin": admin,
             "prices": prices,
             "sources": { "type": "object", "additionalProperties": { "oneOf": sources } },
+            "groups": {
+                "description": "Groups of users that money is counted for: ids, emails, or globs over them",
+                "type": "object", "additionalProperties": members
+            },
             "rules": { "type": "object", "additionalProperties": { "oneOf": rule_kinds } },
             "sinks": { "type": "object", "additionalProperties": { "oneOf": sinks } },
             "routes": { "type": "array", "items": route }

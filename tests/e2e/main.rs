@@ -27,6 +27,7 @@ mod delivery;
 mod directory;
 mod holds;
 mod hostile;
+mod live;
 mod money;
 mod notices;
 mod outputs;

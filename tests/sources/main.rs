@@ -9,6 +9,7 @@
 
 mod bench;
 mod binary;
+mod budgets;
 mod delivered;
 mod fake;
 mod fault;

@@ -15,7 +15,7 @@ use crate::domain::time::{Timestamp, plus_days};
 /// Held rows handed out at once.
 const HELD_ROWS: usize = 2_000;
 /// Events handed to a sink with a delivery; a message that names more would not be read.
-const CLAIM_EVENTS: usize = 100;
+const CLAIM_EVENTS: usize = crate::domain::delivery::EVENTS_MAX;
 /// Events that go into one message.
 const ROOM_EVENTS: usize = 2_000;
 /// Longest stretch of days one load reads.
@@ -39,6 +39,9 @@ impl<K: Kv> Shared<K> {
                 }
                 day = plus_days(day, 1);
                 left -= 1;
+            }
+            if left > 0 {
+                known.ledger.loaded_from(source, *from);
             }
         }
         for (sink, claim, seq) in &needs.claims {
