@@ -15,6 +15,7 @@ mod schema;
 mod secrets;
 mod send_test;
 mod state;
+mod templates;
 mod timeline;
 mod verify;
 
@@ -78,6 +79,9 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Show what an event of a type, or one that happened, looks like for a sink.
     Render(render::RenderArgs),
+    /// Templates: look through your own.
+    #[command(subcommand)]
+    Templates(templates::TemplatesCommand),
     /// Send one marked event (bridge.test) through a sink now, and say what came back.
     SendTest(send_test::SendTestArgs),
     /// Events that were made: list them, show one, explain why it was made and where it went.
@@ -224,6 +228,7 @@ async fn dispatch(cli: Cli, env: &BTreeMap<String, String>) -> Outcome {
         Command::Demo(args) => demo::run(&args).await,
         Command::DemoWorkspace(args) => demo::workspace(&args).await,
         Command::Render(args) => render::run(&args, settings).await,
+        Command::Templates(command) => templates::run(command, settings),
         Command::Health(args) => health::run(&settings()?, &args).await,
         Command::Check(args) => check::run(checked(settings()?)?, &args).await,
         Command::Run => run::run(checked(settings()?)?).await,

@@ -60,7 +60,7 @@ impl EmailConfig {
         found.map_err(|reason| ("smtp_url".to_owned(), reason))
     }
 
-    fn addresses(&self) -> Result<Addresses, Vec<Problem>> {
+    pub(super) fn addresses(&self) -> Result<Addresses, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut read = |key: String, text: &str| mailbox(text).map_err(|reason| problems.push((key, reason))).ok();
         let from = read("from".to_owned(), self.from.as_deref().unwrap_or_default());
@@ -95,7 +95,7 @@ impl EmailConfig {
         }
     }
 
-    fn tls(&self, server: &Server) -> Result<Option<TlsParameters>, Problem> {
+    pub(super) fn tls(&self, server: &Server) -> Result<Option<TlsParameters>, Problem> {
         let problem = |reason: String| ("ca_file".to_owned(), reason);
         let mut builder = TlsParameters::builder(server.host.clone());
         if let Some(path) = &self.ca_file {
