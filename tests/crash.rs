@@ -197,12 +197,8 @@ fn collections() -> Vec<Collection> {
 
 fn world() -> World {
     let rule = |name: &str, rule| RuleSpec { name: name.into(), sources: vec![], rule };
-    let budget = BudgetRule {
-        limit: usd(100),
-        period: PeriodKind::Day,
-        per: Per::User,
-        thresholds: vec![Percent(50_000), Percent(100_000)],
-    };
+    let thresholds = vec![Percent(50_000), Percent(100_000)];
+    let budget = BudgetRule::new(usd(100), PeriodKind::Day, Per::User, thresholds);
     let sinks = SINKS.map(str::to_owned).to_vec();
     World {
         bridge: "crash".into(),

@@ -1,4 +1,4 @@
-//! The spike detector on the labelled development series, judged by the scorer that comes with them.
+//! The spike detector on the labelled development series: `backtest`, judged by the scorer that comes with them.
 //!
 //! Needs the shared data (`AMPBRIDGE_SHARED`, set by `.ci/run`) and python3; says loudly when it can't run.
 
@@ -10,49 +10,39 @@
     reason = "a test fails by panicking, and says loudly what it had to leave out"
 )]
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ampbridge::domain::rules::detector::{Detector, Sensitivity};
-use jiff::civil::Date;
+use serde_json::Value;
 
 fn shared() -> Option<PathBuf> {
     let folder = std::env::var_os("AMPBRIDGE_SHARED").map(PathBuf::from);
     if folder.is_none() {
         eprintln!("SKIPPED: AMPBRIDGE_SHARED is not set, so the labelled spike series can't be scored");
     }
-    folder
+    folder.map(|folder| folder.join("data/spikes"))
 }
 
-/// series, then day, to dollars.
-fn daily(path: &std::path::Path) -> BTreeMap<String, BTreeMap<Date, f64>> {
-    let text = std::fs::read_to_string(path).unwrap();
-    let mut series: BTreeMap<String, BTreeMap<Date, f64>> = BTreeMap::new();
-    for line in text.lines().skip(1) {
-        let cells: Vec<&str> = line.split(',').collect();
-        let day: Date = cells[1][..10].parse().unwrap();
-        series.entry(cells[0].to_owned()).or_default().insert(day, cells[2].parse().unwrap());
-    }
-    series
+fn backtest(data: &Path, detections: &Path, more: &[&str]) -> Value {
+    let out = Command::new(env!("CARGO_BIN_EXE_ampbridge"))
+        .args(["backtest", "--json", "--csv"])
+        .arg(data)
+        .arg("--detections")
+        .arg(detections)
+        .args(more)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    serde_json::from_slice(&out.stdout).unwrap()
 }
 
-/// Precision, recall, F1.
-fn score(set: &str) -> Option<(f64, f64, f64)> {
-    let folder = shared()?.join("data/spikes");
+/// What the scorer says of what `backtest` told, and what `backtest` says itself.
+fn score(set: &str, more: &[&str]) -> Option<(Value, Value)> {
+    let folder = shared()?;
     let data = folder.join(format!("dev/{set}.csv"));
-    let mut detections = String::from("series,timestamp\n");
-    for (name, days) in daily(&data) {
-        let mut detector = Detector::default();
-        for (day, usd) in days {
-            if detector.fold(day, usd, 0.0, Sensitivity::default()).is_some_and(|j| j.alert) {
-                detections.push_str(&format!("{name},{day}T00:00:00Z\n"));
-            }
-        }
-    }
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("det.csv");
-    std::fs::write(&file, detections).unwrap();
+    let own = backtest(&data, &file, more);
     let out = Command::new("python3")
         .arg(folder.join("score.py"))
         .args(["--json", "--data"])
@@ -61,20 +51,51 @@ fn score(set: &str) -> Option<(f64, f64, f64)> {
         .arg(&file)
         .output()
         .expect("python3 runs the scorer");
-    let json: serde_json::Value = serde_json::from_slice(&out.stdout).expect("the scorer prints JSON");
-    eprintln!("{set}: {json}");
-    let get = |k: &str| json[k].as_f64().unwrap();
-    Some((get("precision"), get("recall"), get("f1")))
+    let judged: Value = serde_json::from_slice(&out.stdout).expect("the scorer prints JSON");
+    eprintln!("{set}: {judged}");
+    Some((judged, own["score"].clone()))
+}
+
+fn figures(score: &Value) -> [f64; 3] {
+    ["precision", "recall", "f1"].map(|key| score[key].as_f64().unwrap())
 }
 
 #[test]
 fn synthetic_days() {
-    let Some((precision, recall, f1)) = score("synth_daily") else { return };
-    assert!(precision >= 0.80 && recall >= 0.83 && f1 >= 0.82, "{precision} {recall} {f1}");
+    let Some((judged, own)) = score("synth_daily", &[]) else { return };
+    let [precision, recall, f1] = figures(&judged);
+    assert!(precision >= 0.89 && recall >= 0.85 && f1 >= 0.87, "{judged}");
+    assert!(judged["delay_points_mean"].as_f64().unwrap() <= 0.05, "{judged}");
+    for (theirs, ours) in figures(&judged).into_iter().zip(figures(&own)) {
+        assert!((theirs - ours).abs() < 1e-3, "the report says {own}, the scorer {judged}");
+    }
 }
 
 #[test]
 fn semireal_days() {
-    let Some((precision, recall, f1)) = score("semireal_daily") else { return };
-    assert!(precision >= 0.65 && recall >= 0.85 && f1 >= 0.74, "{precision} {recall} {f1}");
+    let Some((judged, _)) = score("semireal_daily", &[]) else { return };
+    let [precision, recall, f1] = figures(&judged);
+    assert!(precision >= 0.67 && recall >= 0.87 && f1 >= 0.76, "{judged}");
+}
+
+/// The scorer counts every labelled day of a spike that lasts several as one to be found; inside an episode only a day
+/// twice as high is told again. Of 31 spikes 27 are found, on their first day.
+#[test]
+fn synthetic_polls() {
+    let Some((judged, own)) = score("synth_intraday", &["--intraday"]) else { return };
+    let [precision, recall, _] = figures(&judged);
+    assert!(precision >= 0.90 && recall >= 0.71, "{judged}");
+    assert!(judged["delay_hours_median"].as_f64().unwrap() <= 1.0, "{judged}");
+    assert_eq!(
+        (judged["found"].as_u64(), judged["false_alarms"].as_u64()),
+        (own["found"].as_u64(), own["false_alarms"].as_u64())
+    );
+}
+
+#[test]
+fn calm_is_surer_and_eager_finds_more() {
+    let Some((calm, _)) = score("synth_daily", &["--preset", "calm"]) else { return };
+    let Some((eager, _)) = score("synth_daily", &["--preset", "eager"]) else { return };
+    let ([sure, less, _], [loose, more, _]) = (figures(&calm), figures(&eager));
+    assert!(sure > loose && more >= less, "calm {calm}, eager {eager}");
 }

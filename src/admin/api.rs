@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Answer, Desk, Op, OpError, ackpage, execute};
 use crate::domain::acklink::AckKey;
+use crate::domain::guard::State as Standing;
 use crate::domain::setting::Secret;
 use crate::store::{DeliveryFilter, EventFilter};
 
@@ -55,6 +56,7 @@ pub struct Service {
 /// Serves until `stop`.
 pub async fn serve(listener: TcpListener, service: Service, stop: CancellationToken) -> std::io::Result<()> {
     let guarded = Router::new()
+        .route("/guard", get(guard))
         .route("/api/v1/op", post(op))
         .route("/api/v1/export", get(export))
         .route("/api/v1/events", get(events))
@@ -152,6 +154,36 @@ async fn holds(State(service): State<Service>) -> Response {
 
 async fn state(State(service): State<Service>) -> Response {
     data(execute(&service.desk, Op::StateShow { collection: None, limit: 0 }).await)
+}
+
+/// What a proxy or a hook asks: `/guard?scope=user:ana@example.com`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GuardQuery {
+    /// Several separated by commas.
+    scope: Option<String>,
+    rule: Option<String>,
+    max_age_seconds: Option<i64>,
+}
+
+/// 200: go on. 402: the limit is reached. 503: nobody can say.
+async fn guard(
+    State(service): State<Service>,
+    axum::extract::Query(query): axum::extract::Query<GuardQuery>,
+) -> Response {
+    let scopes = query.scope.iter().flat_map(|s| s.split(',')).map(str::trim).filter(|s| !s.is_empty());
+    let scopes = scopes.map(str::to_owned).collect();
+    match super::spend::guard(&service.desk, scopes, query.rule, query.max_age_seconds).await {
+        Ok(answer) => {
+            let status = match answer.state {
+                Standing::Under | Standing::Warn => StatusCode::OK,
+                Standing::Over => StatusCode::PAYMENT_REQUIRED,
+                Standing::Unknown => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            (status, axum::Json(answer)).into_response()
+        }
+        Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
 }
 
 /// Streams an export; lines go out as they are written.

@@ -7,11 +7,13 @@ pub mod client;
 mod notice;
 mod operations;
 mod rows;
+pub mod spend;
 mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -88,6 +90,17 @@ pub enum Op {
     },
     Audit {
         since: Option<Timestamp>,
+    },
+    /// May more be spent?
+    Guard {
+        scopes: Vec<String>,
+        rule: Option<String>,
+        max_age_seconds: Option<i64>,
+    },
+    /// Days of money.
+    Ledger {
+        from: Option<Date>,
+        to: Date,
     },
 }
 
@@ -176,5 +189,10 @@ pub async fn execute(desk: &Desk, op: Op) -> Result<Answer, OpError> {
         Op::SilenceAdd { silence } => notice::add_silence(desk, *silence).await,
         Op::SilenceExpire { id } => notice::expire_silence(desk, id).await,
         Op::Audit { since } => audit::audit(desk, since).await,
+        Op::Guard { scopes, rule, max_age_seconds } => {
+            let answer = spend::guard(desk, scopes, rule, max_age_seconds).await?;
+            Ok(Answer::Data(serde_json::to_value(answer).unwrap_or_default()))
+        }
+        Op::Ledger { from, to } => spend::ledger(desk, from, to).await,
     }
 }

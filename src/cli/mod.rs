@@ -1,10 +1,12 @@
 //! The command line: one file per command. stdout is for results, stderr for logs and errors.
 
 mod audit;
+mod backtest;
 mod check;
 mod completions;
 mod data;
 mod demo;
+mod guard;
 mod health;
 mod notice;
 mod once;
@@ -14,6 +16,7 @@ mod run;
 mod schema;
 mod secrets;
 mod send_test;
+mod spend;
 mod state;
 mod templates;
 mod timeline;
@@ -90,6 +93,13 @@ enum Command {
     /// Deliveries: list them, show one, send again, or give up.
     #[command(subcommand)]
     Deliveries(data::DeliveriesCommand),
+    /// May more be spent? Exit 0 below the limit, 20 at or past it, 30 where nobody can say. For CI jobs and hooks.
+    Guard(guard::GuardArgs),
+    /// What was spent, and why a day was dear.
+    #[command(subcommand)]
+    Spend(spend::SpendCommand),
+    /// What the rules would have told over a history: stored, in a file, or asked of a source now.
+    Backtest(backtest::BacktestArgs),
     /// Prove that every event is accounted for at every sink it was routed to.
     Audit(audit::AuditArgs),
     /// Send again what matches, oldest first, at a steady rate.
@@ -147,6 +157,8 @@ enum Failure {
     Usage(String),
     /// Exit 3.
     Store(String),
+    /// An answer that is told by the exit code, and was printed.
+    Verdict(u8),
 }
 
 type Outcome = Result<(), Failure>;
@@ -238,6 +250,9 @@ async fn dispatch(cli: Cli, env: &BTreeMap<String, String>) -> Outcome {
         Command::Deliveries(command) => data::deliveries(parts(settings()?)?, command).await,
         Command::Sinks(command) => data::sinks(parts(settings()?)?, command).await,
         Command::Hold(command) => data::hold(parts(settings()?)?, command).await,
+        Command::Guard(args) => guard::run(parts(settings()?)?, &args).await,
+        Command::Spend(command) => spend::run(parts(settings()?)?, command).await,
+        Command::Backtest(args) => backtest::run(&args, settings).await,
         Command::Audit(args) => audit::audit(parts(settings()?)?, &args).await,
         Command::Replay(args) => audit::replay(parts(settings()?)?, &args).await,
         Command::Incidents(command) => notice::incidents(parts(settings()?)?, command).await,
@@ -292,6 +307,7 @@ fn report(failure: Failure) -> u8 {
             output::error(&line);
             2
         }
+        Failure::Verdict(code) => code,
         Failure::Store(line) => {
             output::error(&line);
             3

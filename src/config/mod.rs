@@ -2,6 +2,7 @@
 //!
 //! Invariant: either everything is right and there is a [`Settings`], or every problem is listed and nothing starts.
 
+mod groups;
 mod layers;
 mod parse;
 mod problem;
@@ -17,7 +18,8 @@ pub use problem::{Problem, hint};
 pub use sections::{Admin, Bridge, schema};
 
 use crate::domain::routing::Route;
-use crate::domain::rules::{self, RuleSpec};
+use crate::domain::rules::{self, Rule, RuleSpec};
+use crate::domain::spend::{Groups, Per};
 use crate::render::{Renderer, TemplateError};
 use crate::sink::{self, SinkConfig};
 use crate::source::{self, SourceConfig};
@@ -39,6 +41,7 @@ pub struct Settings {
     pub store: StoreConfig,
     pub admin: Admin,
     pub sources: BTreeMap<String, SourceEntry>,
+    pub groups: Groups,
     pub rules: Vec<RuleSpec>,
     pub sinks: BTreeMap<String, SinkEntry>,
     pub routes: Vec<Route>,
@@ -115,7 +118,7 @@ pub fn template_problems(dir: &Path) -> Vec<Problem> {
 }
 
 fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -> Option<Settings> {
-    let known = ["bridge", "store", "admin", "sources", "rules", "sinks", "routes"];
+    let known = ["bridge", "store", "admin", "sources", "groups", "rules", "sinks", "routes"];
     let ValueKind::Table(top) = &mut tree.kind else { return None };
     let mut unknown: Vec<&String> = top.keys().filter(|k| !known.contains(&k.as_str())).collect();
     unknown.sort();
@@ -128,7 +131,8 @@ fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -
     let store = sections::store(section("store"), folder, problems);
     let admin = sections::admin(section("admin"), problems);
     let sources = sources(section("sources"), problems);
-    let rule_specs = rule_specs(section("rules"), sources.keys(), problems);
+    let groups = groups::read(section("groups"), problems);
+    let rule_specs = rule_specs(section("rules"), sources.keys(), &groups, problems);
     let sinks = sinks(section("sinks"), folder, problems);
     let names = (sources.keys().cloned().collect(), sinks.keys().cloned().collect());
     let scene = routes::Scene { sources: &names.0, sinks: &names.1, bridge: bridge.as_ref() };
@@ -140,6 +144,7 @@ fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -
         store: store?,
         admin: admin?,
         sources: sources.into_iter().filter_map(|(name, entry)| Some((name, entry?))).collect(),
+        groups,
         rules: rule_specs,
         sinks: sinks.into_iter().filter_map(|(name, entry)| Some((name, entry?))).collect(),
         routes,
@@ -234,6 +239,14 @@ fn sinks(section: Option<Value>, folder: &Path, problems: &mut Problems) -> BTre
     found
 }
 
+fn counts_groups(rule: &Rule) -> bool {
+    match rule {
+        Rule::Budget(budget) => budget.per == Per::Group,
+        Rule::Spike(spike) => spike.per == Per::Group,
+        Rule::ThreadCost(_) => false,
+    }
+}
+
 /// Makes a relative path of an entry count from the config file's folder.
 fn count_from(folder: &Path, entry: &mut Value, key: &str) {
     let ValueKind::Table(table) = &mut entry.kind else { return };
@@ -247,6 +260,7 @@ fn count_from(folder: &Path, entry: &mut Value, key: &str) {
 fn rule_specs<'a>(
     section: Option<Value>,
     sources: impl Iterator<Item = &'a String>,
+    groups: &Groups,
     problems: &mut Problems,
 ) -> Vec<RuleSpec> {
     let known: BTreeSet<&str> = sources.map(String::as_str).collect();
@@ -263,7 +277,12 @@ fn rule_specs<'a>(
         let Some(kind) = rules::KINDS.iter().find(|k| k.name == kind) else { continue };
         let Some(config) = parse::collect(entry, &path, &kind.parse, problems) else { continue };
         match config.build() {
-            Ok(rule) => specs.push(RuleSpec { name, sources: named, rule }),
+            Ok(rule) => {
+                if groups.0.is_empty() && counts_groups(&rule) {
+                    problems.add(format!("{path}.per"), "is \"group\", and there are no [groups]");
+                }
+                specs.push(RuleSpec { name, sources: named, rule });
+            }
             Err(faults) => {
                 for (key, message) in faults {
                     problems.add(format!("{path}.{key}"), message);

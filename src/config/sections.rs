@@ -79,7 +79,8 @@ struct AdminSection {
 }
 
 fn links_for() -> Span {
-    Span(SignedDuration::from_hours(7 * 24))
+    // As long as the longest period of a budget, and some days.
+    Span(SignedDuration::from_hours(35 * 24))
 }
 
 /// Settings every source has.
@@ -313,6 +314,7 @@ pub fn schema() -> Schema {
         generator.subschema_for::<StoreConfig>(),
         optional(generator.subschema_for::<AdminSection>(), &mut generator),
     );
+    let members = generator.subschema_for::<Many<String>>();
     let route = generator.subschema_for::<super::routes::RouteSection>();
     let definitions = generator.take_definitions(true);
     json_schema!({
@@ -323,6 +325,10 @@ pub fn schema() -> Schema {
         "properties": {
             "bridge": bridge, "store": store, "admin": admin,
             "sources": { "type": "object", "additionalProperties": { "oneOf": sources } },
+            "groups": {
+                "description": "Groups of users that money is counted for: ids, emails, or globs over them",
+                "type": "object", "additionalProperties": members
+            },
             "rules": { "type": "object", "additionalProperties": { "oneOf": rule_kinds } },
             "sinks": { "type": "object", "additionalProperties": { "oneOf": sinks } },
             "routes": { "type": "array", "items": route }

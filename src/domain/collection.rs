@@ -169,6 +169,8 @@ pub struct Hold {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LookNotes {
     pub rows: u64,
+    /// The earliest day money rows were of.
+    pub first_day: Option<jiff::civil::Date>,
     pub created: u64,
     pub changed: u64,
     /// Watched fields seen on some row.

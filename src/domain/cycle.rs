@@ -25,9 +25,9 @@ use super::record::{Evidence, Page, StoredRow};
 use super::retry::RetryPolicy;
 use super::routing::Route;
 use super::rules::RuleSpec;
-use super::spend::{DaySpend, Ledger};
+use super::spend::{DaySpend, Groups, Ledger};
 use super::sweep::Missing;
-use super::time::{Timestamp, WeekStart};
+use super::time::{Timestamp, WeekStart, plus_days, utc_day};
 
 pub use command::Command;
 pub use look::add_notes;
@@ -44,6 +44,8 @@ pub struct World {
     /// Sinks that can edit what they sent.
     pub live: BTreeSet<String>,
     pub sources: Vec<String>,
+    /// Groups of users that money is counted for.
+    pub groups: Groups,
 }
 
 impl World {
@@ -181,6 +183,9 @@ pub struct Plan {
     /// (sink, incident) to what later deliveries need.
     pub references: Vec<(String, String, serde_json::Value)>,
     pub notes: LookNotes,
+    /// Days of money (source, from, up to and including) that would have told more. Whoever plans loads them too and
+    /// plans again; a plan made without them is right but says less.
+    pub lacks: Vec<(String, Date, Date)>,
     /// A command has more to do; issue it again.
     pub more: bool,
     /// What a command came to, for the person who gave it.
@@ -262,6 +267,12 @@ impl<'a> Step<'a> {
         } else {
             self.plan.docs.insert(key, Arc::new(doc));
         }
+    }
+
+    /// Notes days that would have told more: (source, from).
+    fn lack(&mut self, days: Vec<(String, Date)>) {
+        let to = plus_days(utc_day(self.now), 2);
+        self.plan.lacks.extend(days.into_iter().map(|(source, from)| (source, from, to)));
     }
 
     fn finish(mut self) -> Plan {

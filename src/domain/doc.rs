@@ -14,9 +14,10 @@ use super::incident::Incidents;
 use super::record::Person;
 use super::rules::budget::BudgetState;
 use super::rules::gauge::GaugeState;
-use super::rules::spike::SpikeState;
+use super::rules::spike::{Learned, SpikeState};
 use super::rules::thread_cost::ThreadCostState;
 use super::silence::Silences;
+use super::spend::SpendState;
 use super::timing::Rooms;
 
 /// Names a document. The text form is the stored key and never changes.
@@ -29,9 +30,13 @@ pub enum DocKey {
     People(String),
     SourceHealth(String),
     Sink(String),
+    /// How the money of a source stands.
+    Spend(String),
     /// A rule's memory of one group of sources: (rule, group).
     Budget(String, String),
     Spike(String, String),
+    /// What a spike rule has learned of one group of sources: large, and written once a day.
+    Learned(String, String),
     ThreadCost(String, String),
     /// What waits at a sink.
     Rooms(String),
@@ -50,6 +55,8 @@ impl fmt::Display for DocKey {
             Self::Sink(sink) => write!(f, "sink/{sink}"),
             Self::Budget(rule, group) => write!(f, "budget/{rule}/{group}"),
             Self::Spike(rule, group) => write!(f, "spike/{rule}/{group}"),
+            Self::Learned(rule, group) => write!(f, "learned/{rule}/{group}"),
+            Self::Spend(source) => write!(f, "spend/{source}"),
             Self::ThreadCost(rule, group) => write!(f, "thread_cost/{rule}/{group}"),
             Self::Rooms(sink) => write!(f, "rooms/{sink}"),
             Self::Silences => f.write_str("silences"),
@@ -80,6 +87,8 @@ impl FromStr for DocKey {
             "sink" => Self::Sink(part()?),
             "budget" => Self::Budget(part()?, part()?),
             "spike" => Self::Spike(part()?, part()?),
+            "learned" => Self::Learned(part()?, part()?),
+            "spend" => Self::Spend(part()?),
             "thread_cost" => Self::ThreadCost(part()?, part()?),
             "rooms" => Self::Rooms(part()?),
             "silences" => Self::Silences,
@@ -111,6 +120,8 @@ pub enum Doc {
     Sink(SinkState),
     Budget(BudgetState),
     Spike(SpikeState),
+    Learned(Learned),
+    Spend(SpendState),
     ThreadCost(ThreadCostState),
     Rooms(Rooms),
     Silences(Silences),
@@ -145,6 +156,8 @@ impl Docs {
     reader!(sink, Sink, SinkState);
     reader!(budget, Budget, BudgetState);
     reader!(spike, Spike, SpikeState);
+    reader!(learned, Learned, Learned);
+    reader!(spend, Spend, SpendState);
     reader!(thread_cost, ThreadCost, ThreadCostState);
     reader!(rooms, Rooms, Rooms);
     reader!(silences, Silences, Silences);
@@ -161,9 +174,16 @@ mod tests {
 
     #[test]
     fn keys_round_trip() {
-        for text in
-            ["collection/acme/threads", "sink/ops", "budget/daily/acme+claude", "wanted/acme", "rooms/ops", "silences"]
-        {
+        for text in [
+            "collection/acme/threads",
+            "sink/ops",
+            "budget/daily/acme+claude",
+            "wanted/acme",
+            "learned/a/b",
+            "spend/acme",
+            "rooms/ops",
+            "silences",
+        ] {
             assert_eq!(text.parse::<DocKey>().unwrap().to_string(), text);
         }
         for text in ["", "nope/x", "sink", "sink/a/b"] {

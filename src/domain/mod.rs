@@ -4,12 +4,15 @@
 //! in as values; decisions go out as values. `tests/tidy.rs` enforces it.
 
 pub mod acklink;
+pub mod backtest;
 pub mod collection;
 pub mod cycle;
 pub mod delivery;
 pub mod diff;
 pub mod doc;
 pub mod event;
+pub mod freshness;
+pub mod guard;
 pub mod health;
 pub mod ids;
 pub mod incident;

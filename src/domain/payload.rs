@@ -72,12 +72,38 @@ pub struct Top {
     pub models: Vec<Share>,
 }
 
+/// One source's part of a budget over several.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SourceShare {
+    /// The source, by its name in the config.
+    pub source: String,
+    /// Its part of the scope's spend.
+    pub spend_usd: Micros,
+    /// The same in percent.
+    pub percent: Option<f64>,
+}
+
+/// Where a period is heading, in an event about something else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ForecastBrief {
+    /// `week` or `month`.
+    pub period: String,
+    /// First day of the period, YYYY-MM-DD.
+    pub period_start: String,
+    /// Expected by its end.
+    pub forecast_usd: Micros,
+    /// The limit of the rule.
+    pub limit_usd: Micros,
+    /// The day the limit is expected to be reached, YYYY-MM-DD.
+    pub reached_on: Option<String>,
+}
+
 /// A budget passed one of its thresholds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BudgetData {
     /// The name of the rule in the config.
     pub rule: String,
-    /// `workspace`, `user:<id>` or `model:<name>`.
+    /// `workspace`, `user:<id>`, `model:<name>`, `user+model:<id>/<name>`, `group:<name>` or `<dimension>:<value>`.
     pub scope: String,
     /// The person, for a user's budget.
     pub who: Option<Who>,
@@ -87,7 +113,7 @@ pub struct BudgetData {
     pub period: String,
     /// First day of the period, YYYY-MM-DD.
     pub period_start: String,
-    /// Whose days these are: `utc-day`.
+    /// Whose days these are: `utc-day`, or `local-day` where a rule has its own time zone and the days were watched.
     pub period_alignment: String,
     /// Spent in the period so far.
     pub spend_usd: Micros,
@@ -101,6 +127,15 @@ pub struct BudgetData {
     pub thresholds_crossed: Vec<f64>,
     /// Who and which model spent most.
     pub top: Top,
+    /// Of a budget over several sources: each one's part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_source: Vec<SourceShare>,
+    /// Who and what is above its usual, most first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drivers: Vec<Contribution>,
+    /// Where the month (or this budget's own week or month) is heading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<ForecastBrief>,
     /// Part of it is worked out from tokens or prices, not billed.
     pub estimated: bool,
     /// Already so when first seen.
@@ -123,7 +158,7 @@ pub struct BudgetData {
 pub struct CorrectionData {
     /// The name of the rule in the config.
     pub rule: String,
-    /// `workspace`, `user:<id>` or `model:<name>`.
+    /// `workspace`, `user:<id>`, `model:<name>`, `user+model:<id>/<name>`, `group:<name>` or `<dimension>:<value>`.
     pub scope: String,
     /// The person, for a user's budget.
     pub who: Option<Who>,
@@ -150,7 +185,7 @@ pub struct CorrectionData {
 pub struct ForecastData {
     /// The name of the rule in the config.
     pub rule: String,
-    /// `workspace`, `user:<id>` or `model:<name>`.
+    /// `workspace`, `user:<id>`, `model:<name>`, `user+model:<id>/<name>`, `group:<name>` or `<dimension>:<value>`.
     pub scope: String,
     /// The person, for a user's budget.
     pub who: Option<Who>,
@@ -172,6 +207,9 @@ pub struct ForecastData {
     pub high_usd: Micros,
     /// The day the limit is expected to be reached, YYYY-MM-DD.
     pub reached_on: Option<String>,
+    /// Part of it is worked out from tokens or prices, not billed.
+    #[serde(default)]
+    pub estimated: bool,
     /// The same for everything about this episode.
     pub incident: String,
     /// `open` or `resolved`.
@@ -180,10 +218,11 @@ pub struct ForecastData {
 
 /// Spend of a day far above what was to be expected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "facts side by side, as the event's JSON has them")]
 pub struct SpikeData {
     /// The name of the rule in the config.
     pub rule: String,
-    /// `workspace`, `user:<id>` or `model:<name>`.
+    /// `workspace`, `user:<id>`, `model:<name>`, `user+model:<id>/<name>`, `group:<name>` or `<dimension>:<value>`.
     pub scope: String,
     /// The person, for a user's spike.
     pub who: Option<Who>,
@@ -209,6 +248,18 @@ pub struct SpikeData {
     pub history_days: u32,
     /// Where the rise comes from, largest first; the parts sum to the excess.
     pub attribution: Vec<Contribution>,
+    /// Of an event about several at once: who, largest rise first, twenty at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<SpikeMember>,
+    /// How many they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member_count: Option<u32>,
+    /// By how much nearly everybody spent more than usual, percent, where that is the news.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_percent: Option<f64>,
+    /// Told before, and at least twice as high since.
+    #[serde(default)]
+    pub escalation: bool,
     /// Part of it is worked out from tokens or prices, not billed.
     pub estimated: bool,
     /// Already so when first seen.
@@ -222,7 +273,22 @@ pub struct SpikeData {
     pub state: String,
 }
 
-/// One user and model's part in a spike. The parts sum to the excess exactly.
+/// One of several that spiked at once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SpikeMember {
+    /// `user:<id>`, `model:<name>`, …
+    pub scope: String,
+    /// The person, where it is one.
+    pub who: Option<Who>,
+    /// Spent on the day so far.
+    pub actual_usd: Micros,
+    /// What was to be expected of such a day.
+    pub expected_usd: Micros,
+    /// Actual less expected.
+    pub excess_usd: Micros,
+}
+
+/// One user and model's part in a rise. The parts sum to the excess exactly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Contribution {
     /// The person; null for the rest together.
@@ -237,7 +303,8 @@ pub struct Contribution {
     pub excess_usd: Micros,
     /// Of all that rose, percent.
     pub share: f64,
-    /// `new` (never seen before), `price` (dearer per token), `volume`, `others` (the rest together).
+    /// `new` (never seen before), `price` (dearer per token), `mix` (moved here from other models), `volume`, `others`
+    /// (the rest together).
     pub reason: String,
 }
 
@@ -246,7 +313,7 @@ pub struct Contribution {
 pub struct SpikeResolvedData {
     /// The name of the rule in the config.
     pub rule: String,
-    /// `workspace`, `user:<id>` or `model:<name>`.
+    /// `workspace`, `user:<id>`, `model:<name>`, `user+model:<id>/<name>`, `group:<name>` or `<dimension>:<value>`.
     pub scope: String,
     /// The person, for a user's spike.
     pub who: Option<Who>,

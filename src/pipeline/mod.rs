@@ -9,8 +9,9 @@ pub mod timekeeper;
 
 use std::sync::Arc;
 
-use crate::domain::cycle::{self, Input, Plan, World};
+use crate::domain::cycle::{self, Input, Needs, Plan, World};
 use crate::domain::record::Rows;
+use crate::domain::time::Timestamp;
 use crate::env::{Clock, Dice};
 use crate::store::{Probe, Result, Store, StoreError, Ticket};
 
@@ -33,11 +34,7 @@ impl Core {
         loop {
             let now = self.clock.now();
             let needs = cycle::needs(&self.world, now, input);
-            let known = self
-                .store
-                .load(&needs, probe(input).as_ref().map(|(id, rows)| Probe { collection: id, records: rows }))
-                .await?;
-            let plan = cycle::plan(&self.world, now, &known, input);
+            let plan = self.plan(now, needs, input).await?;
             match self.store.commit(&plan).await {
                 Ok(ticket) => return Ok((plan, ticket)),
                 Err(StoreError::Conflict(what)) if left > 0 => {
@@ -47,6 +44,22 @@ impl Core {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+impl Core {
+    /// Loads and plans; once more with further days of money where those would have told more.
+    async fn plan(&self, now: Timestamp, mut needs: Needs, input: &Input) -> Result<Plan> {
+        let probe = probe(input);
+        let probe = probe.as_ref().map(|(id, rows)| Probe { collection: id, records: rows });
+        let known = self.store.load(&needs, probe).await?;
+        let plan = cycle::plan(&self.world, now, &known, input);
+        if plan.lacks.is_empty() {
+            return Ok(plan);
+        }
+        needs.ledger.extend(plan.lacks);
+        let known = self.store.load(&needs, probe).await?;
+        Ok(cycle::plan(&self.world, now, &known, input))
     }
 }
 

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use http::{HeaderMap, Method, StatusCode};
 use jiff::SignedDuration;
+use serde_json::{Value, json};
 
 use crate::domain::delivery::{Outcome, Report};
 use crate::domain::signing::{SigningSecret, signature_header};
@@ -25,7 +26,7 @@ use super::redact::Redactor;
 use super::target::Target;
 use super::{Common, Manners, Message, Sink};
 use auth::{Auth, Credential};
-use body::{Body, Shape};
+use body::{Body, Mode, Shape};
 
 pub use config::{WebhookConfig, preset_schema};
 
@@ -82,6 +83,24 @@ impl Sink for Webhook {
             }
         }
         report
+    }
+
+    fn preview(&self, message: &Message) -> Option<Value> {
+        if matches!(self.shape, Shape::Events(Mode::Structured)) {
+            return None;
+        }
+        let bodies = self.shape.bodies(&self.name, &self.renderer, message).ok()?;
+        let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            (name.to_string(), Value::from(String::from_utf8_lossy(value.as_bytes())))
+        };
+        let shown = bodies.iter().map(|body| {
+            let text = String::from_utf8_lossy(&body.bytes);
+            let content = serde_json::from_slice(&body.bytes).unwrap_or_else(|_| Value::from(text));
+            let headers: serde_json::Map<String, Value> = body.headers.iter().map(header).collect();
+            json!({ "method": self.method.as_str(), "headers": headers, "body": self.without_keys(content) })
+        });
+        let mut shown: Vec<Value> = shown.collect();
+        if shown.len() == 1 { shown.pop() } else { Some(Value::Array(shown)) }
     }
 
     async fn connect(&self) -> Result<String, String> {
@@ -146,6 +165,16 @@ impl Webhook {
         }
         let left = end.saturating_duration_since(Instant::now());
         (self.client.send(request.body(body.bytes.clone()), left, Cap::Cut(RESPONSE_BYTES)).await, redact)
+    }
+
+    /// A body for people to see: keys of a preset stand in it as well.
+    fn without_keys(&self, mut content: Value) -> Value {
+        for key in ["routing_key", "topic"] {
+            if let (Shape::Preset(_), Some(value)) = (&self.shape, content.get_mut(key)) {
+                *value = Value::from("…");
+            }
+        }
+        content
     }
 
     fn unanswered(&self, error: &HttpError, redact: &Redactor) -> Report {

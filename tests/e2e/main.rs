@@ -14,6 +14,7 @@
 mod harness;
 mod mailbox;
 mod odd;
+mod rogue;
 mod service;
 #[path = "../fakes/slack/mod.rs"]
 mod slack;
@@ -30,6 +31,7 @@ mod live;
 mod money;
 mod notices;
 mod outputs;
+mod receivers;
 mod running;
 mod scopes;
 mod settings;

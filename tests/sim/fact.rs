@@ -49,7 +49,7 @@ impl Fact {
 
     /// Statistics decide these; the model only bounds them.
     pub fn is_statistical(&self) -> bool {
-        self.kind.starts_with("cost.spike")
+        self.kind.starts_with("cost.spike") || self.kind == "budget.forecast_exceeded"
     }
 }
 
@@ -65,6 +65,7 @@ fn detail(kind: &str, data: &Map<String, Value>) -> Value {
         "budget.corrected" => &["rule", "period", "period_start", "told_usd", "spend_usd"],
         "thread.cost_exceeded" => &["rule", "cost_usd", "limit_usd", "limits_crossed", "also"],
         "cost.spike" | "cost.spike_resolved" => &["rule", "date"],
+        "budget.forecast_exceeded" => &["rule", "period", "period_start", "limit_usd"],
         k if k.starts_with("budget.") => &[
             "rule",
             "period",

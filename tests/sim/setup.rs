@@ -117,12 +117,12 @@ impl Setup {
         let budget = |name: &str, sources: &[&str], limit: i64, period, per, thresholds: &[i64]| RuleSpec {
             name: name.to_owned(),
             sources: sources.iter().map(|s| (*s).to_owned()).collect(),
-            rule: Rule::Budget(BudgetRule {
-                limit: usd(limit),
+            rule: Rule::Budget(BudgetRule::new(
+                usd(limit),
                 period,
                 per,
-                thresholds: thresholds.iter().map(|t| Percent(t * 1000)).collect(),
-            }),
+                thresholds.iter().map(|t| Percent(t * 1000)).collect(),
+            )),
         };
         let limits: BTreeSet<Micros> = self.thread_usd.iter().map(|n| usd(*n)).collect();
         vec![

@@ -10,8 +10,9 @@ use super::*;
 use crate::domain::money::{Micros, Percent};
 use crate::domain::rules::budget::{self, BudgetRule};
 use crate::domain::rules::detector::Sensitivity;
+use crate::domain::rules::scene::Scene;
 use crate::domain::rules::spike::{self, SpikeRule};
-use crate::domain::spend::{Basis, DaySpend, Ledger, Per, SpendRow};
+use crate::domain::spend::{Basis, DaySpend, Groups, Ledger, People, Per, SpendRow};
 use crate::domain::time::{PeriodKind, WeekStart};
 
 const POLL: Duration = Duration::from_millis(250);
@@ -24,16 +25,14 @@ fn play(seed: u64, start: jiff::civil::Date, length: Duration) -> Vec<(u64, Stri
     let shown = Arc::clone(&elapsed_ms);
     let now: Now = Arc::new(move || clock.demo_now(Duration::from_millis(shown.load(Ordering::Relaxed))));
     let workspace = story.workspace(now).unwrap();
-    let rule = BudgetRule {
-        limit: Micros(i64::from(Story::DAILY_BUDGET_USD) * Micros::PER_DOLLAR),
-        period: PeriodKind::Day,
-        per: Per::Workspace,
-        thresholds: ["50", "80", "100"].map(|p| Percent::parse(p).unwrap()).to_vec(),
-    };
+    let limit = Micros(i64::from(Story::DAILY_BUDGET_USD) * Micros::PER_DOLLAR);
+    let thresholds = ["50", "80", "100"].map(|p| Percent::parse(p).unwrap()).to_vec();
+    let rule = BudgetRule::new(limit, PeriodKind::Day, Per::Workspace, thresholds);
     let spikes = SpikeRule { per: Per::User, sensitivity: Sensitivity::default() };
-    let (mut budget_state, mut spike_state) = (None, None);
+    let (mut budget_state, mut spike_state, mut learned) = (None, None, None);
+    let (groups, status) = (Groups::default(), BTreeMap::new());
     let sources = ["demo".to_owned()];
-    let people = BTreeMap::new();
+    let people = People::default();
     let mut said = Vec::new();
     let mut elapsed = Duration::ZERO;
     while elapsed <= length {
@@ -43,22 +42,25 @@ fn play(seed: u64, start: jiff::civil::Date, length: Duration) -> Vec<(u64, Stri
         }
         let now = workspace.now();
         let ledger = ledger(&workspace);
-        let scene = budget::Scene {
+        let scene = |rule| Scene {
             now,
-            rule: "day",
+            rule,
             sources: &sources,
             week_start: WeekStart::Monday,
             ledger: &ledger,
             people: &people,
+            groups: &groups,
+            status: &status,
             complete: true,
         };
-        let (next, mut drafts) = budget::evaluate(&rule, budget_state.as_ref(), &scene);
-        budget_state = Some(next);
-        let scene =
-            spike::Scene { now, rule: "jump", sources: &sources, ledger: &ledger, people: &people, complete: true };
-        let (next, more) = spike::evaluate(&spikes, spike_state.as_ref(), &scene);
-        spike_state = Some(next);
-        drafts.extend(more);
+        let verdict = budget::evaluate(&rule, budget_state.as_ref(), None, &scene("day"));
+        budget_state = Some(verdict.state);
+        let mut drafts = verdict.drafts;
+        let none = spike::Children::new();
+        let verdict = spike::evaluate(&spikes, spike_state.as_ref(), learned.as_ref(), &none, &scene("jump"));
+        spike_state = Some(verdict.state);
+        learned = verdict.learned.or(learned);
+        drafts.extend(verdict.drafts);
         let ms = u64::try_from(elapsed.as_millis()).unwrap();
         said.extend(drafts.into_iter().map(|d| (ms, d.kind, d.subject)));
         elapsed += POLL;

@@ -1,6 +1,6 @@
 //! What a person can decide.
 
-use super::{Needs, Step, look};
+use super::{Needs, Step, look, spending};
 use crate::domain::collection::{CollectionId, CollectionSpec, CollectionState};
 use crate::domain::delivery::DeliveryState;
 use crate::domain::doc::{Doc, DocKey};
@@ -78,6 +78,7 @@ impl Command {
             Self::Reset { collection, .. } => {
                 needs.docs.insert(DocKey::Collection(collection.clone()));
                 needs.docs.insert(DocKey::Gauge(collection.clone()));
+                needs.docs.insert(DocKey::Spend(collection.source.clone()));
             }
             Self::RetryDelivery { id } | Self::DropDelivery { id } => {
                 needs.deliveries.insert(id.clone());
@@ -263,7 +264,7 @@ fn reset(step: &mut Step<'_>, id: &CollectionId, spend: bool) -> Result<String, 
     step.plan.collection = Some(id.clone());
     step.plan.clear_rows = true;
     if spend {
-        step.plan.clear_spend = Some(id.source.clone());
+        spending::forget(step, &id.source);
     }
     look::forget_levels(step, id);
     step.put(key, Doc::Collection(fresh));

@@ -13,7 +13,7 @@ use crate::domain::health;
 use crate::domain::record::{CostRow, Evidence, Page, Person, Record, Rows, StoredRow};
 use crate::domain::rules::gauge::GaugeState;
 use crate::domain::rules::{Rule, RuleSpec, change, gauge, group_name, thread_cost};
-use crate::domain::spend::SpendRow;
+use crate::domain::spend::{DaySpend, SpendRow};
 use crate::domain::sweep;
 use crate::domain::time::{Timestamp, plus_days, utc_day};
 
@@ -28,6 +28,9 @@ pub(super) fn begin_needs(spec: &CollectionSpec, needs: &mut Needs) {
     needs.docs.insert(DocKey::Collection(spec.id()));
     if spec.role == Role::Gauge {
         needs.docs.insert(DocKey::Gauge(spec.id()));
+    }
+    if spec.role == Role::Spend {
+        needs.docs.insert(DocKey::Spend(spec.source.clone()));
     }
 }
 
@@ -95,7 +98,7 @@ pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
     if !old.fingerprint.is_empty() {
         step.plan.clear_rows = true;
         if spec.role == Role::Spend {
-            step.plan.clear_spend = Some(spec.source.clone());
+            spending::forget(step, &spec.source);
         }
         forget_levels(step, &spec.id());
     }
@@ -179,6 +182,9 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     }
     if complete {
         finish_complete(step, spec, &mut state, notes, &vanished);
+    }
+    if spec.role == Role::Spend {
+        spending::observe(step, spec, evidence, complete, notes);
     }
     if spec.role == Role::Spend && (known_before || complete) {
         spending::evaluate(step, std::slice::from_ref(&spec.source), matches!(evidence, Evidence::Partial(_)));
@@ -311,24 +317,29 @@ fn spend_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[SpendRow], not
     notes.quarantined += odd.len() as u64;
     notes.quarantine_samples.extend(odd.into_iter().take(SAMPLES));
     let mut by_day: BTreeMap<jiff::civil::Date, Vec<SpendRow>> = BTreeMap::new();
+    notes.first_day = plausible.iter().map(|r| r.day).min();
     for row in plausible {
         by_day.entry(row.day).or_default().push(row.clone());
     }
     for (day, rows) in by_day {
         let key = (spec.source.clone(), day);
-        let mut spend = step.known.ledger.days.get(&key).map(|d| d.as_ref().clone()).unwrap_or_default();
-        if spend.upsert(&rows, step.now) {
-            notes.changed += 1;
-            step.plan.spend.insert(key, Arc::new(spend));
-        }
+        let known = step.known.ledger.days.get(&key);
+        let Some(spend) = DaySpend::upserted(known.map(Arc::as_ref), &rows, step.now) else { continue };
+        notes.changed += 1;
+        step.plan.spend.insert(key, Arc::new(spend));
     }
 }
 
-/// Rows of days that can be: none before 2000, none more than two days ahead of the clock.
+/// Rows of days that can be (none before 2000, none more than two days ahead of the clock) with amounts that can be.
 fn plausible_days(rows: &[SpendRow], now: Timestamp) -> (Vec<&SpendRow>, Vec<String>) {
     let (first, last) = (jiff::civil::date(2000, 1, 1), plus_days(utc_day(now), 2));
-    let (plausible, odd): (Vec<&SpendRow>, Vec<&SpendRow>) = rows.iter().partition(|r| first <= r.day && r.day <= last);
-    (plausible, odd.iter().map(|r| format!("a money row of {} is not of any day that can be", r.day)).collect())
+    let can_be = |r: &&SpendRow| first <= r.day && r.day <= last && !r.amount.is_negative();
+    let (plausible, odd): (Vec<&SpendRow>, Vec<&SpendRow>) = rows.iter().partition(can_be);
+    let why = |r: &&SpendRow| {
+        let what = if r.amount.is_negative() { "has a negative amount" } else { "is not of any day that can be" };
+        format!("a money row of {} {what}", r.day)
+    };
+    (plausible, odd.iter().map(why).collect())
 }
 
 fn costs_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[CostRow], asked: &[String]) {
@@ -395,6 +406,7 @@ fn learn_people(step: &mut Step<'_>, source: &str, people: &BTreeMap<String, Per
 /// Notes of a look so far, and of one more page.
 pub fn add_notes(total: &mut LookNotes, page: LookNotes) {
     total.rows += page.rows;
+    total.first_day = [total.first_day, page.first_day].into_iter().flatten().min();
     total.created += page.created;
     total.changed += page.changed;
     total.quarantined += page.quarantined;

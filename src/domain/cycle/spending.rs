@@ -1,14 +1,18 @@
 //! Budgets and spikes over the ledger, after money rows came in or time passed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Needs, Step, World, live};
-use crate::domain::doc::{Doc, DocKey};
-use crate::domain::record::Person;
-use crate::domain::rules::{Rule, RuleSpec, budget, figures, group_name, spike};
-use crate::domain::spend::Ledger;
-use crate::domain::time::{Timestamp, minus_days, plus_days, utc_day};
+use crate::domain::collection::{CollectionSpec, LookNotes};
+use crate::domain::doc::{Doc, DocKey, Docs};
+use crate::domain::freshness;
+use crate::domain::record::Evidence;
+use crate::domain::rules::scene::Scene;
+use crate::domain::rules::spike::Children;
+use crate::domain::rules::{Rule, RuleSpec, attribution, budget, figures, group_name, spike};
+use crate::domain::spend::{Ledger, People, Per, SpendState};
+use crate::domain::time::{PeriodKind, Timestamp, minus_days, plus_days, utc_day};
 
 /// Documents and days the money rules of `source` need.
 pub(super) fn rule_needs(world: &World, now: Timestamp, source: &str, needs: &mut Needs) {
@@ -21,22 +25,55 @@ pub(super) fn rule_needs(world: &World, now: Timestamp, source: &str, needs: &mu
         match &rule.rule {
             Rule::Budget(budget) => {
                 needs.docs.insert(DocKey::Budget(rule.name.clone(), name));
-                days = days.max(budget::days_needed(budget.period) + budget::days_needed(budget.period));
+                days = days.max(budget::days_needed(budget));
             }
             Rule::Spike(_) => {
-                needs.docs.insert(DocKey::Spike(rule.name.clone(), name));
-                days = days.max(spike::DAYS_NEEDED);
+                needs.docs.insert(DocKey::Spike(rule.name.clone(), name.clone()));
+                needs.docs.insert(DocKey::Learned(rule.name.clone(), name));
+                days = days.max(spike::DAYS_OPEN);
             }
             Rule::ThreadCost(_) => continue,
         }
         sources.extend(group);
     }
+    needs.docs.insert(DocKey::Spend(source.to_owned()));
     sources.sort();
     sources.dedup();
     for source in sources {
         needs.docs.insert(DocKey::People(source.clone()));
+        needs.docs.insert(DocKey::Spend(source.clone()));
         needs.ledger.push((source, minus_days(today, days), plus_days(today, 2)));
     }
+}
+
+/// Books what a look says of the ledger itself: which days it answered for, whether anything moved, whether the data
+/// stands still.
+pub(super) fn observe(
+    step: &mut Step<'_>,
+    spec: &CollectionSpec,
+    evidence: &Evidence,
+    complete: bool,
+    notes: &LookNotes,
+) {
+    if matches!(evidence, Evidence::Partial(_)) {
+        return;
+    }
+    let key = DocKey::Spend(spec.source.clone());
+    let mut state = step.known.docs.spend(&key).cloned().unwrap_or_default();
+    if complete {
+        state.answered(notes.first_day, step.now);
+    }
+    let drafts = freshness::looked(spec, &mut state, notes.changed > 0, step.now);
+    step.put(key, Doc::Spend(state));
+    step.tell_all(drafts);
+}
+
+/// All money of a source is forgotten, and what was learned from it.
+pub(super) fn forget(step: &mut Step<'_>, source: &str) {
+    step.plan.clear_spend = Some(source.to_owned());
+    let key = DocKey::Spend(source.to_owned());
+    let generation = step.known.docs.spend(&key).map_or(0, |state| state.generation);
+    step.put(key, Doc::Spend(SpendState { generation: generation + 1, ..SpendState::default() }));
 }
 
 /// Evaluates every money rule that looks at any of `changed`, each group of sources once. `partial`: the look behind
@@ -44,56 +81,114 @@ pub(super) fn rule_needs(world: &World, now: Timestamp, source: &str, needs: &mu
 pub(super) fn evaluate(step: &mut Step<'_>, changed: &[String], partial: bool) {
     let world = step.world;
     let ledger = ledger_after(step);
-    for rule in &world.rules {
+    let mut rules: Vec<&RuleSpec> = world.rules.iter().collect();
+    // Spikes of what is smaller first, so that what is larger knows what was told already.
+    rules.sort_by_key(|rule| match &rule.rule {
+        Rule::Spike(spike) => 1 + breadth(&spike.per),
+        _ => 0,
+    });
+    let mut told: BTreeMap<Vec<String>, Children> = BTreeMap::new();
+    for rule in rules {
         let groups: BTreeSet<Vec<String>> = changed.iter().filter_map(|source| rule.group_of(source)).collect();
         for sources in groups {
-            evaluate_group(step, rule, &sources, &ledger, partial);
+            let children = told.entry(sources.clone()).or_default();
+            evaluate_group(step, rule, &sources, &ledger, partial, children);
         }
     }
 }
 
-fn evaluate_group(step: &mut Step<'_>, rule: &RuleSpec, sources: &[String], ledger: &Ledger, partial: bool) {
+fn breadth(per: &Per) -> u8 {
+    match per {
+        Per::UserModel => 0,
+        Per::User => 1,
+        Per::Other(_) => 2,
+        Per::Model => 3,
+        Per::Group => 4,
+        Per::Workspace => 5,
+    }
+}
+
+fn evaluate_group(
+    step: &mut Step<'_>,
+    rule: &RuleSpec,
+    sources: &[String],
+    ledger: &Ledger,
+    partial: bool,
+    children: &mut Children,
+) {
     let world = step.world;
     let group = group_name(sources);
-    let people = people_of(step, sources);
+    let known = step.known;
+    let docs = &known.docs;
+    let people = people_of(docs, sources);
+    let fresh = fresh_status(step, sources);
+    let status: BTreeMap<&str, &SpendState> = fresh.iter().map(|(source, state)| (source.as_str(), state)).collect();
+    let scene = Scene {
+        now: step.now,
+        rule: &rule.name,
+        sources,
+        week_start: world.week_start,
+        ledger,
+        people: &people,
+        groups: &world.groups,
+        status: &status,
+        complete: !partial,
+    };
     match &rule.rule {
         Rule::Budget(budget_rule) => {
             let key = DocKey::Budget(rule.name.clone(), group);
-            let state = step.known.docs.budget(&key);
+            let state = docs.budget(&key);
             if state.is_none() && partial {
                 return;
             }
-            let scene = budget::Scene {
-                now: step.now,
-                rule: &rule.name,
-                sources,
-                week_start: world.week_start,
-                ledger,
-                people: &people,
-                complete: !partial,
-            };
-            let (next, drafts) = budget::evaluate(budget_rule, state, &scene);
-            step.tell_all(drafts);
+            let month = month_budget(world, rule, sources);
+            let verdict = budget::evaluate(budget_rule, state, month, &scene);
+            step.lack(verdict.lacks);
+            step.tell_all(verdict.drafts);
             let followed = live::followed(step);
-            live::follow(step, figures::of_budget(budget_rule, &next, &scene, &|id| followed.contains(id)));
-            step.put(key, Doc::Budget(next));
+            live::follow(step, figures::of_budget(budget_rule, &verdict.state, &scene, &|id| followed.contains(id)));
+            step.put(key, Doc::Budget(verdict.state));
         }
         Rule::Spike(spike_rule) => {
-            let key = DocKey::Spike(rule.name.clone(), group);
-            let state = step.known.docs.spike(&key);
+            let key = DocKey::Spike(rule.name.clone(), group.clone());
+            let learned_key = DocKey::Learned(rule.name.clone(), group);
+            let state = docs.spike(&key);
             if state.is_none() && partial {
                 return;
             }
-            let scene =
-                spike::Scene { now: step.now, rule: &rule.name, sources, ledger, people: &people, complete: !partial };
-            let (next, drafts) = spike::evaluate(spike_rule, state, &scene);
-            step.tell_all(drafts);
+            let verdict = spike::evaluate(spike_rule, state, docs.learned(&learned_key), children, &scene);
+            for (scope, days) in &verdict.state.told {
+                children.extend(days.keys().map(|day| (scope.clone(), *day)));
+            }
+            step.lack(verdict.lacks);
+            step.tell_all(verdict.drafts);
             let followed = live::followed(step);
-            live::follow(step, figures::of_spikes(spike_rule, &next, &scene, &|id| followed.contains(id)));
-            step.put(key, Doc::Spike(next));
+            let moves = figures::of_spikes(&verdict.state, &scene, &|id| followed.contains(id));
+            if !moves.is_empty() {
+                // What a rise is made of is told against what was usual.
+                let from = spike::DAYS_OPEN + attribution::WINDOW_DAYS;
+                step.lack(scene.lacking(minus_days(scene.today(), from)));
+            }
+            live::follow(step, moves);
+            step.put(key, Doc::Spike(verdict.state));
+            if let Some(learned) = verdict.learned {
+                step.put(learned_key, Doc::Learned(learned));
+            }
         }
         Rule::ThreadCost(_) => {}
     }
+}
+
+/// The month's budget of the same scopes and sources: it tells where the month is heading when a shorter one speaks.
+fn month_budget<'a>(world: &'a World, rule: &RuleSpec, sources: &[String]) -> Option<&'a budget::BudgetRule> {
+    let Rule::Budget(own) = &rule.rule else { return None };
+    world.rules.iter().find_map(|other| match &other.rule {
+        Rule::Budget(month) if month.period == PeriodKind::Month && month.per == own.per => {
+            let same = sources.first().and_then(|s| other.group_of(s)).is_some_and(|group| group == sources);
+            same.then_some(month)
+        }
+        _ => None,
+    })
 }
 
 /// The ledger as it is once this plan is committed.
@@ -105,12 +200,18 @@ fn ledger_after(step: &Step<'_>) -> Ledger {
     ledger
 }
 
-fn people_of(step: &Step<'_>, sources: &[String]) -> std::collections::BTreeMap<String, Person> {
-    let mut people = std::collections::BTreeMap::new();
-    for source in sources {
-        if let Some(known) = step.known.docs.people(&DocKey::People(source.clone())) {
-            people.extend(known.clone());
+/// How the ledgers stand once this plan is committed.
+fn fresh_status(step: &Step<'_>, sources: &[String]) -> BTreeMap<String, SpendState> {
+    let of = |source: &String| {
+        let key = DocKey::Spend(source.clone());
+        match step.plan.docs.get(&key).map(Arc::as_ref) {
+            Some(Doc::Spend(state)) => state.clone(),
+            _ => step.known.docs.spend(&key).cloned().unwrap_or_default(),
         }
-    }
-    people
+    };
+    sources.iter().map(|source| (source.clone(), of(source))).collect()
+}
+
+fn people_of<'a>(docs: &'a Docs, sources: &[String]) -> People<'a> {
+    People(sources.iter().filter_map(|source| docs.people(&DocKey::People(source.clone()))).collect())
 }

@@ -4,8 +4,8 @@ use jiff::civil::date;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::spend::{Basis, DaySpend, SpendRow};
-use crate::domain::time::start_of_utc_day;
+use crate::domain::spend::{Basis, DaySpend, Groups, Ledger, People, SpendRow, SpendState};
+use crate::domain::time::{Timestamp, plus_days, start_of_utc_day};
 
 const TODAY: Date = date(2026, 11, 18);
 
@@ -13,6 +13,7 @@ const TODAY: Date = date(2026, 11, 18);
 struct World {
     rule: BudgetRule,
     ledger: Ledger,
+    status: SpendState,
     state: Option<BudgetState>,
     today: Date,
 }
@@ -20,8 +21,8 @@ struct World {
 impl World {
     fn new(limit: i64, period: PeriodKind, per: Per) -> Self {
         let thresholds = vec![Percent(50_000), Percent(80_000), Percent(100_000)];
-        let rule = BudgetRule { limit: usd(limit), period, per, thresholds };
-        Self { rule, ledger: Ledger::default(), state: None, today: TODAY }
+        let rule = BudgetRule::new(usd(limit), period, per, thresholds);
+        Self { rule, ledger: Ledger::default(), status: SpendState::default(), state: None, today: TODAY }
     }
 
     /// A rule that has had its first sight of an empty ledger.
@@ -51,6 +52,9 @@ impl World {
 
     fn drafts(&mut self, complete: bool) -> Vec<Draft> {
         let people = BTreeMap::new();
+        let people = People(vec![&people]);
+        let groups = Groups::default();
+        let status: BTreeMap<&str, &SpendState> = BTreeMap::from([("acme", &self.status)]);
         let sources = ["acme".to_owned()];
         let scene = Scene {
             now: start_of_utc_day(self.today),
@@ -59,11 +63,13 @@ impl World {
             week_start: WeekStart::Monday,
             ledger: &self.ledger,
             people: &people,
+            groups: &groups,
+            status: &status,
             complete,
         };
-        let (state, drafts) = evaluate(&self.rule, self.state.as_ref(), &scene);
-        self.state = Some(state);
-        drafts
+        let verdict = evaluate(&self.rule, self.state.as_ref(), None, &scene);
+        self.state = Some(verdict.state);
+        verdict.drafts
     }
 
     /// What is told: type, subject, threshold (or the told amount), severity.

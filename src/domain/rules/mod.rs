@@ -6,7 +6,10 @@ pub mod budget;
 pub mod change;
 pub mod detector;
 pub mod figures;
+pub mod forecast;
 pub mod gauge;
+pub mod scene;
+mod series;
 pub mod settings;
 pub mod spike;
 pub mod thread_cost;
@@ -47,6 +50,9 @@ impl Rule {
     /// The event types this kind of rule can make.
     pub fn event_types(&self) -> &'static [&'static str] {
         match self {
+            Self::Budget(rule) if rule.looks_ahead() => {
+                &["budget.threshold_reached", "budget.exceeded", "budget.corrected", "budget.forecast_exceeded"]
+            }
             Self::Budget(_) => &["budget.threshold_reached", "budget.exceeded", "budget.corrected"],
             Self::Spike(_) => &["cost.spike", "cost.spike_resolved"],
             Self::ThreadCost(_) => &["thread.cost_exceeded"],

@@ -2,22 +2,33 @@ use std::sync::Arc;
 
 use jiff::civil::date;
 
+use serde_json::json;
+
 use super::*;
-use crate::domain::spend::{Basis, DaySpend, SpendRow};
-use crate::domain::time::start_of_utc_day;
+use crate::domain::payload::SpikeData;
+use crate::domain::spend::{Basis, DaySpend, Groups, Ledger, People, SpendRow, SpendState};
+use crate::domain::time::{Timestamp, WeekStart, plus_days, start_of_utc_day};
 
 const FIRST: Date = date(2026, 8, 24);
 
 struct World {
     ledger: Ledger,
+    status: SpendState,
     state: Option<SpikeState>,
+    learned: Option<Learned>,
     today: Date,
 }
 
 impl World {
     /// Two users with ninety quiet days, and the rule's first sight of them.
     fn quiet() -> Self {
-        let mut world = Self { ledger: Ledger::default(), state: None, today: plus_days(FIRST, 90) };
+        let mut world = Self {
+            ledger: Ledger::default(),
+            status: SpendState::default(),
+            state: None,
+            learned: None,
+            today: plus_days(FIRST, 90),
+        };
         for i in 0..90 {
             let day = plus_days(FIRST, i);
             world.spend(day, "ana", "gpt-5", 10_000_000 + (i % 5) * 400_000);
@@ -46,19 +57,26 @@ impl World {
 
     fn drafts(&mut self, complete: bool) -> Vec<Draft> {
         let people = BTreeMap::new();
+        let people = People(vec![&people]);
+        let groups = Groups::default();
+        let status: BTreeMap<&str, &SpendState> = BTreeMap::from([("acme", &self.status)]);
         let sources = ["acme".to_owned()];
         let scene = Scene {
             now: start_of_utc_day(self.today),
             rule: "spikes",
             sources: &sources,
+            week_start: WeekStart::Monday,
             ledger: &self.ledger,
             people: &people,
+            groups: &groups,
+            status: &status,
             complete,
         };
         let rule = SpikeRule { per: Per::User, sensitivity: Sensitivity::default() };
-        let (state, drafts) = evaluate(&rule, self.state.as_ref(), &scene);
-        self.state = Some(state);
-        drafts
+        let verdict = evaluate(&rule, self.state.as_ref(), self.learned.as_ref(), &Children::new(), &scene);
+        self.state = Some(verdict.state);
+        self.learned = verdict.learned.or(self.learned.take());
+        verdict.drafts
     }
 
     fn kinds(&mut self) -> Vec<String> {

@@ -217,6 +217,7 @@ mod tests {
     fn what_is_wrong_is_named_by_file_line_and_field() {
         const TEXT: &str = "slack/budget.exceeded.text.txt";
         const BLOCKS: &str = "slack/budget.exceeded.blocks.json";
+        const HTML: &str = "email/budget.body.html";
         assert_eq!(findings(&[(TEXT, "{{ head }}\n{{ event.data.spent }}")]), [at(TEXT, 2, "spent")]);
         assert_eq!(findings(&[(TEXT, "{{ head }}\n{{ head | nope }}")]), [at(TEXT, 2, "nope")]);
         let section = r#"{ "type": "section", "text": { "type": "mrkdwn", "text": "{{ head }}" } },"#;
@@ -231,7 +232,6 @@ mod tests {
         );
         assert_eq!(findings(&[(BLOCKS, &format!("[{section}]"))]), [at(BLOCKS, 1, "text.txt")]);
         assert_eq!(findings(&[text, (BLOCKS, "[\n{ \"type\": \"sektion\" }]")])[0].0, BLOCKS);
-        const HTML: &str = "email/budget.body.html";
         assert_eq!(
             findings(&[(HTML, "<p>\n<img src=\"https://example.com/a.png\">")]),
             [at(HTML, 1, "body.txt"), at(HTML, 2, "img")]

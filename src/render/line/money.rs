@@ -6,11 +6,16 @@ use super::{NAME, Words, quoted};
 use crate::domain::event::Event;
 use crate::domain::money::Micros;
 use crate::domain::payload::{
-    BudgetData, Contribution, CorrectionData, ForecastData, SpikeData, SpikeResolvedData, ThreadCostData, Top, Who,
+    BudgetData, Contribution, CorrectionData, ForecastBrief, ForecastData, SpikeData, SpikeMember, SpikeResolvedData,
+    ThreadCostData, Top, Who,
 };
+use crate::domain::spend::Scope as SpendScope;
 use crate::domain::time::utc_day;
 use crate::render::show::{capitalize, day, percent, ratio, usd, usd_rounded, who};
 use crate::render::text::brief;
+
+/// Of several at once, those named in the line.
+const NAMED: usize = 3;
 
 pub fn budget(event: &Event, data: &BudgetData) -> Words {
     let scope = Scope::of(&data.scope, data.who.as_ref(), &data.sources);
@@ -26,7 +31,16 @@ pub fn budget(event: &Event, data: &BudgetData) -> Words {
         Some(part) => format!("{} of {limit}", percent(part.floor())),
         None => format!("limit {limit}"),
     };
-    let mut tail = top(&data.top, &scope);
+    let mut tail = match data.drivers.first().and_then(|part| driver(part, &scope)) {
+        Some(who_and_why) => who_and_why,
+        None => top(&data.top, &scope),
+    };
+    if let Some(sources) = by_source(data) {
+        append(&mut tail, &sources);
+    }
+    if let Some(ahead) = &data.forecast {
+        append(&mut tail, &outlook(ahead, &scope));
+    }
     if data.late {
         append(&mut tail, "Rows came in late");
     }
@@ -68,8 +82,25 @@ pub fn spike(event: &Event, data: &SpikeData) -> Words {
     let scope = Scope::of(&data.scope, data.who.as_ref(), &data.sources);
     let amount = amount(data.actual_usd, data.estimated, data.lower_bound.then_some("at least"));
     let against = format!("{} × the usual {}", ratio(data.ratio), usd(data.expected_usd));
-    let head = scope.spent(&when("day", &data.date, event), &amount, &against);
-    let mut tail = data.attribution.first().and_then(contributor).unwrap_or_default();
+    let when = when("day", &data.date, event);
+    let (head, mut tail) = match (data.shared_percent, data.member_count) {
+        (Some(part), _) => {
+            let head = scope.spent(&when, &amount, &format!("{} more than usual for nearly everybody", percent(part)));
+            (head, "Has a price or a default model changed?".to_owned())
+        }
+        (None, Some(count)) => {
+            let names: Vec<String> = data.members.iter().take(NAMED).filter_map(member).collect();
+            let head = format!("{count} spikes at once {when}: together {amount}, {against}");
+            (head, format!("{}{}", names.join(", "), if names.len() < count as usize { ", …" } else { "" }))
+        }
+        _ => {
+            let tail = data.attribution.first().and_then(contributor).unwrap_or_default();
+            (scope.spent(&when, &amount, &against), tail)
+        }
+    };
+    if data.escalation {
+        append(&mut tail, "Told before; at least twice as high since");
+    }
     if data.baseline {
         append(&mut tail, "Already so when first looked at");
     }
@@ -127,10 +158,18 @@ impl Scope {
         if let Some(id) = scope.strip_prefix("user:") {
             return Self::Person(person.map(who).filter(|name| !name.is_empty()).unwrap_or_else(|| brief(id, NAME)));
         }
-        match scope.strip_prefix("model:") {
-            Some(model) => Self::Model(brief(model, NAME)),
-            None if sources.is_empty() => Self::Sources("workspace".to_owned()),
-            None => Self::Sources(brief(&sources.join(" + "), NAME)),
+        match SpendScope::from(scope.to_owned()) {
+            SpendScope::Model(model) => Self::Model(brief(&model, NAME)),
+            SpendScope::UserModel(id, model) => {
+                let name = person.map(who).filter(|name| !name.is_empty()).unwrap_or(id);
+                Self::Person(format!("{} on {}", brief(&name, NAME), brief(&model, NAME)))
+            }
+            SpendScope::Group(name) => Self::Sources(format!("group {}", brief(&name, NAME))),
+            SpendScope::Other(dimension, value) => {
+                Self::Sources(format!("{} {}", brief(&dimension, NAME), brief(&value, NAME)))
+            }
+            _ if sources.is_empty() => Self::Sources("workspace".to_owned()),
+            _ => Self::Sources(brief(&sources.join(" + "), NAME)),
         }
     }
 
@@ -215,9 +254,81 @@ fn contributor(part: &Contribution) -> Option<String> {
     let reason = match part.reason.as_str() {
         "new" => " (new)",
         "price" => " (higher price per token)",
+        "mix" => " (instead of other models)",
         _ => "",
     };
     Some(format!("{share}: {name}, +{}{reason}", usd_rounded(part.excess_usd)))
+}
+
+/// `ana $88 (gpt-5 volume, 4.1 × usual)`: who is above the usual, and why.
+fn driver(part: &Contribution, scope: &Scope) -> Option<String> {
+    let person = part.who.as_ref().map(who).filter(|name| !name.is_empty() && name != scope.name());
+    let model = part.model.as_ref().map(|m| brief(m, NAME));
+    let (name, of) = match (person, model) {
+        (Some(person), Some(model)) => (person, format!("{model} ")),
+        (Some(name), None) | (None, Some(name)) => (name, String::new()),
+        (None, None) => return None,
+    };
+    let why = match part.reason.as_str() {
+        "new" => "new".to_owned(),
+        _ if part.expected_usd <= Micros::ZERO => "new".to_owned(),
+        reason => {
+            let times = part.actual_usd.as_f64() / part.expected_usd.as_f64();
+            let word = match reason {
+                "price" => "price",
+                "mix" => "instead of other models",
+                _ => "volume",
+            };
+            format!("{word}, {} × usual", ratio((times * 10.0).round() / 10.0))
+        }
+    };
+    Some(format!("{name} {} ({of}{why})", usd_rounded(part.actual_usd)))
+}
+
+/// `Forecast for November $3,410 of $3,000, reached on the 24th`.
+fn outlook(ahead: &ForecastBrief, scope: &Scope) -> String {
+    let period = match parse_day(&ahead.period_start) {
+        Some(start) if ahead.period == "month" => start.strftime("%B").to_string(),
+        _ => format!("this {}", ahead.period),
+    };
+    let whose = match scope {
+        Scope::Sources(_) => String::new(),
+        Scope::Person(name) | Scope::Model(name) => format!(" for {name}"),
+    };
+    let reached =
+        ahead.reached_on.as_deref().and_then(parse_day).map(|day| format!(", reached on the {}", nth(day.day())));
+    format!(
+        "Forecast{whose} for {period} {} of {}{}",
+        usd_rounded(ahead.forecast_usd),
+        usd_rounded(ahead.limit_usd),
+        reached.unwrap_or_default()
+    )
+}
+
+/// `acme $150, claude $62`, of a budget over several sources.
+fn by_source(data: &BudgetData) -> Option<String> {
+    let parts = data.by_source.iter().filter(|s| s.spend_usd > Micros::ZERO);
+    let parts: Vec<String> =
+        parts.map(|s| format!("{} {}", brief(&s.source, NAME), usd_rounded(s.spend_usd))).collect();
+    (parts.len() > 1).then(|| parts.join(", "))
+}
+
+/// `ana +$52`.
+fn member(member: &SpikeMember) -> Option<String> {
+    let scope = Scope::of(&member.scope, member.who.as_ref(), &[]);
+    Some(format!("{} +{}", scope.name(), usd_rounded(member.excess_usd)))
+}
+
+/// `1st`, `2nd`, `23rd`, `24th`.
+fn nth(day: i8) -> String {
+    let ending = match (day % 10, day % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{day}{ending}")
 }
 
 fn others(n: usize) -> String {

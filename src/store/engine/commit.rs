@@ -40,6 +40,9 @@ impl<K: Kv> Shared<K> {
                 day = plus_days(day, 1);
                 left -= 1;
             }
+            if left > 0 {
+                known.ledger.loaded_from(source, *from);
+            }
         }
         for (sink, claim, seq) in &needs.claims {
             if !state.outbox.holds(sink, *claim, *seq) {

@@ -80,7 +80,7 @@ impl Money {
         odd
     }
 
-    fn sums(&self, sources: &[String], from: Date, to: Date, per: Per) -> BTreeMap<String, Micros> {
+    fn sums(&self, sources: &[String], from: Date, to: Date, per: &Per) -> BTreeMap<String, Micros> {
         let days = || sources.iter().filter_map(|s| self.ledger.get(s)).flat_map(|l| l.range(from..to));
         let billed = days().any(|(_, day)| day.values().any(|(_, billed)| *billed));
         let mut sums: BTreeMap<String, Micros> = BTreeMap::new();
@@ -89,8 +89,9 @@ impl Money {
                 Per::Workspace => "workspace".to_owned(),
                 Per::User => format!("user:{user}"),
                 Per::Model => format!("model:{model}"),
+                other => panic!("the story has no budget per {other}"),
             };
-            let nobody = (per == Per::User && user.is_empty()) || (per == Per::Model && model.is_empty());
+            let nobody = (*per == Per::User && user.is_empty()) || (*per == Per::Model && model.is_empty());
             if (*is_billed || !billed) && !nobody {
                 *sums.entry(scope).or_default() += *amount;
             }
@@ -133,7 +134,7 @@ impl Money {
         let mut at_first: Vec<(Micros, String, Fact)> = Vec::new();
         let mut period = Period::containing(look.rule.period, minus_days(today, 3), WeekStart::Monday);
         while period.start <= today {
-            let sums = self.sums(look.sources, period.start, period.end, look.rule.per);
+            let sums = self.sums(look.sources, period.start, period.end, &look.rule.per);
             for (scope, sum) in &sums {
                 let told = budget.told.entry((scope.clone(), period.start)).or_default();
                 let Some((amount, threshold, fresh)) = crossed(look.rule, *sum, told) else { continue };

@@ -57,9 +57,14 @@ impl Bench {
 
     /// One step: the plan, applied.
     pub fn step(&mut self, input: &Input) -> Plan {
-        let needs = cycle::needs(&self.world, self.now, input);
+        let mut needs = cycle::needs(&self.world, self.now, input);
         let known = self.load(&needs, input);
-        let plan = cycle::plan(&self.world, self.now, &known, input);
+        let mut plan = cycle::plan(&self.world, self.now, &known, input);
+        if !plan.lacks.is_empty() {
+            needs.ledger.extend(plan.lacks);
+            let known = self.load(&needs, input);
+            plan = cycle::plan(&self.world, self.now, &known, input);
+        }
         self.apply(&plan);
         plan
     }
@@ -74,6 +79,7 @@ impl Bench {
             for ((s, day), spend) in self.ledger.iter().filter(|((s, d), _)| s == source && from <= d && d <= to) {
                 known.ledger.put(s, *day, Arc::clone(spend));
             }
+            known.ledger.loaded_from(source, *from);
         }
         if let Input::Page { spec, page: Page { rows: Rows::Records(records), .. } } = input {
             let stored = self.rows.entry(spec.id()).or_default();

@@ -24,7 +24,7 @@ fn bench() -> (Bench, Arc<CollectionSpec>) {
     bench.world.rules = vec![RuleSpec {
         name: "limit".into(),
         sources: vec!["acme".into()],
-        rule: Rule::Budget(BudgetRule { limit, period: PeriodKind::Day, per: Per::Workspace, thresholds }),
+        rule: Rule::Budget(BudgetRule::new(limit, PeriodKind::Day, Per::Workspace, thresholds)),
     }];
     bench.world.live = ["a".to_owned()].into();
     let spec = collection("acme", "usage", Role::Spend);

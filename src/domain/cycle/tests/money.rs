@@ -29,7 +29,7 @@ fn budget(sources: &[&str], limit: i64, period: PeriodKind) -> RuleSpec {
     RuleSpec {
         name: "limit".into(),
         sources: sources.iter().map(|s| (*s).to_owned()).collect(),
-        rule: Rule::Budget(BudgetRule { limit: usd(limit), period, per: Per::Workspace, thresholds }),
+        rule: Rule::Budget(BudgetRule::new(usd(limit), period, Per::Workspace, thresholds)),
     }
 }
 

@@ -3,8 +3,8 @@
 use super::{Data, LINK, THREAD, TODAY, ana, bo, cents, incident, person, text};
 use crate::domain::event::data_of;
 use crate::domain::payload::{
-    BudgetData, Contribution, CorrectionData, ForecastData, Share, SpikeData, SpikeResolvedData, ThreadCostData, Top,
-    Who,
+    BudgetData, Contribution, CorrectionData, ForecastBrief, ForecastData, Share, SpikeData, SpikeResolvedData,
+    ThreadCostData, Top, Who,
 };
 
 fn share(who: Option<Who>, model: Option<&str>, spend: i64, percent: f64) -> Share {
@@ -37,6 +37,23 @@ pub fn exceeded() -> Data {
                 share(None, Some("gemini-2.5-flash"), 2_100, 9.8),
             ],
         },
+        by_source: Vec::new(),
+        drivers: vec![Contribution {
+            who: Some(ana()),
+            model: Some(text("gpt-5")),
+            actual_usd: cents(8_810),
+            expected_usd: cents(2_150),
+            excess_usd: cents(6_660),
+            share: 71.0,
+            reason: text("volume"),
+        }],
+        forecast: Some(ForecastBrief {
+            period: text("month"),
+            period_start: text("2026-11-01"),
+            forecast_usd: cents(341_000),
+            limit_usd: cents(300_000),
+            reached_on: Some(text("2026-11-24")),
+        }),
         estimated: false,
         baseline: false,
         late: false,
@@ -65,6 +82,9 @@ pub fn threshold() -> Data {
             users: vec![share(Some(ana()), None, 41_050, 100.0)],
             models: vec![share(None, Some("claude-sonnet-4-5"), 40_100, 97.6), share(None, Some("gpt-5"), 950, 2.3)],
         },
+        by_source: Vec::new(),
+        drivers: Vec::new(),
+        forecast: None,
         estimated: false,
         baseline: false,
         late: false,
@@ -105,6 +125,7 @@ pub fn forecast() -> Data {
         low_usd: cents(318_000),
         high_usd: cents(366_000),
         reached_on: Some(text("2026-11-26")),
+        estimated: false,
         incident: incident("forecast"),
         state: text("open"),
     })
@@ -132,7 +153,7 @@ pub fn spike() -> Data {
         excess_usd: cents(6_530),
         ratio: 3.1,
         score: 5.42,
-        score_needed: 3.5,
+        score_needed: 2.75,
         lower_bound: true,
         history_days: 61,
         attribution: vec![
@@ -140,6 +161,10 @@ pub fn spike() -> Data {
             part(Some(bo()), Some("claude-sonnet-4-5"), 3_000, 1_780, 18.4, "volume"),
             part(None, None, 1_430, 1_330, 3.0, "others"),
         ],
+        members: Vec::new(),
+        member_count: None,
+        shared_percent: None,
+        escalation: false,
         estimated: false,
         baseline: false,
         also: Vec::new(),

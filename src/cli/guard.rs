@@ -1,0 +1,163 @@
+//! `ampbridge guard`: may more be spent? For CI jobs, hooks and proxies.
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use super::data::operate;
+use super::{Failure, Json, Outcome, output};
+use crate::admin::{Answer, Op};
+use crate::app::Parts;
+use crate::domain::setting::Span;
+
+/// Exit codes. 2 and 3 stay what they are everywhere: the config, the store.
+const WARN: u8 = 10;
+const OVER: u8 = 20;
+const UNKNOWN: u8 = 30;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes:  0 below the limit   10 past the first threshold (with --fail-on warn)
+             20 at or past the limit   30 unknown: never read, too old, or no such budget")]
+pub(super) struct GuardArgs {
+    /// Whose budgets: `workspace` (the default), `user:ID` or `user:EMAIL`, `model:NAME`, `group:NAME`. Several count
+    /// together.
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<String>,
+    /// Only this budget.
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
+    /// From where on it fails: the limit, or the first threshold.
+    #[arg(long, value_name = "STATE", value_enum, default_value = "over")]
+    fail_on: FailOn,
+    /// What unknown means to you: 0 or 20 instead of 30.
+    #[arg(long, value_name = "ANSWER", value_enum)]
+    on_unknown: Option<OnUnknown>,
+    /// Figures older than this are unknown.
+    #[arg(long, value_name = "SPAN", default_value = "2h", value_parser = span)]
+    max_age: Span,
+    #[command(flatten)]
+    json: Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    Warn,
+    Over,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnUnknown {
+    Allow,
+    Deny,
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    Span::parse(text)
+}
+
+pub(super) async fn run(parts: Parts, args: &GuardArgs) -> Outcome {
+    if let Some(rule) = args.rule.as_ref().filter(|rule| !parts.world.rules.iter().any(|r| r.name == **rule)) {
+        let hint = crate::config::hint(rule, parts.world.rules.iter().map(|r| r.name.as_str()));
+        return Err(Failure::Usage(format!("there is no rule {rule:?}{hint}")));
+    }
+    let op = Op::Guard {
+        scopes: args.scopes.clone(),
+        rule: args.rule.clone(),
+        max_age_seconds: Some(args.max_age.0.as_secs()),
+    };
+    let Answer::Data(answer) = operate(parts, op).await? else {
+        return Err(Failure::Failed(vec!["the guard gave no answer".to_owned()]));
+    };
+    if args.json.json {
+        output::json(&answer);
+    } else {
+        print(&answer);
+    }
+    match code(&answer, args) {
+        0 => Ok(()),
+        code => Err(Failure::Verdict(code)),
+    }
+}
+
+fn code(answer: &Value, args: &GuardArgs) -> u8 {
+    match (answer["state"].as_str().unwrap_or_default(), args.on_unknown) {
+        ("under", _) | ("unknown", Some(OnUnknown::Allow)) => 0,
+        ("warn", _) => u8::from(args.fail_on == FailOn::Warn) * WARN,
+        ("over", _) | ("unknown", Some(OnUnknown::Deny)) => OVER,
+        _ => UNKNOWN,
+    }
+}
+
+/// One line per budget, the number first.
+pub(super) fn print(answer: &Value) {
+    let checks = answer["checks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for check in checks {
+        output::line(&line(check));
+    }
+    if let Some(reason) = answer["reason"].as_str() {
+        output::line(&format!("unknown: {reason}"));
+    }
+}
+
+fn line(check: &Value) -> String {
+    let text = |key: &str| check[key].as_str().unwrap_or_default();
+    let estimated = if check["estimated"] == Value::Bool(true) { "est. " } else { "" };
+    let of = match (check["limit_usd"].as_str(), check["percent"].as_f64()) {
+        (Some(limit), Some(percent)) => format!(" of ${limit} ({percent:.0} %)"),
+        (Some(limit), None) => format!(", limit ${limit}"),
+        _ => ", no limit yet".to_owned(),
+    };
+    let mut line = format!(
+        "{}: {estimated}${}{of}, {} from {}, {} ({})",
+        text("state"),
+        text("spend_usd"),
+        text("period"),
+        text("period_start"),
+        text("scope"),
+        text("rule"),
+    );
+    if let Some(reached) = check["forecast"]["reached_on"].as_str() {
+        line.push_str(&format!("; limit expected on {reached}"));
+    }
+    if let Some(reason) = check["reason"].as_str() {
+        line.push_str(&format!("; {reason}"));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn args(fail_on: FailOn, on_unknown: Option<OnUnknown>) -> GuardArgs {
+        let (scopes, json) = (Vec::new(), Json { json: false });
+        GuardArgs { scopes, rule: None, fail_on, on_unknown, max_age: span("2h").unwrap(), json }
+    }
+
+    #[test]
+    fn exit_codes() {
+        for (state, fail_on, on_unknown, expected) in [
+            ("under", FailOn::Over, None, 0),
+            ("under", FailOn::Warn, Some(OnUnknown::Deny), 0),
+            ("warn", FailOn::Over, None, 0),
+            ("warn", FailOn::Warn, None, 10),
+            ("over", FailOn::Over, None, 20),
+            ("over", FailOn::Warn, Some(OnUnknown::Allow), 20),
+            ("unknown", FailOn::Over, None, 30),
+            ("unknown", FailOn::Warn, Some(OnUnknown::Allow), 0),
+            ("unknown", FailOn::Over, Some(OnUnknown::Deny), 20),
+        ] {
+            assert_eq!(code(&json!({ "state": state }), &args(fail_on, on_unknown)), expected, "{state}");
+        }
+    }
+
+    #[test]
+    fn the_number_comes_first() {
+        let check = json!({
+            "state": "warn", "spend_usd": "170.00", "limit_usd": "200.00", "percent": 85.0, "estimated": true,
+            "period": "day", "period_start": "2026-11-22", "scope": "workspace", "rule": "daily-budget",
+            "forecast": null
+        });
+        assert_eq!(line(&check), "warn: est. $170.00 of $200.00 (85 %), day from 2026-11-22, workspace (daily-budget)");
+    }
+}

@@ -1,0 +1,116 @@
+//! What an evaluation of a money rule needs besides the rule and its state.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use serde_json::Value;
+
+use super::group_name;
+use crate::domain::event::{Draft, Severity};
+use crate::domain::ids;
+use crate::domain::payload::Who;
+use crate::domain::spend::{Cut, Groups, Ledger, People, Per, Scope, SpendState};
+use crate::domain::time::{Timestamp, WeekStart, plus_days, utc_day};
+
+pub struct Scene<'a> {
+    pub now: Timestamp,
+    pub rule: &'a str,
+    pub sources: &'a [String],
+    pub week_start: WeekStart,
+    pub ledger: &'a Ledger,
+    pub people: &'a People<'a>,
+    pub groups: &'a Groups,
+    /// How the ledger of each source stands.
+    pub status: &'a BTreeMap<&'a str, &'a SpendState>,
+    /// The look behind this was complete: what is missing there is zero, and things may end.
+    pub complete: bool,
+}
+
+/// What a rule came to.
+#[derive(Debug, Clone)]
+pub struct Verdict<S> {
+    pub state: S,
+    pub drafts: Vec<Draft>,
+    /// Days of the ledger (source, from when on) that would tell more. With them the same is decided again.
+    pub lacks: Vec<(String, Date)>,
+}
+
+impl<'a> Scene<'a> {
+    /// Today by the clock, or by the newest row where that is a day ahead (a clock that lags).
+    pub fn today(&self) -> Date {
+        let by_clock = utc_day(self.now);
+        self.ledger
+            .newest_day(self.sources)
+            .filter(|newest| *newest > by_clock && *newest <= plus_days(by_clock, 1))
+            .unwrap_or(by_clock)
+    }
+
+    pub fn cut(&self, per: &'a Per) -> Cut<'a> {
+        Cut { sources: self.sources, per, groups: self.groups, people: self.people }
+    }
+
+    /// The person a scope is about.
+    pub fn person(&self, scope: &Scope) -> Option<Who> {
+        scope.user().map(|id| self.people.who(id))
+    }
+
+    /// The first source: whose event it is.
+    pub fn origin(&self) -> String {
+        self.sources.first().cloned().unwrap_or_default()
+    }
+
+    /// What an event's id is made of: rule, sources, scope, day or period, amount, kind.
+    pub fn identity(&self, scope: &Scope, start: Date, amount: i64, kind: &str) -> Vec<String> {
+        vec![
+            self.rule.to_owned(),
+            group_name(self.sources),
+            scope.to_string(),
+            start.to_string(),
+            amount.to_string(),
+            kind.to_owned(),
+        ]
+    }
+
+    pub fn incident(&self, scope: &Scope, start: Date) -> String {
+        ids::derive("inc", &[self.rule, &group_name(self.sources), &scope.to_string(), &start.to_string()])
+    }
+
+    /// Days of every source from `from` on that are not here.
+    pub fn lacking(&self, from: Date) -> Vec<(String, Date)> {
+        self.ledger.lacking(self.sources, from).into_iter().map(|source| (source.clone(), from)).collect()
+    }
+
+    /// Whether it is known what was spent on a day: someone answered for it, or there are rows.
+    pub fn knows(&self, day: Date) -> bool {
+        self.sources.iter().all(|source| {
+            self.status.get(source.as_str()).is_some_and(|s| s.knows(day))
+                || self.ledger.days.contains_key(&(source.clone(), day))
+        })
+    }
+
+    pub fn draft(&self, kind: &str, scope: &Scope, severity: Severity) -> DraftParts {
+        DraftParts {
+            source: self.origin(),
+            kind: kind.to_owned(),
+            subject: scope.to_string(),
+            time: self.now,
+            severity,
+        }
+    }
+}
+
+/// The head of a draft; identity, reason and data are to follow.
+pub struct DraftParts {
+    source: String,
+    kind: String,
+    subject: String,
+    time: Timestamp,
+    severity: Severity,
+}
+
+impl DraftParts {
+    pub fn with(self, identity: Vec<String>, why: Value, data: serde_json::Map<String, Value>) -> Draft {
+        let Self { source, kind, subject, time, severity } = self;
+        Draft { source, kind, subject, time, severity, data, identity, why }
+    }
+}

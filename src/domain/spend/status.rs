@@ -1,0 +1,131 @@
+//! How the ledger of one source stands: which days were answered for, when they were watched, when they moved.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use super::{SETTLING_DAYS, SLOTS, slot_of};
+use crate::domain::time::{Timestamp, days_between, minus_days, plus_days, utc_day};
+
+/// Days whose watching is remembered: what "usually" looks back on, and some.
+const WATCHED_DAYS: i64 = 40;
+/// Stretches of answered days kept; a bridge that is down once a week makes fifty a year.
+const STRETCHES: usize = 60;
+/// Half-hours before an instant within which a look counts as one at that instant.
+const NEAR: u32 = 2;
+
+/// What is known of a source's money besides the rows.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SpendState {
+    /// Stretches of days a complete look has answered for, first and last day. Days outside are unknown, not zero.
+    pub known: Vec<(Date, Date)>,
+    /// When recent days were last complete.
+    pub complete: BTreeMap<Date, Timestamp>,
+    /// Half-hours in which a look was good, by day; one bit each.
+    pub watched: BTreeMap<Date, u64>,
+    /// Half-hours in which some amount changed.
+    pub moved: BTreeMap<Date, u64>,
+    /// When some amount last changed.
+    pub moved_at: Option<Timestamp>,
+    /// Counts how often all money was forgotten; what was learned before counts no more.
+    pub generation: u32,
+    /// The data stands still: since when, as told.
+    pub stale: Option<Timestamp>,
+}
+
+/// How far a day's figures are final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DayState {
+    /// Today: it grows.
+    Open,
+    /// The three days after: still corrected.
+    Settling,
+    Closed,
+}
+
+impl DayState {
+    pub fn of(day: Date, today: Date) -> Self {
+        match days_between(day, today) {
+            ..=0 => Self::Open,
+            1..=SETTLING_DAYS => Self::Settling,
+            _ => Self::Closed,
+        }
+    }
+}
+
+impl SpendState {
+    /// Books a complete look that showed rows from `first` on.
+    pub fn answered(&mut self, first: Option<Date>, now: Timestamp) {
+        let today = utc_day(now);
+        let first = first.unwrap_or(today).min(today);
+        self.add_known(first, today);
+        let mut day = first.max(minus_days(today, WATCHED_DAYS));
+        while day <= today {
+            self.complete.insert(day, now);
+            day = plus_days(day, 1);
+        }
+    }
+
+    /// Books a look that was not cut short; `moved`: it changed some amount.
+    pub fn looked(&mut self, moved: bool, now: Timestamp) {
+        let today = utc_day(now);
+        let bit = 1_u64 << slot_of(now);
+        *self.watched.entry(today).or_default() |= bit;
+        if moved {
+            *self.moved.entry(today).or_default() |= bit;
+            self.moved_at = Some(now);
+        }
+        let oldest = minus_days(today, WATCHED_DAYS);
+        self.watched.retain(|day, _| *day >= oldest);
+        self.moved.retain(|day, _| *day >= oldest);
+        self.complete.retain(|day, _| *day >= oldest);
+    }
+
+    /// Whether a missing row of this day means zero.
+    pub fn knows(&self, day: Date) -> bool {
+        self.known.iter().any(|(first, last)| *first <= day && day <= *last)
+    }
+
+    /// Whether the day was looked at once it was over, so that its figures are whole.
+    pub fn is_whole(&self, day: Date) -> bool {
+        let over = crate::domain::time::start_of_utc_day(plus_days(day, 1));
+        self.complete.get(&day).is_some_and(|at| *at >= over)
+    }
+
+    /// Whether the day was being watched around a half-hour.
+    pub fn watched_at(&self, day: Date, slot: u32) -> bool {
+        let bits = self.watched.get(&day).copied().unwrap_or(0);
+        bits & window(slot.saturating_sub(NEAR), slot) != 0
+    }
+
+    /// Whether some amount of the day changed in `[from, to]`.
+    pub fn moved_within(&self, day: Date, from: u32, to: u32) -> bool {
+        self.moved.get(&day).copied().unwrap_or(0) & window(from, to) != 0
+    }
+
+    fn add_known(&mut self, first: Date, last: Date) {
+        self.known.push((first, last));
+        self.known.sort_unstable();
+        let mut merged: Vec<(Date, Date)> = Vec::new();
+        for (first, last) in self.known.drain(..) {
+            match merged.last_mut() {
+                Some(before) if first <= plus_days(before.1, 1) => before.1 = before.1.max(last),
+                _ => merged.push((first, last)),
+            }
+        }
+        let surplus = merged.len().saturating_sub(STRETCHES);
+        self.known = merged.split_off(surplus);
+    }
+}
+
+/// Bits of the half-hours `from` to `to`, both counted in.
+fn window(from: u32, to: u32) -> u64 {
+    let (from, to) = (from.min(SLOTS - 1), to.min(SLOTS - 1));
+    if from > to {
+        return 0;
+    }
+    (u64::MAX >> (63 - (to - from))) << from
+}
