@@ -71,6 +71,10 @@ impl Replay {
         self.world.rules = rules;
     }
 
+    pub fn rules(&self) -> &[RuleSpec] {
+        &self.world.rules
+    }
+
     /// Names of people, as sources tell them.
     pub fn learn_people(&mut self, source: &str, people: BTreeMap<String, Person>) {
         self.put(DocKey::People(source.to_owned()), Doc::People(people));
