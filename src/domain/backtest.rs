@@ -134,7 +134,8 @@ impl Replay {
         self.docs.insert(key, (version + 1, Arc::new(doc)));
     }
 
-    fn load(&self, needs: &Needs) -> Known {
+    /// What a store would hand out.
+    pub fn load(&self, needs: &Needs) -> Known {
         let mut known = Known::default();
         for key in &needs.docs {
             let found = self.docs.get(key).map_or((0, None), |(version, doc)| (*version, Some(Arc::clone(doc))));

@@ -28,6 +28,7 @@ pub use body::BodyTemplate;
 pub use card::Card;
 use library::{Library, Part};
 pub use line::Tone;
+pub use line::digest::lines as digest_lines;
 use scene::Scene;
 pub use slack::flatten as slack_flatten;
 
