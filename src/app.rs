@@ -24,7 +24,7 @@ use crate::pipeline::Core;
 use crate::pipeline::dispatcher::{self, Dispatcher, Tally};
 use crate::pipeline::poller::{Looked, Poller};
 use crate::pipeline::{keeper, timekeeper};
-use crate::render::Renderer;
+use crate::render::{AckLinks, Renderer};
 use crate::sink::{self, Sink};
 use crate::source::limiter::Limiters;
 use crate::source::{self, Reach, Source};
@@ -166,7 +166,21 @@ impl Parts {
     pub fn open(self, command: &str) -> Result<App, StoreError> {
         let note = format!("process {} (ampbridge {command})", std::process::id());
         let store = store::open(&self.settings.store, &self.settings.store.path, &note)?;
+        self.offer_acks();
         Ok(self.with_store(store))
+    }
+
+    /// Messages have links to acknowledge with, where the settings say where people reach the page.
+    fn offer_acks(&self) {
+        let admin = &self.settings.admin;
+        let Some(base) = admin.public_url.clone() else { return };
+        match api::token(admin.token.as_ref(), &self.settings.store.path) {
+            Ok(token) => {
+                let key = AckKey::derive(token.expose().trim());
+                self.renderer.offer_acks(AckLinks { base, key, good_for: admin.links_for });
+            }
+            Err(why) => tracing::warn!("admin.token: {why}; messages have no links to acknowledge with"),
+        }
     }
 
     pub fn with_store(self, store: Arc<dyn Store>) -> App {

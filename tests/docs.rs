@@ -77,8 +77,10 @@ fn every_optional_key_of_the_example_works_once_it_is_taken_in() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("my-templates")).unwrap();
     fs::write(folder.path().join("admin.token"), "0123456789abcdef0123\n").unwrap();
-    let pem = folder.path().join("company-ca.pem");
-    fs::write(&pem, rcgen::generate_simple_self_signed(["example.com".to_owned()]).unwrap().cert.pem()).unwrap();
+    let made = rcgen::generate_simple_self_signed(["example.com".to_owned()]).unwrap();
+    fs::write(folder.path().join("company-ca.pem"), made.cert.pem()).unwrap();
+    fs::write(folder.path().join("client.pem"), made.cert.pem()).unwrap();
+    fs::write(folder.path().join("client.key"), made.signing_key.serialize_pem()).unwrap();
     let text = with_optional_keys(&read("config/ampbridge.toml"));
     assert!(text.contains("\ntemplates_dir = ") && text.contains("\n[sinks.ops-bot]"), "{text}");
     assert_eq!(problems(folder.path(), &text), Vec::<String>::new());
@@ -163,7 +165,10 @@ fn editors_accept_the_example() {
 #[test]
 fn schemas_kept_in_the_repository_are_those_of_the_program() {
     let folder = root().join("schemas");
-    let mut current = BTreeMap::from([(folder.join("config.json"), config::schema().to_value())]);
+    let mut current = BTreeMap::from([
+        (folder.join("config.json"), config::schema().to_value()),
+        (folder.join("asyncapi.json"), samples::asyncapi()),
+    ]);
     for kind in samples::types() {
         current.insert(folder.join(format!("events/{kind}.json")), samples::event_schema(kind).unwrap().to_value());
     }

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::{Failure, Outcome, output, parts};
 use crate::config::Settings;
-use crate::domain::delivery::DeliveryKind;
+use crate::domain::delivery::{Delivery, DeliveryKind};
 use crate::domain::event::StoredEvent;
 use crate::render::{Context, Fallback, Renderer, samples};
+use crate::sink::{Message, Sink};
 use crate::store::sled;
 
 #[derive(Debug, Args)]
@@ -50,15 +51,32 @@ pub(super) async fn run(args: &RenderArgs, settings: impl Fn() -> Result<Setting
         }
         _ => vec!["slack", "email", "webhook", "console"],
     };
+    let sink =
+        configured.as_ref().and_then(|parts| parts.sinks.iter().find(|s| Some(s.name()) == args.sink.as_deref()));
+    let sink = sink.map(Arc::clone);
     let event = match &args.id {
         Some(id) => stored(configured, id).await?,
         None => sample(args.event.as_deref().unwrap_or_default())?,
     };
     let events = [Arc::new(event)];
+    if let Some(sink) = sink
+        && let Some(preview) = preview(sink.as_ref(), &events[0])
+    {
+        output::heading(&format!("{}: what is sent", sink.name()));
+        output::json(&preview);
+        return Ok(());
+    }
     for kind in kinds {
         show(&renderer, kind, &Context { kind: DeliveryKind::Single, events: &events });
     }
     Ok(())
+}
+
+/// A message of the event alone, as the sink would send it.
+fn preview(sink: &dyn Sink, event: &Arc<StoredEvent>) -> Option<Value> {
+    let now = event.event.time;
+    let delivery = Delivery::single("ampbridge", sink.name(), &event.event, now, false);
+    sink.preview(&Message { delivery, events: vec![Arc::clone(event)], reference: None, now })
 }
 
 fn sample(kind: &str) -> Result<StoredEvent, Failure> {

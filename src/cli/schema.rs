@@ -1,6 +1,9 @@
 //! `ampbridge schema`.
 
+use std::path::{Path, PathBuf};
+
 use clap::Subcommand;
+use serde_json::Value;
 
 use super::{Failure, Outcome, output};
 use crate::config;
@@ -14,6 +17,12 @@ pub(super) enum SchemaCommand {
     Event {
         #[arg(value_name = "TYPE")]
         kind: Option<String>,
+    },
+    /// The `AsyncAPI` 3 document of all events. Its references are to the events' schemas beside it, `events/TYPE.json`.
+    Asyncapi {
+        /// Write it into this folder instead, and those schemas with it.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
     },
 }
 
@@ -32,7 +41,24 @@ pub(super) fn run(command: &SchemaCommand) -> Outcome {
             .into_iter()
             .filter_map(|k| Some((k.to_owned(), samples::event_schema(k)?.to_value())))
             .collect(),
+        SchemaCommand::Asyncapi { out: None } => samples::asyncapi(),
+        SchemaCommand::Asyncapi { out: Some(folder) } => return Ok(write(folder)?),
     };
     output::json(&value);
     Ok(())
+}
+
+/// The document and all it refers to.
+fn write(folder: &Path) -> std::io::Result<()> {
+    let put = |path: PathBuf, value: &Value| {
+        let text = serde_json::to_string_pretty(value).unwrap_or_default();
+        std::fs::write(path, format!("{text}\n"))
+    };
+    std::fs::create_dir_all(folder.join("events"))?;
+    for kind in samples::types() {
+        if let Some(schema) = samples::event_schema(kind) {
+            put(folder.join(format!("events/{kind}.json")), &schema.to_value())?;
+        }
+    }
+    put(folder.join("asyncapi.json"), &samples::asyncapi())
 }

@@ -79,7 +79,8 @@ struct AdminSection {
 }
 
 fn links_for() -> Span {
-    Span(SignedDuration::from_hours(7 * 24))
+    // As long as the longest period of a budget, and some days.
+    Span(SignedDuration::from_hours(35 * 24))
 }
 
 /// Settings every source has.

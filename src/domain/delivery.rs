@@ -10,6 +10,8 @@ use super::live::Moved;
 use super::retry::RetryPolicy;
 use super::time::Timestamp;
 
+/// Events of one message that a sink is handed.
+pub const EVENTS_MAX: usize = 100;
 /// Attempts kept with a delivery; older ones are counted only.
 pub const ATTEMPTS_KEPT: usize = 10;
 /// Bytes kept of what a receiver answered.

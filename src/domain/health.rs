@@ -19,6 +19,12 @@ use super::time::{SignedDuration, Timestamp, elapsed, humanize, plus};
 
 /// Failed polls, or attempts, in a row from which it is news.
 pub const FAILURES_UNTIL_NEWS: u32 = 3;
+/// A sink that was told as failing this often within [`FLAPPING`] needs twice as many failures for each further time: one
+/// that takes two messages of three would else be news every minute.
+const FLAPS_FREE: usize = 2;
+const FLAPPING: SignedDuration = SignedDuration::from_hours(1);
+/// Most doublings, and episodes remembered for it.
+const FLAPS_MOST: usize = 6;
 /// Longest time between two good looks that is no gap.
 const GAP: SignedDuration = SignedDuration::from_hours(1);
 /// Gaps remembered per collection.
@@ -54,9 +60,20 @@ pub struct SinkState {
     /// It asked to be left alone until then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_until: Option<Timestamp>,
+    /// When it was last told as failing; as many as count.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub told_at: Vec<Timestamp>,
 }
 
 impl SinkState {
+    /// Failed attempts in a row from which it is news: three, and more where it was news just now.
+    fn failures_until_news(&mut self, now: Timestamp) -> u32 {
+        self.told_at.retain(|at| *at <= now && elapsed(*at, now) < FLAPPING);
+        let surplus = self.told_at.len().min(FLAPS_MOST);
+        self.told_at.drain(..self.told_at.len() - surplus);
+        FAILURES_UNTIL_NEWS << surplus.saturating_sub(FLAPS_FREE - 1)
+    }
+
     /// Start of the running episode, a new one where none runs. Outcomes are booked many at once, so that several
     /// episodes may fit into one reading of the clock; each still has a start of its own, for ids are made of it.
     fn episode(&mut self, now: Timestamp) -> Timestamp {
@@ -254,9 +271,10 @@ pub fn sink_settled(state: &mut SinkState, after: &Delivery, report: &Report, no
     let since = state.episode(now);
     state.last_error = Some(report.detail.lines().next().unwrap_or_default().to_owned());
     let stopped = matches!(report.outcome, Outcome::Stop);
-    let news = state.failures >= FAILURES_UNTIL_NEWS || stopped || (died && !after.internal);
+    let news = state.failures >= state.failures_until_news(now) || stopped || (died && !after.internal);
     if news && state.told_since.is_none() {
         state.told_since = Some(since);
+        state.told_at.push(now);
         let error = state.last_error.clone().unwrap_or_default();
         drafts.push(sink_draft(&after.sink, "sink.failing", state.failures, since, &error, stopped, None, now));
     }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a template can never lose an event. What fails falls back to the default template, then to plain text.
 
+mod acks;
 mod body;
 mod card;
 mod engine;
@@ -24,6 +25,8 @@ use serde_json::Value;
 
 use crate::domain::delivery::DeliveryKind;
 use crate::domain::event::{Event, StoredEvent};
+pub use acks::AckLinks;
+use acks::Acks;
 pub use body::BodyTemplate;
 pub use card::Card;
 use library::{Library, Part};
@@ -87,6 +90,7 @@ pub struct TemplateError {
 #[derive(Debug, Clone)]
 pub struct Renderer {
     library: Arc<Library>,
+    acks: Acks,
 }
 
 impl Renderer {
@@ -97,7 +101,20 @@ impl Renderer {
 
     /// The same for readers in `zone`.
     pub fn load_for(templates_dir: Option<&Path>, zone: &TimeZone) -> Result<Self, Vec<TemplateError>> {
-        Library::load(templates_dir, zone).map(|library| Self { library: Arc::new(library) })
+        Library::load(templates_dir, zone).map(|library| Self { library: Arc::new(library), acks: Acks::default() })
+    }
+
+    /// From now on messages about a level that stays bad have a link to acknowledge it with.
+    pub fn offer_acks(&self, links: AckLinks) {
+        self.acks.offer(links);
+    }
+
+    fn scene<'a>(&self, context: &Context<'a>) -> Scene<'a> {
+        let mut scene = Scene::new(context, self.library.zone());
+        if let Some(link) = self.acks.link(context) {
+            scene.context.insert("ack", &link);
+        }
+        scene
     }
 
     /// Renders every template with every type's sample, a hostile one included, with no fallback; reports all failures.
@@ -106,7 +123,7 @@ impl Renderer {
     }
 
     pub fn slack(&self, context: &Context<'_>) -> Rendered<SlackParts> {
-        let scene = Scene::new(context, self.library.zone());
+        let scene = self.scene(context);
         let mut fallbacks = Vec::new();
         let text = self.part(Part::SLACK_TEXT, &scene, &mut fallbacks, scene::slack_text);
         let blocks = self.part(Part::SLACK_BLOCKS, &scene, &mut fallbacks, scene::slack_blocks);
@@ -115,7 +132,7 @@ impl Renderer {
     }
 
     pub fn email(&self, context: &Context<'_>) -> Rendered<EmailParts> {
-        let scene = Scene::new(context, self.library.zone());
+        let scene = self.scene(context);
         let mut fallbacks = Vec::new();
         let subject = self.part(Part::EMAIL_SUBJECT, &scene, &mut fallbacks, scene::subject);
         let body = self.part(Part::EMAIL_TEXT, &scene, &mut fallbacks, scene::plain);
@@ -134,7 +151,7 @@ impl Renderer {
         if !self.library.has_any(Part::WEBHOOK_BODY) {
             return None;
         }
-        let scene = Scene::new(context, self.library.zone());
+        let scene = self.scene(context);
         if self.library.chain(Part::WEBHOOK_BODY, &scene).is_empty() {
             return None;
         }

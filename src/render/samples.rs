@@ -1,6 +1,7 @@
 //! A sample of every event type: what `ampbridge render` shows, what `check` renders every template with, what the
 //! golden files are made of. No clock, no randomness: the same every time.
 
+mod asyncapi;
 mod data;
 mod schemas;
 mod variants;
@@ -12,6 +13,7 @@ use crate::domain::health::BRIDGE;
 use crate::domain::ids;
 use crate::domain::time::Timestamp;
 
+pub use asyncapi::asyncapi;
 pub use schemas::{event_schema, payload_schemas};
 pub use variants::{hostile, variants};
 

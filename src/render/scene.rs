@@ -128,6 +128,7 @@ fn template_context(
         event.iter().map(|event| line::origin(event)).collect()
     };
     let mut context = tera::Context::new();
+    context.insert("ack", "");
     context.insert("kind", kind.as_str());
     context.insert("event", &event);
     context.insert("events", shown);

@@ -60,6 +60,10 @@ pub trait Sink: Send + Sync {
     fn manners(&self) -> Manners;
     /// Sends once. Must return within the deadline; the dispatcher cuts it off a little later.
     async fn send(&self, message: &Message) -> Report;
+    /// What [`Self::send`] would send, where the rendered parts alone don't show it; without secrets.
+    fn preview(&self, _: &Message) -> Option<Value> {
+        None
+    }
     /// Whether it can edit what it sent, by the reference it left.
     fn edits(&self) -> bool {
         false

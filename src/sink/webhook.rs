@@ -9,15 +9,18 @@ mod body;
 mod config;
 mod preset;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use http::{HeaderMap, Method, StatusCode};
 use jiff::SignedDuration;
+use serde_json::{Value, json};
 
 use crate::domain::delivery::{Outcome, Report};
 use crate::domain::signing::{SigningSecret, signature_header};
+use crate::env::{Clock as _, SystemClock};
 use crate::http::{Cap, HttpClient, HttpError, Reply};
 use crate::render::Renderer;
 
@@ -25,7 +28,7 @@ use super::redact::Redactor;
 use super::target::Target;
 use super::{Common, Manners, Message, Sink};
 use auth::{Auth, Credential};
-use body::{Body, Shape};
+use body::{Body, Mode, Shape};
 
 pub use config::{WebhookConfig, preset_schema};
 
@@ -84,9 +87,33 @@ impl Sink for Webhook {
         report
     }
 
+    fn preview(&self, message: &Message) -> Option<Value> {
+        if matches!(self.shape, Shape::Events(Mode::Structured)) {
+            return None;
+        }
+        let bodies = self.shape.bodies(&self.name, &self.renderer, message).ok()?;
+        let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            (name.to_string(), Value::from(String::from_utf8_lossy(value.as_bytes())))
+        };
+        let shown = bodies.iter().map(|body| {
+            let text = String::from_utf8_lossy(&body.bytes);
+            let content = serde_json::from_slice(&body.bytes).unwrap_or_else(|_| Value::from(text));
+            let headers: serde_json::Map<String, Value> = body.headers.iter().map(header).collect();
+            json!({ "method": self.method.as_str(), "headers": headers, "body": self.without_keys(content) })
+        });
+        let mut shown: Vec<Value> = shown.collect();
+        if shown.len() == 1 { shown.pop() } else { Some(Value::Array(shown)) }
+    }
+
     async fn connect(&self) -> Result<String, String> {
         let guard = self.target.guard(&format!("sinks.{}.allow_networks", self.name));
-        self.target.reach(&guard, self.common.timeout).await
+        let reached = self.target.reach(&guard, self.common.timeout).await?;
+        // A token is asked for where one is needed; the others sign in with the delivery itself.
+        match self.auth.credential(SystemClock.now(), self.common.timeout).await {
+            Ok(Some(Credential { token: Some(_), .. })) => Ok(format!("{reached}; the token endpoint gives a token")),
+            Ok(_) => Ok(reached),
+            Err(why) => Err(self.redact.clean(&why)),
+        }
     }
 }
 
@@ -103,30 +130,34 @@ impl Webhook {
                     return Report::new(outcome, None, self.redact.clean(&why));
                 }
             };
-            let (reply, redact) = self.exchange(body, message, credential.as_ref(), end).await;
+            let reply = self.exchange(body, message, credential.as_ref(), end).await;
+            let token = credential.and_then(|credential| credential.token);
             let refused = matches!(&reply, Ok(reply) if reply.status == StatusCode::UNAUTHORIZED);
-            if let (true, false, Some(token)) = (refused, renewed, credential.and_then(|c| c.token)) {
-                self.auth.discard(&token).await;
+            if let (true, false, Some(token)) = (refused, renewed, &token) {
+                self.auth.discard(token).await;
                 renewed = true;
                 continue;
             }
+            let redact = match token {
+                Some(token) => Cow::Owned(self.redact.clone().secret(token.expose())),
+                None => Cow::Borrowed(&self.redact),
+            };
             return match reply {
                 Ok(reply) => answered(&reply, message, &redact),
                 // The deadline of the whole, not what was left of it.
-                Err(HttpError::Timeout(_)) => self.unanswered(&HttpError::Timeout(self.common.timeout), &redact),
-                Err(error) => self.unanswered(&error, &redact),
+                Err(HttpError::Timeout(_)) => unanswered(&HttpError::Timeout(self.common.timeout), &redact),
+                Err(error) => unanswered(&error, &redact),
             };
         }
     }
 
-    /// One request, and what takes its secrets out of the answer.
     async fn exchange(
         &self,
         body: &Body,
         message: &Message,
         credential: Option<&Credential>,
         end: Instant,
-    ) -> (Result<Reply, HttpError>, Redactor) {
+    ) -> Result<Reply, HttpError> {
         let timestamp = message.now.as_second();
         let mut request = self
             .client
@@ -139,21 +170,21 @@ impl Webhook {
                 .header("webhook-timestamp", timestamp)
                 .header("webhook-signature", signature_header(&self.secrets, &body.id, timestamp, &body.bytes));
         }
-        let mut redact = self.redact.clone();
         if let Some(credential) = credential {
             request = request.header(http::header::AUTHORIZATION, credential.header.clone());
-            redact = credential.token.iter().fold(redact, |redact, token| redact.secret(token.expose()));
         }
         let left = end.saturating_duration_since(Instant::now());
-        (self.client.send(request.body(body.bytes.clone()), left, Cap::Cut(RESPONSE_BYTES)).await, redact)
+        self.client.send(request.body(body.bytes.clone()), left, Cap::Cut(RESPONSE_BYTES)).await
     }
 
-    fn unanswered(&self, error: &HttpError, redact: &Redactor) -> Report {
-        let outcome = match error {
-            HttpError::Request(_) => Outcome::Permanent,
-            _ => Outcome::Transient { after: None, refusal: false },
-        };
-        Report::new(outcome, None, redact.clean(&error.to_string()))
+    /// A body for people to see: keys of a preset stand in it as well.
+    fn without_keys(&self, mut content: Value) -> Value {
+        for key in ["routing_key", "topic"] {
+            if let (Shape::Preset(_), Some(value)) = (&self.shape, content.get_mut(key)) {
+                *value = Value::from("…");
+            }
+        }
+        content
     }
 }
 
@@ -170,6 +201,14 @@ fn answered(reply: &Reply, message: &Message, redact: &Redactor) -> Report {
         _ => said,
     };
     Report::new(outcome, Some(reply.status.as_u16()), detail)
+}
+
+fn unanswered(error: &HttpError, redact: &Redactor) -> Report {
+    let outcome = match error {
+        HttpError::Request(_) => Outcome::Permanent,
+        _ => Outcome::Transient { after: None, refusal: false },
+    };
+    Report::new(outcome, None, redact.clean(&error.to_string()))
 }
 
 /// DESIGN section 3, "Webhook delivery".

@@ -21,7 +21,7 @@ period = "day"
 "#;
 
 /// The library that fakes the clock, or a loud word that it is missing.
-fn faketime() -> Option<PathBuf> {
+pub fn faketime() -> Option<PathBuf> {
     let known =
         ["x86_64-linux-gnu", "aarch64-linux-gnu"].map(|arch| format!("/usr/lib/{arch}/faketime/libfaketimeMT.so.1"));
     let more = ["/usr/lib/faketime/libfaketimeMT.so.1".to_owned(), "/usr/lib64/faketime/libfaketimeMT.so.1".to_owned()];
@@ -33,7 +33,7 @@ fn faketime() -> Option<PathBuf> {
 }
 
 /// A command whose clock is as far ahead as a file says.
-fn faked(bench: &Bench, library: &PathBuf, args: &[&str]) -> Command {
+pub fn faked(bench: &Bench, library: &PathBuf, args: &[&str]) -> Command {
     let mut command = bench.command(args);
     command
         .env("LD_PRELOAD", library)
@@ -51,7 +51,7 @@ fn set_clock(bench: &Bench, ahead: i64) {
 }
 
 /// Sets the clock of the processes and of the world around them.
-fn set_both(bench: &Bench, ahead: i64) {
+pub fn set_both(bench: &Bench, ahead: i64) {
     bench.set_ahead(ahead);
     set_clock(bench, ahead);
 }

@@ -14,6 +14,7 @@
 mod harness;
 mod mailbox;
 mod odd;
+mod rogue;
 mod service;
 #[path = "../fakes/slack/mod.rs"]
 mod slack;
@@ -27,9 +28,12 @@ mod directory;
 mod guard;
 mod holds;
 mod hostile;
+mod live;
 mod money;
 mod notices;
 mod outputs;
+mod presets;
+mod receivers;
 mod running;
 mod scopes;
 mod settings;

@@ -4,7 +4,8 @@
 use ampbridge::demo::Receiver;
 use serde_json::{Value, json};
 
-use crate::harness::{ACME, Bench, HEAD, HOOK, HOOK2, accepted, facts, ids, text, until};
+use crate::harness::{ACME, Bench, HEAD, HOOK, HOOK2, MAIL, SLACK, accepted, facts, ids, text, until};
+use crate::service::client;
 
 const BUDGET: &str = r#"
 [rules.daily]
@@ -170,4 +171,43 @@ async fn replay_sends_again_what_matches_under_the_same_ids() {
     assert_eq!(accepted(&bench.hook).len(), 6);
     assert_eq!(ids(&told(&bench.hook)), first, "the receiver can tell that it has them");
     assert_eq!(accepted(&bench.hook2).len(), 3, "the other sink is left alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_in_the_message_acknowledges_with_one_click_and_opening_it_does_nothing() {
+    let head = HEAD.replace("[admin]", "[admin]\npublic_url = \"https://ampbridge.example.com/\"");
+    let bench = Bench::start(&[&head, ACME, SLACK, MAIL, BUDGET, &route(&["slack", "mail"], "")]).await;
+    bench.once().await;
+    bench.spend_today("ana@example.com", "230");
+    bench.add_thread("no level");
+    bench.once().await;
+    let links = |text: &str| -> Vec<String> {
+        let ends = |c: char| c.is_whitespace() || c == '"' || c == '\\';
+        let from = |(at, _): (usize, &str)| text[at..].split(ends).next().unwrap_or_default().to_owned();
+        text.match_indices("https://ampbridge.example.com/ack/").map(from).collect()
+    };
+    let of_slack: Vec<String> = bench.slack.taken().iter().flat_map(|p| links(&p.body.to_string())).collect();
+    let of_mail: Vec<String> = bench.mail.letters().iter().flat_map(|l| links(&l.text)).collect();
+    assert_eq!(of_slack.len(), 1, "the budget has one, the thread has none: {of_slack:?}");
+    assert_eq!(of_slack, of_mail);
+
+    let mut service = bench.service().await;
+    let path = of_slack[0].strip_prefix("https://ampbridge.example.com").unwrap();
+    let url = format!("{}{path}", service.base);
+    let acked = async || bench.run(&["incidents", "list", "--json"]).await.exits(0).list()[0]["acked_by"].clone();
+    let shown = client().get(&url).header("host", "ampbridge.example.com").send().await.unwrap();
+    assert_eq!(shown.status(), 200);
+    assert!(shown.headers()["content-security-policy"].to_str().unwrap().contains("frame-ancestors 'none'"));
+    let page = shown.text().await.unwrap();
+    assert!(page.contains("budget.exceeded for workspace") && page.contains("method=\"post\""), "{page}");
+    assert_eq!(acked().await, json!(null), "mail scanners open links");
+    let forged = format!("{}0", &url[..url.len() - 1]);
+    for bad in [forged.as_str(), &url.replace("/ack/", "/ack/x")] {
+        let refused = client().post(bad).send().await.unwrap();
+        assert_eq!(refused.status(), 403, "{bad}");
+    }
+    assert_eq!(acked().await, json!(null));
+    assert_eq!(client().post(&url).send().await.unwrap().status(), 200);
+    assert_eq!(acked().await, json!("a link in a message"));
+    assert_eq!(service.terminate().await, Some(0));
 }

@@ -152,6 +152,7 @@ impl Sim {
                 word,
                 died,
                 was_internal,
+                now,
             ));
             self.say(&format!("{id} at {sink}: {outcome:?}, now {}", after.state.as_str()));
         }

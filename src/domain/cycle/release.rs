@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{Needs, Step};
-use crate::domain::delivery::{Delivery, DeliveryKind, DeliveryState};
+use crate::domain::delivery::{Delivery, DeliveryKind, DeliveryState, EVENTS_MAX};
 use crate::domain::doc::DocKey;
 use crate::domain::event::{Draft, Event, Severity, StoredEvent, data_of};
 use crate::domain::health::BRIDGE;
@@ -44,8 +44,15 @@ pub(super) fn release(step: &mut Step<'_>, sink: &str, rooms: &[String]) {
             }
             (many, DeliveryKind::Digest) => digest(step, sink, key, &room, many),
             (many, _) => {
-                let delivery = together(step, sink, &room, many);
-                step.plan.deliveries.push(delivery);
+                // A sink is handed no more than so many of a message's events, and all of them are to be told.
+                for (number, part) in many.chunks(EVENTS_MAX).enumerate() {
+                    let mut room = room.clone();
+                    if number > 0 {
+                        room.first = format!("{}+{}", room.first, number * EVENTS_MAX);
+                    }
+                    let delivery = together(step, sink, &room, part);
+                    step.plan.deliveries.push(delivery);
+                }
             }
         }
     }

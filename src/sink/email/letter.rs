@@ -5,6 +5,7 @@
 
 use std::time::SystemTime;
 
+use lettre::Address;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
 use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use crate::domain::delivery::cut;
 use crate::render::EmailParts;
 use crate::sink::Message;
+use crate::sink::target::Problem;
 
 /// Bytes of a subject line.
 const SUBJECT_BYTES: usize = 200;
@@ -23,6 +25,66 @@ pub struct Addresses {
     /// At least one.
     pub to: Vec<Mailbox>,
     pub reply_to: Option<Mailbox>,
+    /// Who is told of letters that can't be delivered.
+    pub envelope: Address,
+    pub list: List,
+}
+
+/// The list letters belong to (RFC 2919, RFC 2369, RFC 8058).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct List {
+    id: Option<String>,
+    unsubscribe: Option<String>,
+    /// An https address in `unsubscribe` takes one POST, and the letter is signed, as RFC 8058 asks.
+    one_click: bool,
+}
+
+impl List {
+    /// Reads the settings, or says which is wrong.
+    pub fn parse(id: Option<&str>, unsubscribe: &[String], signed: bool) -> Result<Self, Problem> {
+        let fault = |key: &str, text: &str| Err((key.to_owned(), text.to_owned()));
+        let id = match id.map(str::trim) {
+            None => None,
+            Some(text) => {
+                let (phrase, name) = match text.split_once('<') {
+                    Some((phrase, rest)) => (phrase.trim(), rest.trim_end_matches('>')),
+                    None => ("", text),
+                };
+                let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+                let plain = |c: char| c == ' ' || c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+                if name.is_empty() || name.len() > 200 || !name.chars().all(in_name) || !phrase.chars().all(plain) {
+                    return fault(
+                        "list_id",
+                        "is no list; write it like \"amp.example.com\" or \"Amp news <amp.example.com>\"",
+                    );
+                }
+                Some(format!("{phrase} <{name}>").trim().to_owned())
+            }
+        };
+        let fine = |url: &String| {
+            let known = url.starts_with("mailto:") || url.starts_with("https://");
+            known && url.len() <= 500 && url.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '<' | '>' | ','))
+        };
+        if !unsubscribe.iter().all(fine) || unsubscribe.len() > 3 {
+            return fault("list_unsubscribe", "takes up to three addresses that begin with mailto: or https://");
+        }
+        let listed: Vec<String> = unsubscribe.iter().map(|url| format!("<{url}>")).collect();
+        Ok(Self {
+            id,
+            one_click: signed && unsubscribe.iter().any(|url| url.starts_with("https://")),
+            unsubscribe: (!listed.is_empty()).then(|| listed.join(", ")),
+        })
+    }
+
+    fn headers(&self) -> Vec<HeaderValue> {
+        let mut headers = Vec::new();
+        headers.extend(self.id.as_ref().map(|id| header("List-Id", id)));
+        headers.extend(self.unsubscribe.as_ref().map(|urls| header("List-Unsubscribe", urls)));
+        if self.one_click {
+            headers.push(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"));
+        }
+        headers
+    }
 }
 
 /// Writes the letter: the same bytes for every recipient, and but for the date at every attempt.
@@ -34,6 +96,9 @@ pub fn compose(message: &Message, parts: EmailParts, addresses: &Addresses) -> R
         .message_id(Some(message_id(message, addresses)))
         .raw_header(header("Auto-Submitted", "auto-generated"))
         .raw_header(header("X-Auto-Response-Suppress", "All"));
+    for list in addresses.list.headers() {
+        builder = builder.raw_header(list);
+    }
     for to in &addresses.to {
         builder = builder.to(to.clone());
     }
@@ -92,6 +157,34 @@ mod tests {
             from: "Bridge <bridge@example.com>".parse().unwrap(),
             to: vec!["a@example.com".parse().unwrap(), "Bé <b@example.com>".parse().unwrap()],
             reply_to: Some("help@example.com".parse().unwrap()),
+            envelope: "bounces@example.com".parse().unwrap(),
+            list: List::default(),
+        }
+    }
+
+    #[test]
+    fn a_list_is_named_and_left_by_one_click_where_letters_are_signed() {
+        let leave = ["mailto:leave@example.com".to_owned(), "https://example.com/leave?a=1".to_owned()];
+        let mut addresses = addresses();
+        addresses.list = List::parse(Some("Amp news <amp.example.com>"), &leave, true).unwrap();
+        let parts = EmailParts { subject: "s".into(), text: "t".into(), html: "h".into() };
+        let letter = String::from_utf8(compose(&message(), parts, &addresses).unwrap()).unwrap();
+        for line in [
+            "List-Id: Amp news <amp.example.com>\r\n",
+            "<mailto:leave@example.com>",
+            "<https://example.com/leave?a=1>\r\n",
+            "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n",
+        ] {
+            assert!(letter.contains(line), "{line} in {letter}");
+        }
+        assert!(List::parse(None, &leave, false).unwrap().headers().len() == 1, "no click without a signature");
+        for (id, urls, key) in [
+            (Some("a\r\nBcc: eve@example.com"), vec![], "list_id"),
+            (Some("<>"), vec![], "list_id"),
+            (None, vec!["http://example.com".to_owned()], "list_unsubscribe"),
+            (None, vec!["https://example.com/>, <mailto:eve@example.com".to_owned()], "list_unsubscribe"),
+        ] {
+            assert_eq!(List::parse(id, &urls, true).unwrap_err().0, key);
         }
     }
 

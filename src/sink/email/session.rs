@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lettre::Address;
 use lettre::transport::smtp::Error;
-use lettre::transport::smtp::authentication::Mechanism;
+use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::ClientId;
@@ -68,7 +68,11 @@ impl Fault {
 
 impl Session {
     /// Connects, encrypts as the server's settings ask, and signs in. The caller bounds the time.
-    pub async fn open(server: &Server, tls: Option<&TlsParameters>) -> Result<Self, Fault> {
+    pub async fn open(
+        server: &Server,
+        tls: Option<&TlsParameters>,
+        token: Option<&Credentials>,
+    ) -> Result<Self, Fault> {
         let place = (server.host.as_str(), server.port);
         let hello = ClientId::default();
         let from_the_start = tls.filter(|_| server.security == Security::Tls).cloned();
@@ -77,8 +81,12 @@ impl Session {
         if let (Security::StartTls, Some(tls)) = (server.security, tls) {
             connection.starttls(tls.clone(), &hello).await.map_err(|e| Fault::new(&e))?;
         }
-        if let Some(credentials) = &server.credentials {
-            connection.auth(&[Mechanism::Plain, Mechanism::Login], credentials).await.map_err(|e| {
+        let (mechanisms, credentials): (&[Mechanism], _) = match token {
+            Some(token) => (&[Mechanism::Xoauth2], Some(token)),
+            None => (&[Mechanism::Plain, Mechanism::Login], server.credentials.as_ref()),
+        };
+        if let Some(credentials) = credentials {
+            connection.auth(mechanisms, credentials).await.map_err(|e| {
                 let fault = Fault::new(&e);
                 let blame = if e.is_permanent() { Blame::SignIn } else { fault.blame };
                 Fault { blame, ..fault }

@@ -1,7 +1,10 @@
 use serde_json::{Value, json};
 
+use super::server::Security;
 use super::stub::{Cipher, Reply, Stub, certificate, say};
 use super::*;
+use crate::domain::setting::Secret;
+use crate::sink::SinkConfig as _;
 use crate::sink::testkit::{common, config, hasty, message, sink};
 
 const RETRIED: Outcome = Outcome::Transient { after: None, refusal: false };
@@ -184,7 +187,7 @@ async fn without_starttls_nothing_is_handed_over() {
     // As it would be for any host but this machine.
     let server_settings = Server { security: Security::StartTls, ..Server::parse(&url, false).unwrap() };
     let tls = TlsParameters::new("mail.example.com".into()).unwrap();
-    let fault = Session::open(&server_settings, Some(&tls)).await.err().unwrap();
+    let fault = Session::open(&server_settings, Some(&tls), None).await.err().unwrap();
     assert_eq!(fault.blame, Blame::Trouble);
     assert!(fault.text.contains("STARTTLS"), "{}", fault.text);
     assert!(server.lines("AUTH").is_empty() && server.lines("MAIL").is_empty());
@@ -213,9 +216,9 @@ async fn encrypted_from_the_start_or_after_starttls_with_a_trusted_certificate_o
     // As it would be for any host but this machine.
     let settings = Server { security: Security::StartTls, ..Server::parse(&url, false).unwrap() };
     let strangers = TlsParameters::new("127.0.0.1".into()).unwrap();
-    assert_eq!(Session::open(&settings, Some(&strangers)).await.err().unwrap().blame, Blame::Trouble);
+    assert_eq!(Session::open(&settings, Some(&strangers), None).await.err().unwrap().blame, Blame::Trouble);
     assert!(server.lines("AUTH").is_empty());
-    let session = Session::open(&settings, config.tls(&settings).unwrap().as_ref()).await.unwrap();
+    let session = Session::open(&settings, config.tls(&settings).unwrap().as_ref(), None).await.unwrap();
     session.quit().await;
     assert_eq!((server.lines("STARTTLS").len(), server.lines("EHLO").len(), server.lines("AUTH").len()), (2, 3, 1));
 }
@@ -284,4 +287,61 @@ fn a_recipient_named_twice_gets_one_copy() {
     let to = ["a@example.com", "A <a@example.com>"];
     let config: EmailConfig = config(json!({ "smtp_url": "smtp://127.0.0.1", "from": "b@example.com", "to": to }));
     assert_eq!(config.addresses().unwrap().to.len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_signs_in_and_is_asked_for_anew_where_it_is_refused() {
+    use axum::response::IntoResponse as _;
+    let tokens = crate::sink::testkit::Receiver::start(|n, _| {
+        axum::Json(json!({ "access_token": format!("tok-s3cret-{n}"), "token_type": "Bearer", "expires_in": 3600 }))
+            .into_response()
+    })
+    .await;
+    // The first token is no good; Google says so in a challenge, and so do others.
+    let first = base64_of("user=me@example.com\x01auth=Bearer tok-s3cret-0\x01\x01");
+    let server = Stub::start(move |line| match line {
+        line if line.starts_with("EHLO") => say("250-stub.example.com\r\n250 AUTH XOAUTH2 PLAIN"),
+        line if line == format!("AUTH XOAUTH2 {first}") => say("535 5.7.8 not accepted"),
+        _ => Reply::Usual,
+    })
+    .await;
+    let mut settings = settings(&server, &["ann@example.com"]);
+    settings["smtp_url"] = format!("smtp://{}", server.address).into();
+    settings["oauth2"] = json!({ "user": "me@example.com", "token_url": format!("{}/token", tokens.base),
+        "client_id": "id", "client_secret": "cs-s3cret", "refresh_token": "rt-s3cret" });
+    let sink = sink::<EmailConfig>(settings, &common());
+    let refused = sink.send(&message()).await;
+    assert_eq!(refused.outcome, Outcome::Stop);
+    assert_eq!(sink.send(&message()).await.outcome, Outcome::Accepted);
+    assert_eq!(server.lines("AUTH XOAUTH2").len(), 2);
+    let asked = tokens.seen();
+    assert_eq!(asked.len(), 2);
+    let form = String::from_utf8(asked[0].body.to_vec()).unwrap();
+    assert!(form.contains("grant_type=refresh_token") && form.contains("refresh_token=rt-s3cret"), "{form}");
+    assert!(!refused.detail.contains("s3cret"), "{}", refused.detail);
+}
+
+fn base64_of(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+#[tokio::test]
+async fn the_envelope_names_another_sender_and_the_letter_is_signed() {
+    let server = Stub::start(|_| Reply::Usual).await;
+    let key = ring::signature::Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
+    let body = {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(key.as_ref())
+    };
+    let mut settings = settings(&server, &["ann@example.com"]);
+    settings["envelope_from"] = "bounces@example.com".into();
+    settings["dkim"] = json!({ "domain": "example.com", "selector": "amp",
+        "key": format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----") });
+    let report = sink::<EmailConfig>(settings, &common()).send(&message()).await;
+    assert_eq!(report.outcome, Outcome::Accepted, "{}", report.detail);
+    assert_eq!(server.lines("MAIL FROM:<bounces@example.com>").len(), 1);
+    let letter = &server.taken()[0].letter;
+    assert!(letter.starts_with("DKIM-Signature: v=1; a=ed25519-sha256;"), "{letter}");
+    assert!(letter.contains("From: Bridge <bridge@example.com>\r\n"));
 }

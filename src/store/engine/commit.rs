@@ -15,7 +15,7 @@ use crate::domain::time::{Timestamp, plus_days};
 /// Held rows handed out at once.
 const HELD_ROWS: usize = 2_000;
 /// Events handed to a sink with a delivery; a message that names more would not be read.
-const CLAIM_EVENTS: usize = 100;
+const CLAIM_EVENTS: usize = crate::domain::delivery::EVENTS_MAX;
 /// Events that go into one message.
 const ROOM_EVENTS: usize = 2_000;
 /// Longest stretch of days one load reads.

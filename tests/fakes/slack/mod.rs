@@ -126,11 +126,6 @@ impl FakeSlack {
         self.posts().into_iter().filter(|post| post.taken).collect()
     }
 
-    /// Edits that were taken.
-    pub fn edits(&self) -> Vec<Post> {
-        self.lock().edits.iter().filter(|edit| edit.taken).cloned().collect()
-    }
-
     /// The channel as its readers see it.
     pub fn channel(&self) -> Vec<Message> {
         self.lock().channel.clone()

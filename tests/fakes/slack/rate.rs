@@ -34,7 +34,7 @@ impl Rates {
         }
         match self.edits.front() {
             Some(first) if self.edits.len() >= EDITS => {
-                Err((MINUTE - now.duration_since(*first)).as_secs().saturating_add(1))
+                Err(MINUTE.saturating_sub(now.duration_since(*first)).as_secs() + 1)
             }
             _ => {
                 self.edits.push_back(now);

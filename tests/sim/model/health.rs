@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use ampbridge::domain::event::Severity;
+use ampbridge::domain::time::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::fact::{Fact, detail_of};
@@ -48,6 +49,8 @@ pub struct SinkHealth {
     pub stopped: bool,
     pub failures: u32,
     pub told: bool,
+    /// When it was told as failing.
+    pub told_at: Vec<Timestamp>,
 }
 
 /// What an attempt came to, as far as a sink's health goes.
@@ -61,7 +64,14 @@ pub enum Word {
 
 impl SinkHealth {
     /// `died`: the delivery is dead now; `internal`: it was about ampbridge's own health.
-    pub fn settled(&mut self, sink: &str, word: Word, died: Option<(&str, u32)>, internal: bool) -> Vec<Fact> {
+    pub fn settled(
+        &mut self,
+        sink: &str,
+        word: Word,
+        died: Option<(&str, u32)>,
+        internal: bool,
+        now: Timestamp,
+    ) -> Vec<Fact> {
         let mut facts = Vec::new();
         let bridge =
             |kind: &str, severity, detail: &Value| Fact::new(kind, "bridge", sink, severity, detail).about(sink);
@@ -77,8 +87,12 @@ impl SinkHealth {
         }
         self.stopped |= word == Word::Stop;
         self.failures += 1;
-        let news = self.failures >= 3 || word == Word::Stop || (died.is_some() && !internal);
+        // News within the hour make further news dearer: the third time takes six failures, the fourth twelve.
+        self.told_at.retain(|at| *at <= now && now.duration_since(*at) < SignedDuration::from_hours(1));
+        let from = [3, 3, 6, 12, 24, 48, 96][self.told_at.len().min(6)];
+        let news = self.failures >= from || word == Word::Stop || (died.is_some() && !internal);
         if news && !std::mem::replace(&mut self.told, true) {
+            self.told_at.push(now);
             facts.push(bridge("sink.failing", Severity::Critical, &json!({ "stopped": word == Word::Stop })));
         }
         if let Some((delivery, attempts)) = died.filter(|_| !internal) {

@@ -50,6 +50,25 @@ fn three_failed_attempts_in_a_row_are_news_elsewhere() {
 }
 
 #[test]
+fn a_sink_that_takes_two_of_three_is_not_news_every_minute() {
+    let (mut bench, a, _) = bench();
+    let mut failures_until_news = Vec::new();
+    for _ in 0..4 {
+        let mut failures = 1;
+        while bench.settle(&a, failed()).is_empty() {
+            failures += 1;
+        }
+        failures_until_news.push(failures);
+        bench.later(60);
+        assert_eq!(bench.settle(&a, Outcome::Accepted), ["sink.recovered a"]);
+    }
+    assert_eq!(failures_until_news, [3, 3, 6, 12]);
+    bench.later(3_600);
+    let kinds: Vec<String> = (0..3).flat_map(|_| bench.settle(&a, failed())).collect();
+    assert_eq!(kinds, ["sink.failing a"], "an hour later it counts as new");
+}
+
+#[test]
 fn a_death_is_told_and_the_death_of_such_news_is_not() {
     let (mut bench, a, _) = bench();
     assert_eq!(bench.settle(&a, Outcome::Permanent), ["sink.failing a", "delivery.dead a"]);
