@@ -26,7 +26,7 @@ use super::retry::RetryPolicy;
 use super::routing::Route;
 use super::rules::RuleSpec;
 use super::spend::{DaySpend, Groups, Ledger};
-use super::sweep::Missing;
+use super::sweep::{Missing, StillMissed};
 use super::time::{Timestamp, WeekStart, plus_days, utc_day};
 
 pub use command::Command;
@@ -120,6 +120,8 @@ pub struct Needs {
     pub ledger: Vec<(String, Date, Date)>,
     /// What the look did not show.
     pub missing: Option<CollectionId>,
+    /// Which of the keys that were missed have still not been shown, where a look proves no removals.
+    pub still_missed: Option<CollectionId>,
     /// Rows a held change would remove.
     pub held_rows: Option<CollectionId>,
     /// Deliveries a command names.
@@ -140,6 +142,8 @@ pub struct Known {
     pub rows_version: Option<u64>,
     pub ledger: Ledger,
     pub missing: Option<Missing>,
+    /// Where some of what was missed has been shown since.
+    pub still_missed: Option<StillMissed>,
     pub held_rows: Vec<StoredRow>,
     /// More rows are held than were loaded at once.
     pub held_more: bool,

@@ -31,6 +31,25 @@ pub struct Missing {
     pub rows: Vec<StoredRow>,
 }
 
+/// What the last complete look missed and nothing has shown since.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StillMissed {
+    pub keys: Vec<u64>,
+    /// Live records known.
+    pub known: u64,
+}
+
+/// Records that were missed have been shown, by a look that proves nothing else: they are not missing, and a loss that is
+/// small enough to believe now needs no person any more.
+pub fn found_again(spec: &CollectionSpec, state: &mut CollectionState, still: &StillMissed) {
+    let lost = still.keys.len() as u64;
+    let doubtful = lost > believable(still.known) || (spec.hold_all && lost > 0);
+    match &mut state.hold {
+        Some(hold) if doubtful => hold.count = hold.count.min(lost),
+        hold => *hold = None,
+    }
+}
+
 /// What follows.
 #[derive(Debug, Clone, Default)]
 pub struct Removals {

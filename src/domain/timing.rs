@@ -126,7 +126,27 @@ pub struct Escalation {
 pub struct Rooms {
     pub rooms: BTreeMap<String, Room>,
     /// By route: when its last messages went out, for its rate.
+    #[serde(default, with = "by_number")]
     pub sent: BTreeMap<usize, Vec<Timestamp>>,
+}
+
+/// A map by number, whose keys are texts wherever it is written: a number that went through a flattened document comes
+/// back as a text.
+mod by_number {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    use super::Timestamp;
+
+    pub fn serialize<S: Serializer>(map: &BTreeMap<usize, Vec<Timestamp>>, to: S) -> Result<S::Ok, S::Error> {
+        map.iter().map(|(number, times)| (number.to_string(), times)).collect::<BTreeMap<_, _>>().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<usize, Vec<Timestamp>>, D::Error> {
+        let read = BTreeMap::<String, Vec<Timestamp>>::deserialize(from)?;
+        read.into_iter().map(|(number, times)| Ok((number.parse().map_err(de::Error::custom)?, times))).collect()
+    }
 }
 
 /// One room.

@@ -77,6 +77,7 @@ pub(super) fn end_needs(world: &World, now: Timestamp, end: &SweepEnd, needs: &m
             needs.missing = Some(spec.id());
             needs.docs.insert(DocKey::People(spec.source.clone()));
         }
+        Role::Record => needs.still_missed = Some(spec.id()),
         Role::Spend => spending::rule_needs(world, now, &spec.source, needs),
         Role::Cost => {
             for rule in cost_rules(world, &spec.source) {
@@ -187,6 +188,10 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     }
     if complete {
         finish_complete(step, end, &mut state, &vanished);
+    }
+    if let Some(still) = &step.known.still_missed {
+        sweep::found_again(spec, &mut state, still);
+        step.plan.missed = Some(still.keys.clone());
     }
     if spec.role == Role::Spend {
         spending::observe(step, spec, evidence, complete, notes);

@@ -52,12 +52,16 @@ impl<K: Kv> Shared<K> {
         if let Some(probe) = probe {
             known.matches = state.match_rows(&self.kv, probe.collection, probe.records)?;
         }
-        let looked_at = probe.map(|p| p.collection).or(needs.missing.as_ref()).or(needs.held_rows.as_ref());
+        let looked_at = probe.map(|p| p.collection).or(needs.missing.as_ref());
+        let looked_at = looked_at.or(needs.still_missed.as_ref()).or(needs.held_rows.as_ref());
         if let Some(id) = looked_at {
             known.rows_version = Some(state.index(&self.kv, id)?.version());
         }
         if let Some(id) = &needs.missing {
             known.missing = Some(state.missing(&self.kv, id)?);
+        }
+        if let Some(id) = &needs.still_missed {
+            known.still_missed = state.still_missed(&self.kv, id)?;
         }
         if let Some(id) = &needs.held_rows {
             (known.held_rows, known.held_more) = state.held_rows(&self.kv, id, HELD_ROWS)?;

@@ -14,7 +14,7 @@ use super::{Shared, State, scan_all};
 use crate::domain::collection::CollectionId;
 use crate::domain::diff::Match;
 use crate::domain::record::{Record, StoredRow};
-use crate::domain::sweep::{Missing, SAMPLE, believable};
+use crate::domain::sweep::{Missing, SAMPLE, StillMissed, believable};
 
 /// Rows in a merged pack.
 const PACK_ROWS: usize = 256;
@@ -179,6 +179,19 @@ impl State {
             if twice.len() as u64 <= believable(known) { &twice[..] } else { &twice[..SAMPLE.min(twice.len())] };
         let rows = read_rows(kv, id, index, wanted)?;
         Ok(Missing { now, before, known, rows })
+    }
+
+    /// What the last complete look missed and nothing has shown since; `None` where nothing of it was shown.
+    pub(super) fn still_missed(&mut self, kv: &dyn Kv, id: &CollectionId) -> Result<Option<StillMissed>> {
+        let before = kv.get(&keys::missed(id))?.map(|b| codec::decode_hashes(&b)).unwrap_or_default();
+        if before.is_empty() {
+            return Ok(None);
+        }
+        let index = self.index(kv, id)?;
+        let missing = |slot: &Slot| !slot.gone && slot.shown != index.look;
+        let keys: Vec<u64> =
+            before.iter().copied().filter(|key| index.slots.get(key).is_some_and(missing)).collect();
+        Ok((keys.len() < before.len()).then(|| StillMissed { keys, known: index.live() }))
     }
 
     /// Rows a held change would remove: those the last complete look missed and none has shown since (as far as this

@@ -151,6 +151,10 @@ impl Collection {
         ending: &Ending,
         shown: &BTreeSet<String>,
     ) -> Vec<Fact> {
+        let decides = *ending == Ending::Complete && look.epoch == self.epoch && look.quarantined == 0;
+        if spec.role == Role::Record && !decides {
+            self.found_again(shown);
+        }
         if let Ending::Failed(failure) = ending {
             return self.failed(spec, health, failure).into_iter().collect();
         }
@@ -188,6 +192,15 @@ impl Collection {
         self.failures += 1;
         let refused = failure.kind == FailureKind::Unauthorized;
         health.failed(&spec.source, &spec.name, self.failures, refused)
+    }
+
+    /// What was missed and is shown by any look is not missing; what is left of a loss may be believable.
+    fn found_again(&mut self, shown: &BTreeSet<String>) {
+        let before = self.missed.len();
+        self.missed.retain(|key| !shown.contains(key));
+        if self.missed.len() < before && self.missed.len() <= 5.max(self.rows.len() / 10) {
+            self.hold = None;
+        }
     }
 
     /// Two complete looks in a row must miss a record; too large a loss waits for a person.
