@@ -16,6 +16,7 @@ mod run;
 mod schema;
 mod secrets;
 mod send_test;
+mod source;
 mod spend;
 mod state;
 mod templates;
@@ -112,6 +113,9 @@ enum Command {
     /// What is not to be told for a while.
     #[command(subcommand)]
     Silence(notice::SilenceCommand),
+    /// Sources: try one without storing anything; propose a manifest for an API.
+    #[command(subcommand)]
+    Source(source::SourceCommand),
     /// What is stored: show, forget, export, import.
     #[command(subcommand)]
     State(state::StateCommand),
@@ -128,7 +132,7 @@ enum Command {
     Secrets(secrets::SecretsCommand),
     /// Check offline whether a captured webhook request was signed with a key.
     Verify(verify::VerifyArgs),
-    /// The JSON Schema of the config, or of an event.
+    /// The JSON Schema of the config, of an event, or of a connector manifest.
     #[command(subcommand)]
     Schema(schema::SchemaCommand),
     /// Shell completions, printed to stdout.
@@ -258,6 +262,8 @@ async fn dispatch(cli: Cli, env: &BTreeMap<String, String>) -> Outcome {
         Command::Incidents(command) => notice::incidents(parts(settings()?)?, command).await,
         Command::Ack(args) => notice::acknowledge(parts(settings()?)?, args).await,
         Command::Silence(command) => notice::silence(parts(settings()?)?, command).await,
+        Command::Source(source::SourceCommand::Infer(args)) => source::infer::run(&args, env).await,
+        Command::Source(source::SourceCommand::Check(args)) => source::run(parts(settings()?)?, &args).await,
         Command::State(command) => state::run(parts(settings()?)?, command).await,
     }
 }

@@ -31,6 +31,7 @@ mod live;
 mod money;
 mod notices;
 mod outputs;
+mod presets;
 mod receivers;
 mod running;
 mod scopes;

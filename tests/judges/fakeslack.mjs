@@ -37,4 +37,4 @@ const hurried = client(token, { rejectRateLimitedCalls: true });
 const calls = Array.from({ length: 8 }, () => code(hurried.chat.postMessage({ channel, text: "rush" })));
 found.rush = rush.every((outcome) => outcome === "ok");
 found.limited = (await Promise.all(calls)).includes(ErrorCode.RateLimitedError);
-process.stdout.write(JSON.stringify(found));
+process.stdout.write(`\n${JSON.stringify(found)}`);
