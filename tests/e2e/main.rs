@@ -25,6 +25,7 @@ mod clock;
 mod crash;
 mod delivery;
 mod directory;
+mod guard;
 mod holds;
 mod hostile;
 mod live;

@@ -5,6 +5,7 @@
 //! (and what joins them).
 
 mod change;
+pub mod digest;
 mod health;
 mod money;
 
