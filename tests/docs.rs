@@ -56,7 +56,9 @@ fn with_optional_keys(text: &str) -> String {
     let key = |line: &str| {
         let name = line.split(" = ").next().unwrap_or_default();
         line.starts_with('[')
-            || (line.contains(" = ") && name.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !name.is_empty())
+            || (line.contains(" = ")
+                && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+                && !name.is_empty())
     };
     let line = |line: &str| match line.strip_prefix('#') {
         Some(rest) if key(rest) => rest.to_owned(),

@@ -165,7 +165,7 @@ judge_slowness =
                     f"127.0.0.1:{self.port} inet n - n - - smtpd",
                     # TLS from the first byte, and nobody comes in who has not signed in.
                     f"127.0.0.1:{self.tls_port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes"
-                    " -o smtpd_sasl_auth_enable=yes -o smtpd_client_restrictions=permit_sasl_authenticated,reject"]
+                    " -o smtpd_delay_reject=yes -o smtpd_sasl_auth_enable=yes -o smtpd_client_restrictions=permit_sasl_authenticated,reject"]
         (self._config / "master.cf").write_text("\n".join(services) + "\n")
 
     def start(self, slow: bool = False) -> None:
