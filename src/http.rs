@@ -88,6 +88,13 @@ impl Reply {
         if let Ok(secs) = text.parse::<u64>() {
             return Some(SignedDuration::from_secs(i64::try_from(secs).unwrap_or(i64::MAX)));
         }
+        // Not in the specification, but Discord and others do it. A day and more is not written so.
+        if text.contains('.')
+            && let Ok(secs) = text.parse::<f64>()
+            && (0.0..86_400.0).contains(&secs)
+        {
+            return SignedDuration::try_from_secs_f64(secs.ceil()).ok();
+        }
         let at = http_date(text)?;
         let reference = self.date().unwrap_or(now);
         Some(at.duration_since(reference).max(SignedDuration::ZERO))
@@ -290,6 +297,8 @@ mod tests {
         assert_eq!(secs(reply("Sun, 22 Nov 2026 10:00:30 GMT", Some("Sun, 22 Nov 2026 10:00:10 GMT"))), Some(20));
         assert_eq!(secs(reply("Sun, 22 Nov 2020 10:00:30 GMT", None)), Some(0));
         assert_eq!(secs(reply("soon", None)), None);
+        assert_eq!(secs(reply("1.25", None)), Some(2));
+        assert_eq!(secs(reply("-1.5", None)), None);
         assert_eq!(secs(reply("99999999999999999999999", None)), None);
     }
 }

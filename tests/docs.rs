@@ -81,6 +81,8 @@ fn every_optional_key_of_the_example_works_once_it_is_taken_in() {
     fs::write(folder.path().join("company-ca.pem"), made.cert.pem()).unwrap();
     fs::write(folder.path().join("client.pem"), made.cert.pem()).unwrap();
     fs::write(folder.path().join("client.key"), made.signing_key.serialize_pem()).unwrap();
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    fs::write(folder.path().join("dkim.pem"), key.serialize_pem()).unwrap();
     let text = with_optional_keys(&read("config/ampbridge.toml"));
     assert!(text.contains("\ntemplates_dir = ") && text.contains("\n[sinks.ops-bot]"), "{text}");
     assert_eq!(problems(folder.path(), &text), Vec::<String>::new());

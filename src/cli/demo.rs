@@ -7,22 +7,21 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use clap::Args;
+use jiff::civil::Date;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Outcome, output};
+use crate::admin::{Answer, Op, execute};
 use crate::app::{App, Parts};
 use crate::config;
 use crate::demo::{
     CLIENT_ID, CLIENT_SECRET, DemoClock, FakeWorkspace, Receiver, ReceiverOptions, SeedOptions, StandaloneOptions,
     Story, run_standalone, serve,
 };
-use crate::domain::delivery::DeliveryKind;
-use crate::domain::event::{Event, StoredEvent};
 use crate::domain::time::{Timestamp, utc_day};
 use crate::env::{Clock, SeededDice, SystemClock};
 use crate::lifecycle::Lifecycle;
-use crate::render::{Context, Renderer};
 use crate::source::Reach;
 use crate::store::memory::{self, MemoryKv};
 
@@ -80,7 +79,7 @@ impl Clock for Watch {
 pub(super) async fn run(args: &DemoArgs) -> Outcome {
     let fault =
         |what: &str, e: &dyn std::fmt::Display| Failure::Failed(vec![format!("the demo can't start: {what}: {e}")]);
-    let today = utc_day(SystemClock.now());
+    let today = first_day(utc_day(SystemClock.now()));
     let watch = Arc::new(Watch { clock: DemoClock::starting_on(today), begun: Instant::now() });
     let now: crate::demo::Now = {
         let watch = Arc::clone(&watch);
@@ -96,9 +95,8 @@ pub(super) async fn run(args: &DemoArgs) -> Outcome {
     let options = ReceiverOptions { addr: loopback, secrets: vec![parsed], tolerance_secs: TOLERANCE_SECS, now };
     let receiver = Receiver::start(options).await.map_err(|e| fault("the receiver's port", &e))?;
 
-    let settings =
-        config::load_text(&configuration(&api.base_url(), &receiver.url(), &secret), std::path::Path::new("."))
-            .map_err(Failure::Config)?;
+    let settings = configuration(&api.base_url(), &receiver.url(), &secret, Story::month_limit_usd(&workspace, today));
+    let settings = config::load_text(&settings, std::path::Path::new(".")).map_err(Failure::Config)?;
     let clock: Arc<dyn Clock> = Arc::clone(&watch) as Arc<dyn Clock>;
     let parts = Parts::assemble_with(settings, clock, Arc::new(SeededDice::new(args.seed))).map_err(Failure::Config)?;
     let store = memory::open(MemoryKv::default())?;
@@ -109,8 +107,17 @@ pub(super) async fn run(args: &DemoArgs) -> Outcome {
     stage.summary(args, looked).await
 }
 
+/// The first day of the story: today where that lies well inside its month, so that its end can be seen coming.
+fn first_day(today: Date) -> Date {
+    match today.day() {
+        6..=22 => today,
+        1..6 => today.first_of_month().yesterday().unwrap_or(today).with().day(10).build().unwrap_or(today),
+        _ => today.with().day(10).build().unwrap_or(today),
+    }
+}
+
 /// One config, as a user would write it.
-fn configuration(api: &str, hook: &str, secret: &str) -> String {
+fn configuration(api: &str, hook: &str, secret: &str, month: i64) -> String {
     let daily = Story::DAILY_BUDGET_USD;
     let [dear, dearer] = Story::THREAD_LIMITS_USD;
     // Time-outs are in demo time too: an hour of it is a sixth of a second.
@@ -127,6 +134,11 @@ max_rps = 1000
 kind = "budget"
 limit_usd = {daily}
 period = "day"
+[rules.monthly-budget]
+kind = "budget"
+limit_usd = {month}
+period = "month"
+thresholds = [100]
 [rules.spend-spike]
 kind = "spike"
 per = "user"
@@ -188,16 +200,10 @@ impl Stage<'_> {
         }
     }
 
-    /// What the receiver has got since the last time: as Slack would show it, and the proof of the signature.
+    /// What the receiver has got since the last time, and whether its signature is good. What it says, the console does.
     fn show_webhooks(&self) {
         for received in self.receiver.received_since(self.shown.load(Ordering::Acquire)) {
             self.shown.fetch_add(1, Ordering::AcqRel);
-            let event: Option<Event> = received.json().and_then(|v| serde_json::from_value(v).ok());
-            let Some(event) = event else { continue };
-            let text = slack_text(&self.app.parts.renderer, &event);
-            for (index, line) in text.lines().enumerate() {
-                output::line(&format!("    {} {line}", if index == 0 { "slack  " } else { "       " }));
-            }
             let proof = if received.verified { "signature verified" } else { "SIGNATURE WRONG" };
             output::line(&format!(
                 "    webhook {} {}, {proof}",
@@ -225,6 +231,13 @@ impl Stage<'_> {
             output::count(received.len(), "webhook"),
             received.len() - wrong
         ));
+        output::heading("\nguard: may more be spent?");
+        let desk = self.app.parts.desk(Arc::clone(&self.app.core.store));
+        // Days pass in seconds here, so that nothing is ever older than some of them.
+        let op = Op::Guard { scopes: Vec::new(), rule: None, max_age_seconds: Some(30 * 86_400) };
+        if let Answer::Data(answer) = execute(&desk, op).await? {
+            super::guard::print(&answer);
+        }
         output::heading("\nnext");
         output::line("  ampbridge render --event budget.exceeded     what your team would read");
         output::line(
@@ -233,11 +246,6 @@ impl Stage<'_> {
         self.app.core.store.close().await?;
         if wrong > 0 { Err(Failure::Failed(vec![format!("{wrong} webhooks were not verified")])) } else { Ok(()) }
     }
-}
-
-fn slack_text(renderer: &Renderer, event: &Event) -> String {
-    let stored = StoredEvent::bare(event.clone());
-    renderer.slack(&Context { kind: DeliveryKind::Single, events: &[Arc::new(stored)] }).value.text
 }
 
 fn bytes(n: usize) -> String {

@@ -19,6 +19,7 @@ mod send_test;
 mod source;
 mod spend;
 mod state;
+mod templates;
 mod timeline;
 mod verify;
 
@@ -82,6 +83,9 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Show what an event of a type, or one that happened, looks like for a sink.
     Render(render::RenderArgs),
+    /// Templates: look through your own.
+    #[command(subcommand)]
+    Templates(templates::TemplatesCommand),
     /// Send one marked event (bridge.test) through a sink now, and say what came back.
     SendTest(send_test::SendTestArgs),
     /// Events that were made: list them, show one, explain why it was made and where it went.
@@ -240,6 +244,7 @@ async fn dispatch(cli: Cli, env: &BTreeMap<String, String>) -> Outcome {
         Command::Demo(args) => demo::run(&args).await,
         Command::DemoWorkspace(args) => demo::workspace(&args).await,
         Command::Render(args) => render::run(&args, settings).await,
+        Command::Templates(command) => templates::run(command, settings),
         Command::Health(args) => health::run(&settings()?, &args).await,
         Command::Check(args) => check::run(checked(settings()?)?, &args).await,
         Command::Run => run::run(checked(settings()?)?).await,

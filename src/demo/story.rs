@@ -17,7 +17,9 @@ use super::model::Usd;
 use super::seed::{self, SeedOptions};
 use super::workspace::FakeWorkspace;
 use super::world::FakeError;
-use crate::domain::time::{SignedDuration, Timestamp, minus_days, utc_day};
+use crate::domain::money::Micros;
+use crate::domain::time::{SignedDuration, Timestamp, days_between, minus_days, plus_days, utc_day};
+use jiff::civil::Date;
 
 /// Quiet days before the story.
 const HISTORY_DAYS: u16 = 60;
@@ -56,6 +58,24 @@ impl Story {
 
     pub fn new(seed: u64, clock: DemoClock) -> Self {
         Self { seed, clock, written: VecDeque::new(), next_day: 0 }
+    }
+
+    /// A month's limit that will not hold: what was spent so far, and three quarters of what is still to be expected.
+    pub fn month_limit_usd(workspace: &FakeWorkspace, today: Date) -> i64 {
+        let state = workspace.lock();
+        let spent = |from: Date, to: Date| -> Micros {
+            let mut sum = Micros::ZERO;
+            let mut day = from;
+            while day < to {
+                sum += state.tenant.world.day(day).into_iter().flatten().map(|(_, usage)| usage.usd.micros).sum();
+                day = plus_days(day, 1);
+            }
+            sum
+        };
+        let so_far = spent(today.first_of_month(), today);
+        let usual = spent(plus_days(today, -28), today);
+        let left = days_between(today, today.last_of_month()) + 1;
+        (so_far.0 + usual.0 / 28 * left * 3 / 4) / Micros::PER_DOLLAR / 10 * 10
     }
 
     pub fn clock(&self) -> DemoClock {

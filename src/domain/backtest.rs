@@ -71,6 +71,10 @@ impl Replay {
         self.world.rules = rules;
     }
 
+    pub fn rules(&self) -> &[RuleSpec] {
+        &self.world.rules
+    }
+
     /// Names of people, as sources tell them.
     pub fn learn_people(&mut self, source: &str, people: BTreeMap<String, Person>) {
         self.put(DocKey::People(source.to_owned()), Doc::People(people));
@@ -130,7 +134,8 @@ impl Replay {
         self.docs.insert(key, (version + 1, Arc::new(doc)));
     }
 
-    fn load(&self, needs: &Needs) -> Known {
+    /// What a store would hand out.
+    pub fn load(&self, needs: &Needs) -> Known {
         let mut known = Known::default();
         for key in &needs.docs {
             let found = self.docs.get(key).map_or((0, None), |(version, doc)| (*version, Some(Arc::clone(doc))));

@@ -27,6 +27,7 @@ pub mod setting;
 pub mod signing;
 pub mod silence;
 pub mod spend;
+pub mod spend_digest;
 pub mod sweep;
 pub mod time;
 pub mod timing;

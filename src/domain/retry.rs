@@ -101,6 +101,15 @@ mod tests {
         assert_eq!(policy.next_try(31, start, end, None, 0.5), None);
     }
 
+    #[test]
+    fn what_the_receiver_asks_for_is_obeyed_up_to_a_day() {
+        let (policy, start) = (RetryPolicy::default(), Timestamp::UNIX_EPOCH);
+        for (asked, waited) in [(1, 1), (23, 23), (24, 24), (25, 24), (100_000, 24)] {
+            let next = policy.next_try(1, start, start, Some(SignedDuration::from_hours(asked)), 0.5);
+            assert_eq!(next, Some(plus(start, SignedDuration::from_hours(waited))), "{asked} hours");
+        }
+    }
+
     proptest! {
         #[test]
         fn waits_are_bounded_and_their_ceiling_never_falls(n in 1_u32..200, unit in 0.0_f64..1.0) {

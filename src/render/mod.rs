@@ -7,6 +7,7 @@ mod body;
 mod card;
 mod engine;
 mod filters;
+mod gallery;
 mod lenient;
 mod library;
 mod line;
@@ -15,6 +16,7 @@ pub mod samples;
 mod scene;
 mod show;
 mod slack;
+mod slack_lint;
 mod text;
 
 use std::path::Path;
@@ -29,8 +31,11 @@ pub use acks::AckLinks;
 use acks::Acks;
 pub use body::BodyTemplate;
 pub use card::Card;
+pub use gallery::gallery;
+pub use library::{Finding, lint};
 use library::{Library, Part};
 pub use line::Tone;
+pub use line::digest::lines as digest_lines;
 use scene::Scene;
 pub use slack::flatten as slack_flatten;
 

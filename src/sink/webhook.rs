@@ -9,6 +9,7 @@ mod body;
 mod config;
 mod preset;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::domain::delivery::{Outcome, Report};
 use crate::domain::signing::{SigningSecret, signature_header};
+use crate::env::{Clock as _, SystemClock};
 use crate::http::{Cap, HttpClient, HttpError, Reply};
 use crate::render::Renderer;
 
@@ -105,7 +107,13 @@ impl Sink for Webhook {
 
     async fn connect(&self) -> Result<String, String> {
         let guard = self.target.guard(&format!("sinks.{}.allow_networks", self.name));
-        self.target.reach(&guard, self.common.timeout).await
+        let reached = self.target.reach(&guard, self.common.timeout).await?;
+        // A token is asked for where one is needed; the others sign in with the delivery itself.
+        match self.auth.credential(SystemClock.now(), self.common.timeout).await {
+            Ok(Some(Credential { token: Some(_), .. })) => Ok(format!("{reached}; the token endpoint gives a token")),
+            Ok(_) => Ok(reached),
+            Err(why) => Err(self.redact.clean(&why)),
+        }
     }
 }
 
@@ -122,30 +130,34 @@ impl Webhook {
                     return Report::new(outcome, None, self.redact.clean(&why));
                 }
             };
-            let (reply, redact) = self.exchange(body, message, credential.as_ref(), end).await;
+            let reply = self.exchange(body, message, credential.as_ref(), end).await;
+            let token = credential.and_then(|credential| credential.token);
             let refused = matches!(&reply, Ok(reply) if reply.status == StatusCode::UNAUTHORIZED);
-            if let (true, false, Some(token)) = (refused, renewed, credential.and_then(|c| c.token)) {
-                self.auth.discard(&token).await;
+            if let (true, false, Some(token)) = (refused, renewed, &token) {
+                self.auth.discard(token).await;
                 renewed = true;
                 continue;
             }
+            let redact = match token {
+                Some(token) => Cow::Owned(self.redact.clone().secret(token.expose())),
+                None => Cow::Borrowed(&self.redact),
+            };
             return match reply {
                 Ok(reply) => answered(&reply, message, &redact),
                 // The deadline of the whole, not what was left of it.
-                Err(HttpError::Timeout(_)) => self.unanswered(&HttpError::Timeout(self.common.timeout), &redact),
-                Err(error) => self.unanswered(&error, &redact),
+                Err(HttpError::Timeout(_)) => unanswered(&HttpError::Timeout(self.common.timeout), &redact),
+                Err(error) => unanswered(&error, &redact),
             };
         }
     }
 
-    /// One request, and what takes its secrets out of the answer.
     async fn exchange(
         &self,
         body: &Body,
         message: &Message,
         credential: Option<&Credential>,
         end: Instant,
-    ) -> (Result<Reply, HttpError>, Redactor) {
+    ) -> Result<Reply, HttpError> {
         let timestamp = message.now.as_second();
         let mut request = self
             .client
@@ -158,13 +170,11 @@ impl Webhook {
                 .header("webhook-timestamp", timestamp)
                 .header("webhook-signature", signature_header(&self.secrets, &body.id, timestamp, &body.bytes));
         }
-        let mut redact = self.redact.clone();
         if let Some(credential) = credential {
             request = request.header(http::header::AUTHORIZATION, credential.header.clone());
-            redact = credential.token.iter().fold(redact, |redact, token| redact.secret(token.expose()));
         }
         let left = end.saturating_duration_since(Instant::now());
-        (self.client.send(request.body(body.bytes.clone()), left, Cap::Cut(RESPONSE_BYTES)).await, redact)
+        self.client.send(request.body(body.bytes.clone()), left, Cap::Cut(RESPONSE_BYTES)).await
     }
 
     /// A body for people to see: keys of a preset stand in it as well.
@@ -175,14 +185,6 @@ impl Webhook {
             }
         }
         content
-    }
-
-    fn unanswered(&self, error: &HttpError, redact: &Redactor) -> Report {
-        let outcome = match error {
-            HttpError::Request(_) => Outcome::Permanent,
-            _ => Outcome::Transient { after: None, refusal: false },
-        };
-        Report::new(outcome, None, redact.clean(&error.to_string()))
     }
 }
 
@@ -199,6 +201,14 @@ fn answered(reply: &Reply, message: &Message, redact: &Redactor) -> Report {
         _ => said,
     };
     Report::new(outcome, Some(reply.status.as_u16()), detail)
+}
+
+fn unanswered(error: &HttpError, redact: &Redactor) -> Report {
+    let outcome = match error {
+        HttpError::Request(_) => Outcome::Permanent,
+        _ => Outcome::Transient { after: None, refusal: false },
+    };
+    Report::new(outcome, None, redact.clean(&error.to_string()))
 }
 
 /// DESIGN section 3, "Webhook delivery".

@@ -263,7 +263,7 @@ fn contributor(part: &Contribution) -> Option<String> {
 /// `ana $88 (gpt-5 volume, 4.1 × usual)`: who is above the usual, and why.
 fn driver(part: &Contribution, scope: &Scope) -> Option<String> {
     let person = part.who.as_ref().map(who).filter(|name| !name.is_empty() && name != scope.name());
-    let model = part.model.as_ref().map(|m| brief(m, NAME));
+    let model = part.model.as_ref().map(|m| brief(m, NAME)).filter(|name| name != scope.name());
     let (name, of) = match (person, model) {
         (Some(person), Some(model)) => (person, format!("{model} ")),
         (Some(name), None) | (None, Some(name)) => (name, String::new()),

@@ -14,7 +14,6 @@ use tokio::net::TcpListener;
 
 use super::body::{BATCH_TYPE, EVENT_TYPE, OTHER_TYPE, type_of};
 use super::*;
-use crate::env::{Clock as _, SystemClock};
 use crate::sink::SinkConfig as _;
 use crate::sink::testkit::{self, Receiver, common, event, hasty, message, sink};
 

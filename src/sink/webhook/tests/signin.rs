@@ -109,6 +109,19 @@ async fn without_a_token_nothing_is_sent_and_it_is_tried_again() {
     assert!(receiver.seen().is_empty());
 }
 
+#[tokio::test]
+async fn connecting_signs_in_and_sends_nothing() {
+    let (receiver, endpoint) = (Receiver::start(|_, _| StatusCode::OK.into_response()).await, endpoint().await);
+    let mut all = json!({ "url": receiver.base, "secrets": SECRET });
+    all.as_object_mut().unwrap().extend(oauth(&endpoint).as_object().unwrap().clone());
+    let told = sink::<WebhookConfig>(all.clone(), &common()).connect().await.unwrap();
+    assert!(told.contains("can be reached") && told.contains("gives a token"), "{told}");
+    assert_eq!((endpoint.seen().len(), receiver.seen().len()), (1, 0));
+    all["auth"]["token_url"] = format!("{}/nothing", receiver.base).into();
+    let fault = sink::<WebhookConfig>(all, &common()).connect().await.unwrap_err();
+    assert!(fault.contains("without an access token"), "{fault}");
+}
+
 /// A certificate for localhost, or a client, by an authority.
 fn issued(issuer: &CertifiedIssuer<'_, KeyPair>, name: &str) -> (rcgen::Certificate, KeyPair) {
     let key = KeyPair::generate().unwrap();
