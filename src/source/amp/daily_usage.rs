@@ -31,6 +31,8 @@ const SHORT_DAYS: i64 = 4;
 const LONG_DAYS: i64 = 35;
 /// The most the server answers for.
 const MOST_DAYS: i64 = 365;
+/// What the amounts are called where they can't be read, and were.
+const AMOUNTS: &str = "usage";
 /// Rows after which a page goes out.
 const PAGE_ROWS: usize = 2_000;
 
@@ -47,6 +49,7 @@ pub(super) async fn look(
     let mut range = Range::new(today, days_back(&request.state, today));
     let mut calls = 0;
     let mut fault = None;
+    let (mut shown, mut left_out) = (0, 0);
     while let Some((end, days)) = range.next() {
         let outcome = ask(client, end, days).await;
         calls += 1;
@@ -69,7 +72,12 @@ pub(super) async fn look(
         let Some(days_shown) = list(body, "data") else {
             return failed(calls, Failure::broken(format!("{} has no list `data`; check base_url", what())));
         };
-        for page in reader.pages(days_shown) {
+        for mut page in reader.pages(days_shown) {
+            shown += page.rows.len();
+            left_out += page.quarantined.len();
+            if !page.rows.is_empty() {
+                page.understood.insert(AMOUNTS.to_owned());
+            }
             if pages.send(page).await.is_err() {
                 return failed(calls, Failure::broken("the look at the daily usage was stopped"));
             }
@@ -79,8 +87,19 @@ pub(super) async fn look(
     if let Some(failure) = fault {
         return failed(calls, failure);
     }
+    if shown == 0 && left_out > 0 && pages.send(unreadable(left_out)).await.is_err() {
+        return failed(calls, Failure::broken("the look at the daily usage was stopped"));
+    }
     let long = days_back(&request.state, today) > SHORT_DAYS;
     LookEnd::new(Evidence::Complete, long.then(|| json!({ "long": today.to_string() })), calls)
+}
+
+/// Not one row of the look can be used: it is the API that changed, and no money went away.
+fn unreadable(rows: usize) -> Page {
+    let mut page = Page::of(Rows::Spend(Vec::new()));
+    let sentence = format!("none of {rows} rows of {} can be read; what was known stays as it is.", what());
+    page.strange.insert(AMOUNTS.to_owned(), sentence);
+    page
 }
 
 /// One call for the `days` days that end with `end`.

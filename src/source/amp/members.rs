@@ -54,8 +54,9 @@ fn record(row: Value) -> Option<Record> {
     let email = take_key(&mut row, "email")?;
     let mut record =
         Record { key: email.trim().to_lowercase(), who: Some(email.trim().to_owned()), ..Record::default() };
+    // A name may be null; a role never is, so null there is as good as absent.
     for name in ["name", "role"] {
-        if let Some(value) = row.remove(name).filter(|value| value.is_null() || value.is_string()) {
+        if let Some(value) = row.remove(name).filter(|value| value.is_string() || (value.is_null() && name == "name")) {
             record.fields.insert(name.to_owned(), value);
         }
     }

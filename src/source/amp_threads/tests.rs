@@ -152,11 +152,15 @@ async fn a_thread_becomes_a_record() {
         Value::from_iter(export.fields.clone()),
         json!({
             "title": "Count the parcels", "agentMode": "smart", "repository": "https://git.example.com/acme/shop.git",
-            "messageCount": 2, "state": "streaming", "visibility": "private",
+            "messageCount": 2, "state": "streaming", "progress": "stalled", "visibility": "private",
         })
     );
+    let mut facts = export.facts.clone();
+    let cost = facts.remove("cost_usd").unwrap();
+    assert!(cost.as_str().unwrap().starts_with("0.00095"), "950 tokens at a micro-dollar: {cost}");
+    facts.remove("cost_at_least");
     assert_eq!(
-        Value::from_iter(export.facts.clone()),
+        Value::from_iter(facts),
         json!({
             "createdAt": "2026-10-04T09:00:00Z", "updatedAt": "2026-10-04T09:00:06Z", "v": 17, "file": "any name.json",
         })
@@ -185,7 +189,7 @@ async fn a_later_revision_is_an_update_and_a_revision_alone_is_not() {
     assert_eq!(after.keys(), [ID]);
     let changed: Vec<&String> =
         before.fields.keys().filter(|name| before.fields.get(*name) != after.records[0].fields.get(*name)).collect();
-    assert_eq!(changed, ["messageCount", "state"]);
+    assert_eq!(changed, ["messageCount", "progress", "state"]);
 
     let mut touched: Value = serde_json::from_slice(&fixture("export.v19.json")).unwrap();
     touched["v"] = json!(20);

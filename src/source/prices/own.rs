@@ -130,12 +130,10 @@ fn rates(price: &OwnPrice) -> Result<Rates, Vec<(String, String)>> {
             0
         }
     };
-    let rates = Rates {
-        input: rate("input", &price.input),
-        output: rate("output", &price.output),
-        cache_read: rate("cache_read", price.cache_read.as_ref().unwrap_or(&price.input)),
-        cache_write: rate("cache_write", price.cache_write.as_ref().unwrap_or(&price.input)),
-    };
+    let (input, output) = (rate("input", &price.input), rate("output", &price.output));
+    let cache_read = price.cache_read.as_ref().map_or(input, |price| rate("cache_read", price));
+    let cache_write = price.cache_write.as_ref().map_or(input, |price| rate("cache_write", price));
+    let rates = Rates { input, cache_read, cache_write, output };
     if faults.is_empty() { Ok(rates) } else { Err(faults) }
 }
 
