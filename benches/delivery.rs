@@ -13,7 +13,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -175,7 +175,14 @@ async fn fill(app: &ampbridge::app::App, events: usize) {
         },
         ..CollectionSpec::default()
     });
-    let end = |notes| SweepEnd { spec: Arc::clone(&spec), epoch: 1, evidence: Evidence::Complete, notes, cursor: None };
+    let end = |notes| SweepEnd {
+        spec: Arc::clone(&spec),
+        epoch: 1,
+        evidence: Evidence::Complete,
+        notes,
+        cursor: None,
+        confirmed: BTreeSet::new(),
+    };
     app.core.step(&Input::Begin { spec: Arc::clone(&spec) }).await.expect("begins");
     app.core.store.begin_look(&spec.id()).await.expect("a look");
     app.core.step(&Input::SweepEnd(end(LookNotes::default()))).await.expect("a baseline");

@@ -14,7 +14,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -122,7 +122,7 @@ fn spec() -> Arc<CollectionSpec> {
         noun: "thread".into(),
         events: EventNames {
             created: Some("thread.created".into()),
-            updated: vec![UpdateRule { field: None, to: None, from: None, event: Some("thread.updated".into()) }],
+            updated: vec![UpdateRule { event: Some("thread.updated".into()), ..UpdateRule::default() }],
             deleted: Some("thread.deleted".into()),
             severities: BTreeMap::new(),
         },
@@ -163,7 +163,8 @@ impl Sweep {
             events += plan.events.len();
             cycle::add_notes(&mut notes, plan.notes);
         }
-        let end = SweepEnd { spec, epoch: 1, evidence: Evidence::Complete, notes, cursor: None };
+        let end =
+            SweepEnd { spec, epoch: 1, evidence: Evidence::Complete, notes, cursor: None, confirmed: BTreeSet::new() };
         self.step(&Input::SweepEnd(end), self.commit).await;
         if self.commit {
             let commit = self.store.overview().await.expect("an open store").commit;

@@ -26,7 +26,6 @@ use crate::pipeline::poller::{Looked, Poller};
 use crate::pipeline::{keeper, timekeeper};
 use crate::render::{AckLinks, Renderer};
 use crate::sink::{self, Sink};
-use crate::source::limiter::Limiters;
 use crate::source::{self, Reach, Source};
 use crate::store::{self, Store, StoreError};
 use crate::telemetry;
@@ -121,12 +120,12 @@ impl Parts {
             }
         };
         let wants_costs = settings.rules.iter().any(|r| matches!(r.rule, Rule::ThreadCost(_)));
-        let context = source::Context {
-            limiters: Limiters::default(),
-            clock: Arc::clone(&clock),
-            folder: settings.folder.clone(),
-            wants_costs,
-        };
+        let mut context =
+            source::Context { wants_costs, ..source::Context::new(Arc::clone(&clock), settings.folder.clone()) };
+        match source::prices::with_own(&settings.prices, Arc::clone(&context.prices)) {
+            Ok(prices) => context.prices = prices,
+            Err(faults) => faults.into_iter().for_each(|(key, what)| fault(format!("prices.{key}"), what)),
+        }
         let mut sources = Vec::new();
         for (name, entry) in &settings.sources {
             match entry.config.build(name, &entry.common, &context) {

@@ -100,7 +100,7 @@ impl Source for Workspace {
             "costs" => Evidence::Window,
             _ => Evidence::Complete,
         };
-        LookEnd { evidence, cursor: None, pages: 1 }
+        LookEnd::new(evidence, None, 1)
     }
 
     async fn connect(&self) -> Result<String, Failure> {
@@ -172,7 +172,7 @@ fn collections() -> Vec<Collection> {
         fingerprint: "v1".into(),
         events: EventNames {
             created: Some(format!("{noun}.created")),
-            updated: vec![UpdateRule { field: None, to: None, from: None, event: Some(format!("{noun}.updated")) }],
+            updated: vec![UpdateRule { event: Some(format!("{noun}.updated")), ..UpdateRule::default() }],
             deleted: Some(format!("{noun}.deleted")),
             severities: BTreeMap::new(),
         },

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Write};
 use std::sync::{Arc, Mutex};
 
@@ -59,7 +59,7 @@ fn spec() -> Arc<CollectionSpec> {
         noun: "thread".into(),
         events: EventNames {
             created: Some("thread.created".into()),
-            updated: vec![UpdateRule { field: None, to: None, from: None, event: Some("thread.updated".into()) }],
+            updated: vec![UpdateRule { event: Some("thread.updated".into()), ..UpdateRule::default() }],
             deleted: Some("thread.deleted".into()),
             severities: BTreeMap::new(),
         },
@@ -113,7 +113,8 @@ async fn look(store: &Opened, now: Timestamp, shown: &[Record]) -> Vec<String> {
         kinds.extend(plan.events.iter().map(|e| e.event.kind.clone()));
         cycle::add_notes(&mut notes, plan.notes);
     }
-    let end = SweepEnd { spec, epoch: 1, evidence: Evidence::Complete, notes, cursor: None };
+    let end =
+        SweepEnd { spec, epoch: 1, evidence: Evidence::Complete, notes, cursor: None, confirmed: BTreeSet::new() };
     let plan = step(store, now, Input::SweepEnd(end)).await;
     kinds.extend(plan.events.iter().map(|e| e.event.kind.clone()));
     flush(store).await;

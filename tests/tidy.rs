@@ -81,7 +81,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// Parts of `source` and `sink` that the kinds share; everything else there is a kind and imports no other kind.
 const SHARED: &[(&str, &[&str])] = &[
-    ("source", &["mod", "limiter", "calls", "oauth", "prices"]),
+    ("source", &["mod", "body", "limiter", "calls", "oauth", "origin", "prices", "rest"]),
     ("sink", &["mod", "redact", "rendering", "target", "testkit"]),
 ];
 

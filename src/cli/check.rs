@@ -12,6 +12,8 @@ use crate::domain::event::{glob_matches, highest_severity};
 use crate::domain::routing::{Route, is_internal};
 use crate::domain::rules::Rule;
 use crate::domain::setting::Span;
+use crate::source::Source;
+use crate::source::quota::Quota;
 use crate::store::Sync;
 
 /// Longest wait for one answer with `--connect`.
@@ -73,7 +75,12 @@ fn print_plan(parts: &Parts) {
             output::line(&format!("    {}: every {every}, {count}{note}", collection.spec.name));
         }
         if let Some(total) = total {
-            output::line(&format!("    together {total} calls a day"));
+            output::line(&format!("    together {total} calls a day{}", allowed(source.as_ref())));
+        }
+        if let Some(times) = source.allowance().stretched {
+            output::line(&format!(
+                "    stretched {times:.1} times to fit: what changes is seen that much later; a longer `every` does the same"
+            ));
         }
     }
     output::heading("rules");
@@ -101,6 +108,13 @@ fn print_plan(parts: &Parts) {
             Span(retry.horizon),
         ));
     }
+}
+
+/// `, of 86400 allowed (60 calls a minute)`.
+fn allowed(source: &dyn Source) -> String {
+    let allowance = source.allowance();
+    let quota = allowance.declared.into_iter().chain(allowance.learned).reduce(Quota::stricter);
+    quota.map(|quota| format!(", of {} allowed ({quota})", quota.per_day())).unwrap_or_default()
 }
 
 fn describe(rule: &Rule) -> String {
@@ -197,7 +211,10 @@ async fn connect(parts: &Parts) -> Outcome {
     let mut failures = Vec::new();
     for source in &parts.sources {
         match tokio::time::timeout(CONNECT, source.connect()).await {
-            Ok(Ok(line)) => output::line(&format!("  source {}: {line}", source.name())),
+            Ok(Ok(line)) => {
+                let learned = source.allowance().learned.map(|quota| format!("; it allows {quota}"));
+                output::line(&format!("  source {}: {line}{}", source.name(), learned.unwrap_or_default()));
+            }
             Ok(Err(failure)) => failures.push(format!("source {}: {}", source.name(), failure.message)),
             Err(_) => failures.push(format!("source {}: no answer within {CONNECT:?}", source.name())),
         }

@@ -19,12 +19,9 @@ use crate::demo::{
     CLIENT_ID, CLIENT_SECRET, DemoClock, FakeWorkspace, Receiver, ReceiverOptions, SeedOptions, StandaloneOptions,
     Story, run_standalone, serve,
 };
-use crate::domain::delivery::DeliveryKind;
-use crate::domain::event::{Event, StoredEvent};
 use crate::domain::time::{Timestamp, utc_day};
 use crate::env::{Clock, SeededDice, SystemClock};
 use crate::lifecycle::Lifecycle;
-use crate::render::{Context, Renderer};
 use crate::source::Reach;
 use crate::store::memory::{self, MemoryKv};
 
@@ -203,16 +200,10 @@ impl Stage<'_> {
         }
     }
 
-    /// What the receiver has got since the last time: as Slack would show it, and the proof of the signature.
+    /// What the receiver has got since the last time, and whether its signature is good. What it says, the console does.
     fn show_webhooks(&self) {
         for received in self.receiver.received_since(self.shown.load(Ordering::Acquire)) {
             self.shown.fetch_add(1, Ordering::AcqRel);
-            let event: Option<Event> = received.json().and_then(|v| serde_json::from_value(v).ok());
-            let Some(event) = event else { continue };
-            let text = slack_text(&self.app.parts.renderer, &event);
-            for (index, line) in text.lines().enumerate() {
-                output::line(&format!("    {} {line}", if index == 0 { "slack  " } else { "       " }));
-            }
             let proof = if received.verified { "signature verified" } else { "SIGNATURE WRONG" };
             output::line(&format!(
                 "    webhook {} {}, {proof}",
@@ -255,11 +246,6 @@ impl Stage<'_> {
         self.app.core.store.close().await?;
         if wrong > 0 { Err(Failure::Failed(vec![format!("{wrong} webhooks were not verified")])) } else { Ok(()) }
     }
-}
-
-fn slack_text(renderer: &Renderer, event: &Event) -> String {
-    let stored = StoredEvent::bare(event.clone());
-    renderer.slack(&Context { kind: DeliveryKind::Single, events: &[Arc::new(stored)] }).value.text
 }
 
 fn bytes(n: usize) -> String {

@@ -16,8 +16,10 @@ mod run;
 mod schema;
 mod secrets;
 mod send_test;
+mod source;
 mod spend;
 mod state;
+mod templates;
 mod timeline;
 mod verify;
 
@@ -81,6 +83,9 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Show what an event of a type, or one that happened, looks like for a sink.
     Render(render::RenderArgs),
+    /// Templates: look through your own.
+    #[command(subcommand)]
+    Templates(templates::TemplatesCommand),
     /// Send one marked event (bridge.test) through a sink now, and say what came back.
     SendTest(send_test::SendTestArgs),
     /// Events that were made: list them, show one, explain why it was made and where it went.
@@ -108,6 +113,9 @@ enum Command {
     /// What is not to be told for a while.
     #[command(subcommand)]
     Silence(notice::SilenceCommand),
+    /// Sources: try one without storing anything; propose a manifest for an API.
+    #[command(subcommand)]
+    Source(source::SourceCommand),
     /// What is stored: show, forget, export, import.
     #[command(subcommand)]
     State(state::StateCommand),
@@ -124,7 +132,7 @@ enum Command {
     Secrets(secrets::SecretsCommand),
     /// Check offline whether a captured webhook request was signed with a key.
     Verify(verify::VerifyArgs),
-    /// The JSON Schema of the config, or of an event.
+    /// The JSON Schema of the config, of an event, or of a connector manifest.
     #[command(subcommand)]
     Schema(schema::SchemaCommand),
     /// Shell completions, printed to stdout.
@@ -236,6 +244,7 @@ async fn dispatch(cli: Cli, env: &BTreeMap<String, String>) -> Outcome {
         Command::Demo(args) => demo::run(&args).await,
         Command::DemoWorkspace(args) => demo::workspace(&args).await,
         Command::Render(args) => render::run(&args, settings).await,
+        Command::Templates(command) => templates::run(command, settings),
         Command::Health(args) => health::run(&settings()?, &args).await,
         Command::Check(args) => check::run(checked(settings()?)?, &args).await,
         Command::Run => run::run(checked(settings()?)?).await,
@@ -253,6 +262,8 @@ async fn dispatch(cli: Cli, env: &BTreeMap<String, String>) -> Outcome {
         Command::Incidents(command) => notice::incidents(parts(settings()?)?, command).await,
         Command::Ack(args) => notice::acknowledge(parts(settings()?)?, args).await,
         Command::Silence(command) => notice::silence(parts(settings()?)?, command).await,
+        Command::Source(source::SourceCommand::Infer(args)) => source::infer::run(&args, env).await,
+        Command::Source(source::SourceCommand::Check(args)) => source::run(parts(settings()?)?, &args).await,
         Command::State(command) => state::run(parts(settings()?)?, command).await,
     }
 }

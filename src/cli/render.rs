@@ -1,5 +1,6 @@
 //! `ampbridge render`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -9,14 +10,14 @@ use super::{Failure, Outcome, output, parts};
 use crate::config::Settings;
 use crate::domain::delivery::{Delivery, DeliveryKind};
 use crate::domain::event::StoredEvent;
-use crate::render::{Context, Fallback, Renderer, samples};
+use crate::render::{Context, Fallback, Renderer, gallery, samples};
 use crate::sink::{Message, Sink};
 use crate::store::sled;
 
 #[derive(Debug, Args)]
 pub(super) struct RenderArgs {
     /// The event type, like budget.exceeded; a made-up sample of it is shown.
-    #[arg(long, value_name = "TYPE", required_unless_present = "id")]
+    #[arg(long, value_name = "TYPE", required_unless_present_any = ["id", "all"])]
     event: Option<String>,
     /// An event that happened instead of a sample: its id, `evt_…`.
     #[arg(long, value_name = "ID")]
@@ -24,6 +25,12 @@ pub(super) struct RenderArgs {
     /// The sink, as the config names it; without it, one of each kind (which needs no config).
     #[arg(long, value_name = "NAME")]
     sink: Option<String>,
+    /// Every event type in every sink, as a page to look through.
+    #[arg(long, requires = "out", conflicts_with_all = ["event", "id", "sink"])]
+    all: bool,
+    /// The folder the page is written to, as index.html; made if need be.
+    #[arg(long, value_name = "DIR", requires = "all")]
+    out: Option<PathBuf>,
 }
 
 pub(super) async fn run(args: &RenderArgs, settings: impl Fn() -> Result<Settings, Failure>) -> Outcome {
@@ -40,6 +47,13 @@ pub(super) async fn run(args: &RenderArgs, settings: impl Fn() -> Result<Setting
             Renderer::load(None).map_err(|errors| Failure::Failed(errors.iter().map(ToString::to_string).collect()))?,
         ),
     };
+    if let Some(folder) = &args.out {
+        std::fs::create_dir_all(folder)?;
+        let file = folder.join("index.html");
+        std::fs::write(&file, gallery(&renderer))?;
+        output::line(&format!("{} written; open it in a browser", file.display()));
+        return Ok(());
+    }
     let kinds: Vec<&'static str> = match (&args.sink, &configured) {
         (Some(name), Some(parts)) => {
             if let Some(entry) = parts.settings.sinks.get(name) {

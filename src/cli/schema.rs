@@ -13,6 +13,8 @@ use crate::render::samples;
 pub(super) enum SchemaCommand {
     /// Of the config file; editors complete it with a first line `#:schema FILE`.
     Config,
+    /// Of a connector manifest (docs/sources/manifest.md).
+    Manifest,
     /// Of an event of a type; without a type, of all of them by type.
     Event {
         #[arg(value_name = "TYPE")]
@@ -29,6 +31,7 @@ pub(super) enum SchemaCommand {
 pub(super) fn run(command: &SchemaCommand) -> Outcome {
     let value = match command {
         SchemaCommand::Config => config::schema().to_value(),
+        SchemaCommand::Manifest => crate::source::rest::manifest::schema().to_value(),
         SchemaCommand::Event { kind: Some(kind) } => {
             if let Some(schema) = samples::event_schema(kind) {
                 schema.to_value()

@@ -6,6 +6,7 @@ use std::path::Path;
 use ::config::{ConfigError, Map, Source, Value, ValueKind};
 use toml::de::{DeTable, DeValue};
 
+use super::manifests;
 use super::problem::{Problem, Problems};
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -40,6 +41,7 @@ pub fn load_text(text: &str, folder: &Path, env: &BTreeMap<String, String>, prob
         .map(|c| c.cache);
     match merged {
         Ok(mut value) => {
+            manifests::fill(&mut value, folder, problems);
             resolve_secrets(&mut value, "", env, folder, problems);
             Some(value)
         }
@@ -87,7 +89,7 @@ fn merge(into: &mut Value, from: Value) {
 }
 
 /// TOML to values that know their line. Syntax errors become problems, and what can be understood goes on.
-fn parse(text: &str, problems: &mut Problems) -> Map<String, Value> {
+pub fn parse(text: &str, problems: &mut Problems) -> Map<String, Value> {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let place = error.span().map(|span| {
@@ -283,7 +285,8 @@ fn lookup(reference: &Reference, env: &BTreeMap<String, String>, folder: &Path) 
     }
 }
 
-fn read_capped(path: &Path, cap: u64) -> Result<String, String> {
+/// A text file of no more than `cap` bytes.
+pub fn read_capped(path: &Path, cap: u64) -> Result<String, String> {
     use std::io::Read as _;
     let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
     let mut bytes = Vec::new();

@@ -4,6 +4,7 @@
 
 mod groups;
 mod layers;
+mod manifests;
 mod parse;
 mod problem;
 mod routes;
@@ -22,6 +23,7 @@ use crate::domain::rules::{self, Rule, RuleSpec};
 use crate::domain::spend::{Groups, Per};
 use crate::render::{Renderer, TemplateError};
 use crate::sink::{self, SinkConfig};
+use crate::source::prices::OwnPrices;
 use crate::source::{self, SourceConfig};
 use crate::store::StoreConfig;
 use problem::Problems;
@@ -40,6 +42,8 @@ pub struct Settings {
     pub bridge: Bridge,
     pub store: StoreConfig,
     pub admin: Admin,
+    /// Prices that go before those of the built-in tables.
+    pub prices: OwnPrices,
     pub sources: BTreeMap<String, SourceEntry>,
     pub groups: Groups,
     pub rules: Vec<RuleSpec>,
@@ -118,7 +122,7 @@ pub fn template_problems(dir: &Path) -> Vec<Problem> {
 }
 
 fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -> Option<Settings> {
-    let known = ["bridge", "store", "admin", "sources", "groups", "rules", "sinks", "routes"];
+    let known = ["bridge", "store", "admin", "sources", "prices", "groups", "rules", "sinks", "routes"];
     let ValueKind::Table(top) = &mut tree.kind else { return None };
     let mut unknown: Vec<&String> = top.keys().filter(|k| !known.contains(&k.as_str())).collect();
     unknown.sort();
@@ -130,6 +134,7 @@ fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -
     let bridge = sections::bridge(section("bridge"), folder, problems);
     let store = sections::store(section("store"), folder, problems);
     let admin = sections::admin(section("admin"), problems);
+    let prices = sections::prices(section("prices"), problems);
     let sources = sources(section("sources"), problems);
     let groups = groups::read(section("groups"), problems);
     let rule_specs = rule_specs(section("rules"), sources.keys(), &groups, problems);
@@ -143,6 +148,7 @@ fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -
         bridge: bridge?,
         store: store?,
         admin: admin?,
+        prices,
         sources: sources.into_iter().filter_map(|(name, entry)| Some((name, entry?))).collect(),
         groups,
         rules: rule_specs,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::config::{Value, ValueKind};
@@ -16,6 +17,7 @@ use crate::domain::retry::RetryPolicy;
 use crate::domain::rules;
 use crate::domain::setting::{Decimal, Many, Secret, Span};
 use crate::domain::time::WeekStart;
+use crate::source::prices::{BundledPrices, OwnPrices, with_own};
 use crate::store::{self as storage, StoreConfig};
 use crate::{sink, source};
 
@@ -211,6 +213,17 @@ fn public_url(text: &str, problems: &mut Problems) -> Option<String> {
     good.then(|| text.trim_end_matches('/').to_owned())
 }
 
+pub(super) fn prices(section: Option<Value>, problems: &mut Problems) -> OwnPrices {
+    let Some(section) = section else { return OwnPrices::default() };
+    let Some(read) = parse::read::<OwnPrices>(section, "prices", problems) else { return OwnPrices::default() };
+    if let Err(faults) = with_own(&read, Arc::new(BundledPrices)) {
+        for (key, what) in faults {
+            problems.add(format!("prices.{key}"), what);
+        }
+    }
+    read
+}
+
 /// Takes the settings every source has out of an entry.
 pub(super) fn source_common(entry: &mut Value, path: &str, problems: &mut Problems) -> Option<source::Common> {
     let taken = take(entry, &["every", "timeout", "max_rps", "proxy", "ca_file"]);
@@ -314,6 +327,7 @@ pub fn schema() -> Schema {
         generator.subschema_for::<StoreConfig>(),
         optional(generator.subschema_for::<AdminSection>(), &mut generator),
     );
+    let prices = generator.subschema_for::<OwnPrices>();
     let members = generator.subschema_for::<Many<String>>();
     let route = generator.subschema_for::<super::routes::RouteSection>();
     let definitions = generator.take_definitions(true);
@@ -324,6 +338,7 @@ pub fn schema() -> Schema {
         "additionalProperties": false,
         "properties": {
             "bridge": bridge, "store": store, "admin": admin,
+            "prices": prices,
             "sources": { "type": "object", "additionalProperties": { "oneOf": sources } },
             "groups": {
                 "description": "Groups of users that money is counted for: ids, emails, or globs over them",

@@ -36,7 +36,7 @@ pub use journal::{Counters, LogEntry};
 pub use model::{Model, NewThread, Repository, Role, ThreadEdit, Usd, User};
 pub use receiver::{Received, Receiver, ReceiverOptions, Reply};
 pub use seed::SeedOptions;
-pub use server::Server;
+pub use server::{Peer, Server};
 pub use standalone::{Standalone, StandaloneOptions, run_standalone, start_standalone};
 pub use story::{Step, Story};
 pub use workspace::{FakeWorkspace, serve};

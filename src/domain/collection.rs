@@ -38,7 +38,8 @@ pub enum Deletes {
 }
 
 /// Which event a change of a watched field makes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct UpdateRule {
     /// The field; `None` is any watched field no earlier rule took.
     pub field: Option<String>,
@@ -46,6 +47,10 @@ pub struct UpdateRule {
     pub to: Option<Value>,
     /// Only when it changes from this value.
     pub from: Option<Value>,
+    /// Only when it changes to a value that stands later in this list than the one before.
+    pub rising: Vec<String>,
+    /// Also when a record that is new already has the value `to`.
+    pub at_birth: bool,
     /// Event type; `None` learns the change silently.
     pub event: Option<String>,
 }
@@ -82,6 +87,8 @@ pub struct CollectionSpec {
     pub fingerprint: String,
     pub events: EventNames,
     pub deletes: Deletes,
+    /// Any loss waits for a person, however small: the system is known to lose data (test workspaces).
+    pub hold_all: bool,
     pub gauge: GaugeSpec,
     /// A word for one record: `thread`, `member`.
     pub noun: String,
@@ -177,6 +184,8 @@ pub struct LookNotes {
     pub carried: BTreeSet<String>,
     /// Watched fields missing on a row that once had them, with how many rows.
     pub vanished: BTreeMap<String, u64>,
+    /// What the source did not understand: a short name, and a sentence.
+    pub strange: BTreeMap<String, String>,
     pub quarantined: u64,
     /// The first few, for the log.
     pub quarantine_samples: Vec<String>,

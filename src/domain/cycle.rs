@@ -95,6 +95,8 @@ pub struct SweepEnd {
     pub notes: LookNotes,
     /// Where the next look may start; from server values only.
     pub cursor: Option<serde_json::Value>,
+    /// Missing records whose own address says that they are gone; asked for where the collection's deletions need it.
+    pub confirmed: BTreeSet<String>,
 }
 
 /// One attempt and the sink's patience.

@@ -1,7 +1,8 @@
 //! What differs between a record as known and as just observed.
 //!
-//! Invariants: absent is not null is not changed (an absent field keeps its old value); equal records give nothing;
-//! applying the outcome to what was known gives what is known next.
+//! Invariants: absent is not null is not changed (an absent field keeps its old value, and so does one whose value has
+//! become of another type); equal records give nothing; applying the outcome to what was known gives what is known
+//! next.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,15 +81,18 @@ fn compare(old: &StoredRow, observed: &Record, reading: Reading<'_>) -> RowDiff 
     let mut changed = Vec::new();
     for (name, value) in &old.fields {
         match fields.get(name) {
-            None => {
+            Some(now) if !is_of_another_type(value, now) => {
+                if now != value {
+                    changed.push(name.clone());
+                }
+            }
+            _ => {
                 lost.insert(name.clone());
                 if !old.lost.contains(name) {
                     vanished.push(name.clone());
                 }
                 fields.insert(name.clone(), value.clone());
             }
-            Some(now) if now != value => changed.push(name.clone()),
-            Some(_) => {}
         }
     }
     for (name, value) in &observed.fields {
@@ -111,6 +115,11 @@ fn compare(old: &StoredRow, observed: &Record, reading: Reading<'_>) -> RowDiff 
     let change =
         if changed.is_empty() { Change::None } else { Change::Updated { before: old.fields.clone(), fields: changed } };
     RowDiff { row: (row != *old).then_some(row), change, vanished }
+}
+
+/// A text that has become a list is no news about the record but about the system.
+fn is_of_another_type(before: &Value, now: &Value) -> bool {
+    !before.is_null() && !now.is_null() && std::mem::discriminant(before) != std::mem::discriminant(now)
 }
 
 fn store(observed: &Record, fields: BTreeMap<String, Value>, version: u64) -> StoredRow {
@@ -176,6 +185,20 @@ mod tests {
         let usual: BTreeSet<String> = ["title".to_owned()].into();
         let told = diff(&Match::Known(Box::new(old)), &seen, reading(&usual, &none));
         assert!(matches!(told.change, Change::Updated { .. }));
+    }
+
+    #[test]
+    fn another_type_is_no_change() {
+        let (none, known) = (BTreeMap::new(), ["title".to_owned()].into());
+        let old = diff(&Match::New, &record(&[("title", Some(json!("a")))]), reading(&known, &none)).row.unwrap();
+        let drifted = record(&[("title", Some(json!({"text": "a"})))]);
+        let out = diff(&Match::Known(Box::new(old)), &drifted, reading(&known, &none));
+        assert_eq!((out.change, out.vanished), (Change::None, vec!["title".to_owned()]));
+        let kept = out.row.unwrap();
+        assert_eq!(kept.fields["title"], json!("a"));
+        let back = record(&[("title", Some(json!("b")))]);
+        let out = diff(&Match::Known(Box::new(kept)), &back, reading(&known, &none));
+        assert!(matches!(out.change, Change::Updated { .. }), "what changed meanwhile is told once it can be read");
     }
 
     #[test]

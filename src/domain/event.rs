@@ -135,7 +135,9 @@ pub struct StoredEvent {
 /// The highest severity an event of this type can have, for finding out which routes can ever match it.
 pub fn highest_severity(kind: &str) -> Severity {
     match kind {
-        "budget.exceeded" | "sink.failing" | "delivery.dead" => Severity::Critical,
+        "budget.exceeded" | "sink.failing" | "delivery.dead" | "content.failed" | "wallet.depleted" => {
+            Severity::Critical
+        }
         "cost.spike"
         | "budget.threshold_reached"
         | "budget.forecast_exceeded"
@@ -143,7 +145,20 @@ pub fn highest_severity(kind: &str) -> Severity {
         | "source.degraded"
         | "source.stale"
         | "source.change_held"
-        | "thread.cost_exceeded" => Severity::Warning,
+        | "thread.cost_exceeded"
+        | "thread.failed"
+        | "thread.stalled"
+        | "thread.visibility_widened"
+        | "balance.low"
+        | "connection.changed"
+        | "content.review_needed"
+        | "integration.changed"
+        | "key.created"
+        | "key.revoked"
+        | "mission.deleted"
+        | "model.unpriced"
+        | "provider.degraded"
+        | "wallet.low" => Severity::Warning,
         _ => Severity::Info,
     }
 }

@@ -98,7 +98,10 @@ pub fn look_failed(
 ) -> Vec<Draft> {
     state.last_error = Some(failure.message.clone());
     if let FailureKind::Forbidden { scope } = &failure.kind {
-        return freeze(spec, state, scope, &failure.message, now).into_iter().collect();
+        return freeze(spec, state, scope, (Vec::new(), Some(scope.clone())), failure, now).into_iter().collect();
+    }
+    if let FailureKind::Unsupported { what } = &failure.kind {
+        return freeze(spec, state, what, (vec![what.clone()], None), failure, now).into_iter().collect();
     }
     state.failures = state.failures.saturating_add(1);
     let since = *state.failing_since.get_or_insert(now);
@@ -144,38 +147,50 @@ pub fn fields_lost(
     spec: &CollectionSpec,
     state: &mut CollectionState,
     vanished: &BTreeMap<String, u64>,
+    strange: &BTreeMap<String, String>,
     now: Timestamp,
 ) -> Option<Draft> {
     let fresh: Vec<String> = vanished.keys().filter(|f| !state.degraded.contains_key(*f)).cloned().collect();
-    if fresh.is_empty() {
+    let odd: Vec<&String> = strange.keys().filter(|name| !state.degraded.contains_key(*name)).collect();
+    if fresh.is_empty() && odd.is_empty() {
         return None;
     }
-    for field in &fresh {
+    for field in fresh.iter().chain(odd.iter().copied()) {
         state.degraded.insert(field.clone(), now);
     }
+    let mut sentences: Vec<String> = odd.iter().filter_map(|name| strange.get(*name)).cloned().collect();
+    if !fresh.is_empty() {
+        sentences.insert(0, gone_sentence(spec, &fresh, vanished));
+    }
+    let fields = fresh.iter().chain(odd).cloned().collect();
+    Some(degraded(spec, fields, None, sentences.join(" "), now))
+}
+
+fn gone_sentence(spec: &CollectionSpec, fresh: &[String], vanished: &BTreeMap<String, u64>) -> String {
     let rows = fresh.iter().filter_map(|f| vanished.get(f)).max().copied().unwrap_or(0);
-    let detail = format!(
+    format!(
         "{} no longer {} with {} of {rows} {}; the last known values are kept and nothing counts as changed. A scope of the credentials may have been withdrawn.",
         fresh.join(", "),
         if fresh.len() == 1 { "comes" } else { "come" },
         if rows == 1 { "the row" } else { "the rows" },
         spec.name,
-    );
-    Some(degraded(spec, fresh, None, detail, now))
+    )
 }
 
 fn freeze(
     spec: &CollectionSpec,
     state: &mut CollectionState,
     scope: &str,
-    message: &str,
+    lost: (Vec<String>, Option<String>),
+    failure: &Failure,
     now: Timestamp,
 ) -> Option<Draft> {
     if state.frozen.as_ref().is_some_and(|(known, _)| known == scope) {
         return None;
     }
     state.frozen = Some((scope.to_owned(), now));
-    Some(degraded(spec, Vec::new(), Some(scope.to_owned()), message.to_owned(), now))
+    let (fields, scope) = lost;
+    Some(degraded(spec, fields, scope, failure.message.clone(), now))
 }
 
 fn degraded(

@@ -173,11 +173,23 @@ pub struct Page {
     pub people: BTreeMap<String, Person>,
     /// Keys whose cost was asked for, whatever the answer was.
     pub asked: Vec<String>,
+    /// Parts of the page that could not be understood, each told once until it is understood again: a short name, and
+    /// a sentence that says what is wrong and what it costs.
+    pub strange: BTreeMap<String, String>,
+    /// Names that could be in `strange` and were understood.
+    pub understood: BTreeSet<String>,
 }
 
 impl Page {
     pub fn of(rows: Rows) -> Self {
-        Self { rows, quarantined: Vec::new(), people: BTreeMap::new(), asked: Vec::new() }
+        Self {
+            rows,
+            quarantined: Vec::new(),
+            people: BTreeMap::new(),
+            asked: Vec::new(),
+            strange: BTreeMap::new(),
+            understood: BTreeSet::new(),
+        }
     }
 }
 
@@ -219,6 +231,8 @@ pub enum FailureKind {
     Forbidden { scope: String },
     /// Asked to slow down, for so many seconds.
     Throttled { after_secs: u64 },
+    /// The system does not offer this, or not in any shape that is known: freezes this collection only.
+    Unsupported { what: String },
     /// Everything else: network, status, body, paging.
     Broken,
 }

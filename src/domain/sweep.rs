@@ -1,11 +1,13 @@
 //! The end of a complete look: what has gone, and whether that is believable.
 //!
-//! Invariants: a removal needs two successive complete looks that miss the record; a loss that is too large to believe
-//! removes nothing until a person says so.
+//! Invariants: a removal needs two successive complete looks that miss the record, and its own address saying so where
+//! the list alone proves nothing; a loss that is too large to believe removes nothing until a person says so.
+
+use std::collections::BTreeSet;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::collection::{CollectionSpec, CollectionState, Hold};
+use super::collection::{CollectionSpec, CollectionState, Deletes, Hold};
 use super::event::{Draft, Severity, data_of};
 use super::ids;
 use super::payload::HeldData;
@@ -43,25 +45,36 @@ pub fn believable(known: u64) -> u64 {
     ALWAYS_BELIEVED.max(known / 10)
 }
 
-/// Decides. `shown` is the number of rows the look brought.
+/// Decides. `shown` is the number of rows the look brought, `confirmed` the keys whose own address says they are gone.
 pub fn decide(
     spec: &CollectionSpec,
     state: &mut CollectionState,
     missing: &Missing,
     shown: u64,
+    confirmed: &BTreeSet<String>,
     now: Timestamp,
 ) -> Removals {
-    let lost = missing.now.len() as u64;
-    let emptied = shown == 0 && missing.known > 0;
-    if !emptied && lost <= believable(missing.known) {
+    if spec.deletes == Deletes::Never {
         state.hold = None;
-        let rows = missing.rows.clone();
-        let gone: std::collections::BTreeSet<u64> = rows.iter().map(|r| super::record::key_hash(&r.key)).collect();
+        return Removals::default();
+    }
+    if !is_doubtful(spec, missing, shown) {
+        state.hold = None;
+        let proven = |row: &&StoredRow| spec.deletes != Deletes::ConfirmGet || confirmed.contains(&row.key);
+        let rows: Vec<StoredRow> = missing.rows.iter().filter(proven).cloned().collect();
+        let gone: BTreeSet<u64> = rows.iter().map(|r| super::record::key_hash(&r.key)).collect();
         let missed = missing.now.iter().copied().filter(|h| !gone.contains(h)).collect();
         return Removals { rows, missed, held: None };
     }
     let held = hold(spec, state, missing, now);
     Removals { rows: Vec::new(), missed: missing.now.clone(), held }
+}
+
+/// Whether a loss needs a person.
+pub fn is_doubtful(spec: &CollectionSpec, missing: &Missing, shown: u64) -> bool {
+    let lost = missing.now.len() as u64;
+    let emptied = shown == 0 && missing.known > 0;
+    emptied || lost > believable(missing.known) || (spec.hold_all && lost > 0)
 }
 
 fn hold(spec: &CollectionSpec, state: &mut CollectionState, missing: &Missing, now: Timestamp) -> Option<Draft> {
@@ -140,7 +153,7 @@ mod tests {
 
     fn look(state: &mut CollectionState, m: &Missing, shown: u64) -> (usize, Option<String>) {
         let spec = CollectionSpec { source: "acme".into(), name: "threads".into(), ..CollectionSpec::default() };
-        let out = decide(&spec, state, m, shown, Timestamp::UNIX_EPOCH);
+        let out = decide(&spec, state, m, shown, &BTreeSet::new(), Timestamp::UNIX_EPOCH);
         (out.rows.len(), out.held.map(|d| d.kind))
     }
 
@@ -175,5 +188,32 @@ mod tests {
         assert_eq!(look(&mut state, &missing(0..20, 0..20, 100), 80).1, None);
         assert_eq!(look(&mut state, &missing(0..21, 0..20, 100), 79).1, None, "first look at another set");
         assert!(look(&mut state, &missing(0..21, 0..21, 100), 79).1.is_some());
+    }
+
+    #[test]
+    fn where_the_list_proves_nothing_only_what_says_so_itself_is_gone() {
+        let spec = CollectionSpec { deletes: Deletes::ConfirmGet, ..CollectionSpec::default() };
+        let out = |confirmed: &[&str]| {
+            let confirmed = confirmed.iter().map(|k| (*k).to_owned()).collect();
+            let mut state = CollectionState::default();
+            let out = decide(&spec, &mut state, &missing(0..2, 0..2, 40), 38, &confirmed, Timestamp::UNIX_EPOCH);
+            (out.rows.len(), out.missed)
+        };
+        assert_eq!(out(&[]).0, 0);
+        assert_eq!(out(&["k1"]).0, 1);
+    }
+
+    #[test]
+    fn a_workspace_known_to_lose_data_loses_nothing_without_a_person() {
+        let spec = CollectionSpec { hold_all: true, ..CollectionSpec::default() };
+        let mut state = CollectionState::default();
+        let none = BTreeSet::new();
+        for held in [false, true, false] {
+            let out = decide(&spec, &mut state, &missing(0..1, 0..1, 40), 39, &none, Timestamp::UNIX_EPOCH);
+            assert_eq!((out.rows.len(), out.held.is_some()), (0, held));
+        }
+        let never = CollectionSpec { deletes: Deletes::Never, ..CollectionSpec::default() };
+        let out = decide(&never, &mut state, &missing(0..40, 0..40, 40), 0, &none, Timestamp::UNIX_EPOCH);
+        assert!(out.rows.is_empty() && out.held.is_none() && state.hold.is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! Looks at collections: once, or for as long as the service runs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Core;
 use super::schedule::{self, Past};
-use crate::domain::collection::{CollectionState, LookNotes, Role};
-use crate::domain::cycle::{self, Input, SweepEnd};
+use crate::domain::collection::{CollectionSpec, CollectionState, Deletes, LookNotes, Role};
+use crate::domain::cycle::{self, Input, Needs, SweepEnd};
 use crate::domain::doc::DocKey;
-use crate::domain::record::{Evidence, FailureKind};
+use crate::domain::record::{Evidence, Failure, FailureKind};
+use crate::domain::sweep;
 use crate::domain::time::{Timestamp, elapsed};
 use crate::source::{Collection, LookEnd, LookRequest, Pages, Reach, Source};
 use crate::store::StoreError;
@@ -36,6 +38,20 @@ pub struct Looked {
     pub held: Option<String>,
 }
 
+impl Looked {
+    fn of(collection: &Collection) -> Self {
+        Self {
+            collection: collection.spec.name.clone(),
+            reach: Reach::Full,
+            evidence: Evidence::Window,
+            notes: LookNotes::default(),
+            pages: 0,
+            baseline: false,
+            held: None,
+        }
+    }
+}
+
 /// Polls one source.
 #[derive(Clone)]
 pub struct Poller {
@@ -50,8 +66,11 @@ impl Poller {
 
     /// Looks once at one collection and commits what it shows. An error is the store's; a failed look is an outcome.
     pub async fn look(&self, collection: &Collection, reach: Reach) -> Result<Looked, StoreError> {
-        let spec = &collection.spec;
-        self.core.step(&Input::Begin { spec: Arc::clone(spec) }).await?;
+        let spec = match self.source.identify(collection).await {
+            Ok(spec) => spec,
+            Err(failure) => return self.not_begun(collection, reach, failure).await,
+        };
+        self.core.step(&Input::Begin { spec: Arc::clone(&spec) }).await?;
         let state = self.state(collection).await?;
         let baseline = state.baseline.is_none();
         let reach = if baseline { Reach::Full } else { reach };
@@ -66,21 +85,77 @@ impl Poller {
             now: self.core.clock.now(),
             state,
         };
-        let (notes, end) = self.read(collection, &request).await?;
+        let (notes, end) = self.read(&spec, &request).await?;
+        let confirmed = self.confirm(&spec, &notes, &end).await?;
         let pages = end.pages;
-        let sweep = SweepEnd { spec: Arc::clone(spec), epoch, evidence: end.evidence, notes, cursor: end.cursor };
+        let sweep = SweepEnd { spec, epoch, evidence: end.evidence, notes, cursor: end.cursor, confirmed };
+        self.end(collection, sweep, Looked { reach, pages, baseline, ..Looked::of(collection) }).await
+    }
+
+    /// A look that ended before it began: whose collection it is could not be found out.
+    async fn not_begun(&self, collection: &Collection, reach: Reach, failure: Failure) -> Result<Looked, StoreError> {
+        let sweep = SweepEnd {
+            spec: Arc::clone(&collection.spec),
+            epoch: self.state(collection).await?.epoch,
+            evidence: Evidence::Partial(failure),
+            notes: LookNotes::default(),
+            cursor: None,
+            confirmed: BTreeSet::new(),
+        };
+        self.end(collection, sweep, Looked { reach, ..Looked::of(collection) }).await
+    }
+
+    /// Commits the end of a look and says what it came to.
+    async fn end(&self, collection: &Collection, sweep: SweepEnd, mut looked: Looked) -> Result<Looked, StoreError> {
         let (plan, _) = self.core.step(&Input::SweepEnd(sweep.clone())).await?;
-        let mut notes = sweep.notes;
-        notes.events += plan.notes.events;
-        let held = self.state(collection).await?.hold.filter(|h| h.announced && h.rejected.is_none()).map(|h| h.id);
-        let looked =
-            Looked { collection: spec.name.clone(), reach, evidence: sweep.evidence, notes, pages, baseline, held };
+        looked.notes = sweep.notes;
+        looked.notes.events += plan.notes.events;
+        looked.evidence = sweep.evidence;
+        let hold = self.state(collection).await?.hold;
+        looked.held = hold.filter(|h| h.announced && h.rejected.is_none()).map(|h| h.id);
         report(self.source.name(), &looked, self.core.clock.now());
         Ok(looked)
     }
 
+    /// Asks for missing records one by one, where the list alone proves nothing and the loss is believable at all.
+    async fn confirm(
+        &self,
+        spec: &CollectionSpec,
+        notes: &LookNotes,
+        end: &LookEnd,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let asks = spec.role == Role::Record && spec.deletes == Deletes::ConfirmGet;
+        if !asks || end.evidence != Evidence::Complete || notes.quarantined > 0 {
+            return Ok(BTreeSet::new());
+        }
+        let needs = Needs { missing: Some(spec.id()), ..Needs::default() };
+        let missing = self.core.store.load(&needs, None).await?.missing.unwrap_or_default();
+        if missing.rows.is_empty() || sweep::is_doubtful(spec, &missing, notes.rows) {
+            return Ok(BTreeSet::new());
+        }
+        let keys: Vec<String> = missing.rows.into_iter().map(|row| row.key).collect();
+        match self.source.confirm(&spec.name, &keys, end.canary.as_deref()).await {
+            Ok(confirmed) => Ok(confirmed),
+            Err(failure) => {
+                tracing::warn!(
+                    source = self.source.name(),
+                    collection = spec.name,
+                    missing = keys.len(),
+                    "{}: missing records could not be asked for one by one, so none counts as removed: {}",
+                    spec.id(),
+                    failure.message
+                );
+                Ok(BTreeSet::new())
+            }
+        }
+    }
+
     /// Reads and commits pages side by side: while one is committed, the next is fetched.
-    async fn read(&self, collection: &Collection, request: &LookRequest) -> Result<(LookNotes, LookEnd), StoreError> {
+    async fn read(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        request: &LookRequest,
+    ) -> Result<(LookNotes, LookEnd), StoreError> {
         let (pages, mut incoming) = Pages::channel();
         let fetch = async {
             let end = self.source.look(request, &pages).await;
@@ -90,7 +165,7 @@ impl Poller {
         let consume = async {
             let mut notes = LookNotes::default();
             while let Some(page) = incoming.recv().await {
-                let input = Input::Page { spec: Arc::clone(&collection.spec), page };
+                let input = Input::Page { spec: Arc::clone(spec), page };
                 match self.core.step(&input).await {
                     Ok((plan, _)) => cycle::add_notes(&mut notes, plan.notes),
                     // Dropping the receiver ends the fetch.

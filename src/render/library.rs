@@ -3,6 +3,7 @@
 mod builtin;
 mod check;
 mod folder;
+mod lint;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,6 +17,7 @@ use crate::domain::delivery::DeliveryKind;
 use crate::domain::event::Event;
 
 pub use check::check;
+pub use lint::{Finding, lint};
 
 /// One part of a message to one kind of sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

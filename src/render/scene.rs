@@ -13,7 +13,7 @@ use crate::domain::delivery::DeliveryKind;
 use crate::domain::event::{Event, StoredEvent};
 
 /// Longest plain-text body of an email.
-const BODY: usize = 200_000;
+pub const BODY: usize = 200_000;
 /// Most events a template sees one by one.
 const EVENTS: usize = 100;
 

@@ -311,7 +311,7 @@ fn as_link(button: &Value) -> Option<String> {
 }
 
 /// Characters of everything under a `text` key, however deep.
-fn text_length(value: &Value) -> usize {
+pub fn text_length(value: &Value) -> usize {
     match value {
         Value::Object(map) => map
             .iter()

@@ -3,7 +3,6 @@
 //! Contract: the API's own document, version v2 (<https://ampcode.com>). The live API is wider than it, so unknown fields
 //! pass.
 
-mod body;
 mod client;
 mod config;
 mod daily_usage;
@@ -195,7 +194,7 @@ fn collections(
 }
 
 fn update(field: Option<&str>, event: Option<&str>) -> UpdateRule {
-    UpdateRule { field: field.map(str::to_owned), to: None, from: None, event: event.map(str::to_owned) }
+    UpdateRule { field: field.map(str::to_owned), event: event.map(str::to_owned), ..UpdateRule::default() }
 }
 
 fn calls_a_day(interval: Duration) -> u64 {

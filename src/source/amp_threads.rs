@@ -1,8 +1,8 @@
 //! Source `amp_threads`: a directory of Amp thread documents.
 //!
-//! Local thread files of Amp until March 2026, or what `amp threads export` wrote and a user's cron put there. Three
-//! collections: `threads` (records), `usage` (estimated spend) and, where a rule asks for it, `thread_costs`. Nothing
-//! is called over the network, and nothing of a message's content is kept.
+//! Local thread files of Amp until March 2026, or what `amp threads export` wrote and a user's cron put there. Four
+//! collections: `threads` (records), `usage` (estimated spend), `models` (whether each has a price) and, where a rule
+//! asks for it, `thread_costs`. Nothing is called over the network, and nothing of a message's content is kept.
 //!
 //! Invariant: a file that can't be used is never a deletion. It shows what it last held and bars removals.
 
@@ -11,6 +11,8 @@ mod document;
 mod file;
 mod gone;
 mod lenient;
+mod models;
+mod progress;
 mod record;
 mod spend;
 mod usage;
@@ -21,15 +23,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::SignedDuration;
 use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::{Collection, Common, Context, LookEnd, LookRequest, Pages, Schedule, Source, SourceConfig, Stopped};
-use crate::domain::collection::{CollectionSpec, Deletes, EventNames, Role, UpdateRule};
+use super::{
+    Collection, Common, Context, LookEnd, LookRequest, Pages, Schedule, Source, SourceConfig, Stopped, prices,
+};
+use crate::domain::collection::{CollectionSpec, Deletes, EventNames, GaugeSpec, Role, UpdateRule};
+use crate::domain::event::Severity;
 use crate::domain::money::Micros;
 use crate::domain::record::{CostRow, Evidence, Failure, Page, Rows, key_hash};
 use crate::domain::rules::spike;
+use crate::domain::setting::{Decimal, Span};
 use crate::domain::time::{minus_days, utc_day};
 use directory::{Directory, Limits, View};
 use document::Thread;
@@ -39,6 +47,7 @@ const KIND: &str = "amp_threads";
 const THREADS: &str = "threads";
 const USAGE: &str = "usage";
 const COSTS: &str = "thread_costs";
+const MODELS: &str = "models";
 /// Rows a page holds at most.
 const PAGE: usize = 500;
 /// Costs a page holds at most: a rule tells all it finds in its very first page as one event.
@@ -54,6 +63,22 @@ const SHAPE: &str = "threads-1";
 pub struct Config {
     /// The directory. A relative path counts from the config file; `~` is not expanded.
     pub path: String,
+    /// A thread that runs and has not been written to for this long has stalled.
+    #[serde(default = "half_an_hour")]
+    #[schemars(extend("default" = "30m"))]
+    pub stalled_after: Span,
+    /// What list prices are multiplied by: 1.5 where a contract bills half as much again.
+    #[serde(default = "list_price")]
+    #[schemars(extend("default" = 1))]
+    pub price_multiplier: Decimal,
+}
+
+fn half_an_hour() -> Span {
+    Span::secs(1_800)
+}
+
+fn list_price() -> Decimal {
+    Decimal("1".to_owned())
 }
 
 impl SourceConfig for Config {
@@ -65,18 +90,21 @@ impl SourceConfig for Config {
         } else if self.path.contains('\0') {
             "a path can't hold a NUL"
         } else {
-            return Vec::new();
+            ""
         };
-        vec![("path".to_owned(), problem.to_owned())]
+        let path = (!problem.is_empty()).then(|| ("path".to_owned(), problem.to_owned()));
+        let stalled = self.stalled_after.0 <= jiff::SignedDuration::ZERO;
+        let stalled = stalled.then(|| ("stalled_after".to_owned(), "must be longer than 0".to_owned()));
+        let multiplier = prices::multiplier(&self.price_multiplier).err();
+        let multiplier = multiplier.map(|what| ("price_multiplier".to_owned(), what));
+        path.into_iter().chain(stalled).chain(multiplier).collect()
     }
 
     fn build(&self, name: &str, common: &Common, context: &Context) -> Result<Arc<dyn Source>, String> {
-        let directory = Directory::new(
-            context.folder.join(&self.path),
-            Limits::default(),
-            Arc::new(crate::source::prices::BundledPrices),
-        );
-        Ok(Arc::new(AmpThreads::new(name, directory, common, context.wants_costs)))
+        let prices = prices::multiplied(&context.prices, prices::multiplier(&self.price_multiplier)?);
+        let directory = Directory::new(context.folder.join(&self.path), Limits::default(), prices);
+        let source = AmpThreads::new(name, directory, common, context.wants_costs);
+        Ok(Arc::new(AmpThreads { stalled_after: self.stalled_after.0, ..source }))
     }
 }
 
@@ -85,6 +113,7 @@ pub struct AmpThreads {
     name: String,
     directory: Directory,
     timeout: Duration,
+    stalled_after: SignedDuration,
     collections: Vec<Collection>,
     /// Threads whose money was last counted, so that those which vanish can go on counting.
     counted: Mutex<Vec<Arc<Thread>>>,
@@ -94,7 +123,7 @@ pub struct AmpThreads {
 
 impl AmpThreads {
     fn new(name: &str, directory: Directory, common: &Common, wants_costs: bool) -> Self {
-        let mut roles = vec![(THREADS, Role::Record), (USAGE, Role::Spend)];
+        let mut roles = vec![(THREADS, Role::Record), (USAGE, Role::Spend), (MODELS, Role::Gauge)];
         if wants_costs {
             roles.push((COSTS, Role::Cost));
         }
@@ -104,6 +133,7 @@ impl AmpThreads {
             name: name.to_owned(),
             directory,
             timeout: common.timeout,
+            stalled_after: half_an_hour().0,
             collections,
             counted: Mutex::default(),
             shown: Mutex::default(),
@@ -119,9 +149,33 @@ impl AmpThreads {
                 show_spend(request, view, &gone, pages).await?
             }
             COSTS => self.show_costs(request, view, pages).await?,
-            _ => show_threads(view, pages).await?,
+            MODELS => {
+                pages.send(models::page(&view.threads)).await?;
+                1
+            }
+            _ => self.show_threads(request, view, pages).await?,
         };
-        Ok(LookEnd { evidence: Evidence::Complete, cursor, pages })
+        Ok(LookEnd::new(Evidence::Complete, cursor, pages))
+    }
+
+    async fn show_threads(&self, request: &LookRequest, view: &View, pages: &Pages) -> Result<u32, Stopped> {
+        let live: Vec<Arc<Thread>> = view.threads.iter().filter(|thread| !thread.deleted).cloned().collect();
+        let mut chunks = live.chunks(PAGE);
+        let mut quarantined = view.unusable.clone();
+        let mut sent = 0;
+        loop {
+            let chunk = chunks.next();
+            if chunk.is_none() && quarantined.is_empty() {
+                return Ok(sent);
+            }
+            let mut rows = Vec::with_capacity(PAGE);
+            for thread in chunk.unwrap_or_default() {
+                rows.push(record::record(thread, request.now, self.stalled_after));
+            }
+            let page = Page::of(Rows::Records(rows));
+            pages.send(Page { quarantined: std::mem::take(&mut quarantined), ..page }).await?;
+            sent += 1;
+        }
     }
 
     /// Finds out which threads went away since their money was last counted.
@@ -210,6 +264,7 @@ impl Source for AmpThreads {
 fn collection(source: &str, name: &str, role: Role, path: &Path, every: Duration) -> Collection {
     let (noun, events, deletes) = match role {
         Role::Record => ("thread", thread_events(), Deletes::TwoSweeps),
+        Role::Gauge => ("model", EventNames::default(), Deletes::Never),
         _ => ("row", EventNames::default(), Deletes::Never),
     };
     let spec = CollectionSpec {
@@ -219,6 +274,7 @@ fn collection(source: &str, name: &str, role: Role, path: &Path, every: Duration
         fingerprint: format!("{KIND} {SHAPE} {}", path.to_string_lossy()),
         events,
         deletes,
+        gauge: if role == Role::Gauge { models::gauge() } else { GaugeSpec::default() },
         noun: noun.to_owned(),
         ..CollectionSpec::default()
     };
@@ -230,33 +286,33 @@ fn collection(source: &str, name: &str, role: Role, path: &Path, every: Duration
     }
 }
 
+/// A change of `progress` has an event of its own or none: what runs again is no news.
 fn thread_events() -> EventNames {
-    let any_field = UpdateRule { field: None, to: None, from: None, event: Some("thread.updated".to_owned()) };
+    let on = |field: &str, from: Option<&str>, to: Option<&str>, event: Option<&str>| UpdateRule {
+        field: Some(field.to_owned()),
+        from: from.map(Value::from),
+        to: to.map(Value::from),
+        event: event.map(str::to_owned),
+        ..UpdateRule::default()
+    };
+    let updated = vec![
+        on("progress", Some("running"), Some("finished"), Some("thread.finished")),
+        on("progress", Some("stalled"), Some("finished"), Some("thread.finished")),
+        UpdateRule { at_birth: true, ..on("progress", None, Some("failed"), Some("thread.failed")) },
+        on("progress", None, Some("stalled"), Some("thread.stalled")),
+        on("progress", None, None, None),
+        UpdateRule {
+            rising: record::VISIBILITIES.map(str::to_owned).to_vec(),
+            ..on("visibility", None, None, Some("thread.visibility_widened"))
+        },
+        UpdateRule { event: Some("thread.updated".to_owned()), ..UpdateRule::default() },
+    ];
+    let warnings = ["thread.failed", "thread.stalled", "thread.visibility_widened"];
     EventNames {
         created: Some("thread.created".to_owned()),
-        updated: vec![any_field],
+        updated,
         deleted: Some("thread.deleted".to_owned()),
-        ..EventNames::default()
-    }
-}
-
-async fn show_threads(view: &View, pages: &Pages) -> Result<u32, Stopped> {
-    let live: Vec<Arc<Thread>> = view.threads.iter().filter(|thread| !thread.deleted).cloned().collect();
-    let mut chunks = live.chunks(PAGE);
-    let mut quarantined = view.unusable.clone();
-    let mut sent = 0;
-    loop {
-        let chunk = chunks.next();
-        if chunk.is_none() && quarantined.is_empty() {
-            return Ok(sent);
-        }
-        let mut rows = Vec::with_capacity(PAGE);
-        for thread in chunk.unwrap_or_default() {
-            rows.push(record::record(thread));
-        }
-        let page = Page::of(Rows::Records(rows));
-        pages.send(Page { quarantined: std::mem::take(&mut quarantined), ..page }).await?;
-        sent += 1;
+        severities: warnings.map(|kind| (kind.to_owned(), Severity::Warning)).into(),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::env::{Clock, Dice};
 use crate::http::{Cap, HttpClient, HttpError, Reply};
 
 use super::limiter::HostLimiter;
+use super::quota::{self, Quota};
 
 /// Largest answer that is read.
 pub const BODY: usize = 16 * 1024 * 1024;
@@ -59,6 +60,9 @@ pub struct Caller {
     clock: Arc<dyn Clock>,
     dice: Arc<dyn Dice>,
     pause: Duration,
+    body: usize,
+    /// What the answers say is allowed.
+    quota: Arc<Mutex<Option<Quota>>>,
     /// When the host may be called again.
     resume: Arc<Mutex<Option<Timestamp>>>,
 }
@@ -78,13 +82,34 @@ impl Caller {
         clock: Arc<dyn Clock>,
         dice: Arc<dyn Dice>,
     ) -> Self {
-        Self { http, limiter, timeout, clock, dice, pause: PAUSE, resume: Arc::default() }
+        Self {
+            http,
+            limiter,
+            timeout,
+            clock,
+            dice,
+            pause: PAUSE,
+            body: BODY,
+            quota: Arc::default(),
+            resume: Arc::default(),
+        }
     }
 
     /// Another first pause than [`PAUSE`].
     #[must_use]
     pub fn with_pause(self, pause: Duration) -> Self {
         Self { pause, ..self }
+    }
+
+    /// Another largest answer than [`BODY`].
+    #[must_use]
+    pub fn with_body(self, bytes: usize) -> Self {
+        Self { body: bytes, ..self }
+    }
+
+    /// What the answers so far say is allowed.
+    pub fn quota(&self) -> Option<Quota> {
+        *self.quota.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The local clock.
@@ -105,7 +130,7 @@ impl Caller {
         loop {
             self.hold_back(what).await?;
             self.limiter.turn().await;
-            let outcome = self.http.send(request(&self.http), self.timeout, Cap::Fail(BODY)).await;
+            let outcome = self.http.send(request(&self.http), self.timeout, Cap::Fail(self.body)).await;
             let reason = match outcome {
                 Ok(reply) => match self.asked_to_wait(&reply, waits) {
                     Some(wait) => {
@@ -117,7 +142,10 @@ impl Caller {
                         continue;
                     }
                     None if is_fault(reply.status) => format!("it was answered {}", reply.status.as_u16()),
-                    None => return Ok(reply),
+                    None => {
+                        self.note_quota(&reply);
+                        return Ok(reply);
+                    }
                 },
                 Err(HttpError::TooLarge(limit)) => return Err(CallError::TooLarge { what: what.to_owned(), limit }),
                 Err(error @ (HttpError::Refused(_) | HttpError::Request(_))) => return Err(broken(what, &error)),
@@ -145,6 +173,18 @@ impl Caller {
             _ => None,
         };
         wait.map(|wait| wait.min(LONGEST_OBEYED))
+    }
+
+    /// Takes note of the quota; where nothing of it is left, nobody calls until it is there again.
+    fn note_quota(&self, reply: &Reply) {
+        let told = quota::read(&reply.headers, reply.date().unwrap_or_else(|| self.clock.now()));
+        if let Some(quota) = told.quota {
+            *self.quota.lock().unwrap_or_else(PoisonError::into_inner) = Some(quota);
+            self.limiter.tighten(quota.per_second());
+        }
+        if let Some(left) = told.spent_for {
+            self.resume_in(left.min(LONGEST_OBEYED));
+        }
     }
 
     fn resume_in(&self, wait: SignedDuration) {

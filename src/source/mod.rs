@@ -3,12 +3,21 @@
 //! Invariant: a source says honestly how complete a look was. It never decides what changed; it shows rows.
 
 pub mod amp;
+pub mod amp_cli;
+pub mod amp_missions;
 pub mod amp_threads;
+pub mod amply;
+pub mod body;
 pub mod calls;
+pub mod http_json;
 pub mod limiter;
 pub mod oauth;
+pub mod origin;
 pub mod prices;
+pub mod quota;
+pub mod rest;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,11 +82,17 @@ pub struct LookEnd {
     pub cursor: Option<Value>,
     /// Pages read, for pacing sweeps.
     pub pages: u32,
+    /// A key that was shown, for trying an address that must answer.
+    pub canary: Option<String>,
 }
 
 impl LookEnd {
+    pub fn new(evidence: Evidence, cursor: Option<Value>, pages: u32) -> Self {
+        Self { evidence, cursor, pages, canary: None }
+    }
+
     pub fn failed(failure: Failure) -> Self {
-        Self { evidence: Evidence::Partial(failure), cursor: None, pages: 0 }
+        Self::new(Evidence::Partial(failure), None, 0)
     }
 }
 
@@ -100,6 +115,17 @@ impl Pages {
     }
 }
 
+/// What a system allows, and what that does to the intervals.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Allowance {
+    /// As the manifest says.
+    pub declared: Option<quota::Quota>,
+    /// As the answers said so far.
+    pub learned: Option<quota::Quota>,
+    /// How many times longer than meant the intervals are, to stay inside; nothing where they fit.
+    pub stretched: Option<f64>,
+}
+
 /// A system that is polled.
 #[async_trait]
 pub trait Source: Send + Sync {
@@ -108,6 +134,25 @@ pub trait Source: Send + Sync {
     fn collections(&self) -> &[Collection];
     /// Looks once. Pages go out as they come in; the end says what they amount to.
     async fn look(&self, request: &LookRequest, pages: &Pages) -> LookEnd;
+    /// The collection's description, with whatever only the system itself can tell of whose it is. A failure ends the
+    /// look before it begins.
+    async fn identify(&self, collection: &Collection) -> Result<Arc<CollectionSpec>, Failure> {
+        Ok(Arc::clone(&collection.spec))
+    }
+    /// Those of `keys` whose own address says that they are gone. Nothing is believed unless the address of `canary`, a
+    /// key that was just shown, answers.
+    async fn confirm(
+        &self,
+        _collection: &str,
+        _keys: &[String],
+        _canary: Option<&str>,
+    ) -> Result<BTreeSet<String>, Failure> {
+        Ok(BTreeSet::new())
+    }
+    /// What the system allows, where that is known.
+    fn allowance(&self) -> Allowance {
+        Allowance::default()
+    }
     /// Signs in, for `check --connect`: a line on what works, or what does not.
     async fn connect(&self) -> Result<String, Failure>;
 }
@@ -134,6 +179,22 @@ pub struct Context {
     pub folder: std::path::PathBuf,
     /// Whether a rule asks what single threads have cost.
     pub wants_costs: bool,
+    pub prices: Arc<dyn prices::PriceBook>,
+    /// Up to this long is the first pause between repetitions of a call.
+    pub pause: Duration,
+}
+
+impl Context {
+    pub fn new(clock: Arc<dyn Clock>, folder: std::path::PathBuf) -> Self {
+        Self {
+            limiters: limiter::Limiters::default(),
+            clock,
+            folder,
+            wants_costs: false,
+            prices: Arc::new(prices::BundledPrices),
+            pause: calls::PAUSE,
+        }
+    }
 }
 
 /// The settings of one kind of source.
@@ -163,4 +224,11 @@ const fn kind<C: SourceConfig + DeserializeOwned + JsonSchema + 'static>(name: &
 }
 
 /// Every kind of source. A new one is its file and a line here.
-pub const KINDS: &[Kind] = &[kind::<amp::Config>("amp"), kind::<amp_threads::Config>("amp_threads")];
+pub const KINDS: &[Kind] = &[
+    kind::<amp::Config>("amp"),
+    kind::<amp_missions::Config>("amp_missions"),
+    kind::<amp_cli::Config>("amp_cli"),
+    kind::<amp_threads::Config>("amp_threads"),
+    kind::<amply::Config>("amply"),
+    kind::<http_json::Config>("http_json"),
+];

@@ -27,8 +27,8 @@ pub struct Client {
     pub token_url: Url,
     pub id: Secret,
     pub secret: Secret,
-    /// All scopes there is a use for.
-    pub scopes: Vec<&'static str>,
+    /// All scopes there is a use for; none: the token is good for whatever the client may do.
+    pub scopes: Vec<String>,
 }
 
 /// Gets tokens and keeps them. Looks that run side by side share one.
@@ -67,16 +67,33 @@ impl ClientCredentials {
         }
     }
 
+    /// A token, whatever it is good for.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn any_token(&self) -> Result<Token, Failure> {
+        let mut state = self.state.lock().await;
+        self.refresh(&mut state).await?;
+        match &state.token {
+            Some((token, _)) => Ok(token.clone()),
+            None => Err(missing_scope(&self.client.scopes.join(" "))),
+        }
+    }
+
+    /// Forgets a token that was refused, unless somebody else has already replaced it.
+    pub async fn discard(&self, refused: &Token) {
+        let mut state = self.state.lock().await;
+        if state.token.as_ref().is_some_and(|(token, _)| token == refused) {
+            state.token = None;
+        }
+    }
+
     /// A new token in place of one that was refused; the current one where somebody else has already replaced it.
     ///
     /// # Errors
     /// As for [`Self::token`].
     pub async fn renew(&self, refused: &Token, scope: &str) -> Result<Token, Failure> {
-        let mut state = self.state.lock().await;
-        if state.token.as_ref().is_some_and(|(token, _)| token == refused) {
-            state.token = None;
-        }
-        drop(state);
+        self.discard(refused).await;
         self.token(scope).await
     }
 
@@ -100,7 +117,7 @@ impl ClientCredentials {
         if !ask_again && (usable || nothing_granted) {
             return Ok(());
         }
-        let mut scopes: Vec<&str> = self.client.scopes.clone();
+        let mut scopes: Vec<&str> = self.client.scopes.iter().map(String::as_str).collect();
         if let Some(granted) = narrow.filter(|_| !ask_again) {
             scopes.retain(|scope| granted.contains(*scope));
         }
@@ -135,7 +152,7 @@ impl ClientCredentials {
         let mut granted: Vec<&str> = Vec::new();
         for scope in &self.client.scopes {
             if let Answer::Token { granted: answered, .. } = self.ask(&[scope], now).await?
-                && answered.contains(*scope)
+                && answered.contains(scope)
             {
                 granted.push(scope);
             }

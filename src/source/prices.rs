@@ -2,12 +2,16 @@
 //!
 //! Invariant: what has no known price is unknown, never zero; money is integer pico-dollars, never a float sum.
 
+mod own;
+
 use std::time::SystemTime;
 
 use genai_prices::{Calculator, PriceRequest, Usage, UsageKey};
 
 use crate::domain::money::Micros;
 use crate::domain::time::Timestamp;
+
+pub use own::{OwnPrice, OwnPrices, multiplied, multiplier, with_own};
 
 /// Tokens of the small calls from which [`PriceBook::rates`] reads a price: below every long-context tier.
 const SAMPLE: u64 = 1_000;

@@ -4,22 +4,97 @@ while: every letter arrives, each once."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import pathlib
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 
+import dkim
 import letter
+import trustme
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from support import Bridge, Judge, free_port, listens, payloads, route, scratch, table, wait_for, workspace
 
 #: Where the package puts its parts on Debian.
 DAEMONS = "/usr/lib/postfix/sbin"
 FAST = {"min": "200ms", "max": "500ms"}
+
+
+#: Who may sign in at the port with TLS.
+USER, PASSWORD = "bridge", "p@ss:word"
+
+
+class Talker:
+    """A server of lines on a Unix socket, a thread per connection."""
+
+    def __init__(self, path: pathlib.Path, talk) -> None:
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        os.chmod(path, 0o666)
+        self.listener.listen()
+        self.talk = talk
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection, connection.makefile("rw", newline="\n") as stream:
+            self.talk(stream)
+
+    def close(self) -> None:
+        self.listener.close()
+
+
+def authenticate(stream) -> None:
+    """Dovecot's authentication protocol, as much of it as Postfix speaks for PLAIN."""
+    stream.write("VERSION\t1\t1\nMECH\tPLAIN\tplaintext\nSPID\t1\nCUID\t1\nCOOKIE\t0\nDONE\n")
+    stream.flush()
+    for line in stream:
+        parts = line.rstrip("\n").split("\t")
+        if parts[0] != "AUTH":
+            continue
+        said = next((part[5:] for part in parts if part.startswith("resp=")), "")
+        good = base64.b64decode(said) == f"\0{USER}\0{PASSWORD}".encode()
+        stream.write(f"OK\t{parts[1]}\tuser={USER}\n" if good else f"FAIL\t{parts[1]}\tuser={USER}\n")
+        stream.flush()
+
+
+class Greylist:
+    """Postfix's policy protocol: a recipient named grey is put off the first few times."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+        self.asked = 0
+
+    def __call__(self, stream) -> None:
+        asked: dict[str, str] = {}
+        for line in stream:
+            name, _, value = line.rstrip("\n").partition("=")
+            if name:
+                asked[name] = value
+                continue
+            action = "DUNNO"
+            if asked.get("recipient", "").startswith("grey@"):
+                self.asked += 1
+                action = "451 4.7.1 Greylisted, come back later" if self.asked <= self.times else "DUNNO"
+            stream.write(f"action={action}\n\n")
+            stream.flush()
+            asked = {}
 
 
 class Postfix:
@@ -28,6 +103,14 @@ class Postfix:
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
         self.port = free_port()
+        self.tls_port = free_port()
+        self.greylist = Greylist(times=2)
+        self.talkers = [Talker(folder / "auth", authenticate), Talker(folder / "policy", self.greylist)]
+        self.ca = folder / "ca.pem"
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(self.ca))
+        certificate = authority.issue_cert("127.0.0.1")
+        certificate.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
         self.log = folder / "log"
         self._config = folder / "etc"
         self._queue = folder / "spool"
@@ -59,11 +142,14 @@ default_transport = error:nothing leaves this machine
 relay_transport = error:nothing leaves this machine
 virtual_mailbox_domains = example.com
 virtual_mailbox_base = {self._mail}
-virtual_mailbox_maps = inline:{{ ana@example.com=ana/ finance@example.com=finance/ }}
+virtual_mailbox_maps = inline:{{ ana@example.com=ana/ finance@example.com=finance/ grey@example.com=grey/ }}
 virtual_uid_maps = static:{owner.pw_uid}
 virtual_gid_maps = static:{owner.pw_gid}
 virtual_minimum_uid = 100
-smtpd_recipient_restrictions = permit_mynetworks, reject
+smtpd_recipient_restrictions = check_policy_service unix:{folder}/policy, permit_mynetworks, reject
+smtpd_tls_chain_files = {folder}/server.pem
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = {folder}/auth
 smtpd_delay_reject = no
 smtpd_timeout = 300s
 # Stands for a slow content filter: the answer to the letter keeps its sender waiting.
@@ -76,7 +162,10 @@ judge_slowness =
                     "proxymap unix - - n - - proxymap", "qmgr unix n - n 300 1 qmgr", "rewrite unix - - n - - trivial-rewrite",
                     "scache unix - - n - 1 scache", "tlsmgr unix - - n 1000? 1 tlsmgr", "trace unix - - n - 0 bounce",
                     "verify unix - - n - 1 verify", "virtual unix - n n - - virtual",
-                    f"127.0.0.1:{self.port} inet n - n - - smtpd"]
+                    f"127.0.0.1:{self.port} inet n - n - - smtpd",
+                    # TLS from the first byte, and nobody comes in who has not signed in.
+                    f"127.0.0.1:{self.tls_port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes"
+                    " -o smtpd_sasl_auth_enable=yes -o smtpd_client_restrictions=permit_sasl_authenticated,reject"]
         (self._config / "master.cf").write_text("\n".join(services) + "\n")
 
     def start(self, slow: bool = False) -> None:
@@ -175,6 +264,47 @@ def crash(judge: Judge, server: Postfix) -> None:
         judge.equal(letter.message_id(found[0]), f"<{row['id']}@example.com>", "crash: under the delivery's own id")
 
 
+def secured(judge: Judge, server: Postfix) -> None:
+    """TLS, a password, a signature, a recipient who is put off and one who is refused: each has an end of its own."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    public = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    record = b"v=DKIM1; k=rsa; p=" + base64.b64encode(public)
+    with scratch() as folder, workspace(members=2) as space:
+        settings = {"kind": "email", "smtp_url": f"smtps://{USER}:p%40ss%3Aword@127.0.0.1:{server.tls_port}",
+                    "ca_file": str(server.ca), "retry": FAST, "from": "Bridge <bridge@example.com>", "timeout": "30s",
+                    "envelope_from": "bounces@example.com", "list_id": "amp.example.com",
+                    "list_unsubscribe": ["https://lists.example.com/leave"],
+                    "dkim": {"domain": "example.com", "selector": "amp", "key": private.decode()},
+                    "to": ["ana@example.com", "grey@example.com", "nobody@example.com"]}
+        made = Bridge(folder, space.source(), table("sinks.finance", settings), route(["finance"], events=["member.added"]))
+        judge.equal(made("once").code, 0, "secured: the baseline")
+        before = {user: len(server.mailbox(user)) for user in ("ana", "grey")}
+        space.do("add_member", name="Eve", email="eve@example.com")
+        made("once", "--drain", "60")
+        row = delivery(made)
+        judge.equal(row["state"], "dead", "secured: with one refused for good it ends as dead")
+        judge.check("nobody@example.com" in row["reason"] and "grey@" not in row["reason"], "secured: by name", row)
+        for user in before:
+            wait_for(lambda: len(server.mailbox(user)) > before[user], f"letter for {user}")
+            judge.equal(len(server.mailbox(user)) - before[user], 1, f"secured: {user} has it once")
+        judge.check(server.greylist.asked > server.greylist.times, "secured: who was put off was asked again")
+        raw = server.mailbox("grey")[-1]
+        raw = raw if isinstance(raw, bytes) else raw.encode()
+        raw = b"DKIM-Signature:" + raw.split(b"DKIM-Signature:", 1)[1]
+        raw = raw.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        look_up = lambda name, timeout=5: record  # noqa: E731
+        judge.check(dkim.verify(raw, dnsfunc=look_up), "secured: dkimpy verifies the signature", raw[:1500])
+        judge.check(not dkim.verify(raw.replace(b"eve@", b"bob@"), dnsfunc=look_up), "secured: and no other letter's")
+        for header in (b"List-Id: <amp.example.com>", b"List-Unsubscribe: <https://lists.example.com/leave>",
+                       b"List-Unsubscribe-Post: List-Unsubscribe=One-Click"):
+            judge.check(header in raw, f"secured: {header.decode()}", raw[:1500])
+        wrong = {**settings, "smtp_url": f"smtps://{USER}:wrong@127.0.0.1:{server.tls_port}"}
+        made = Bridge(folder / "wrong", space.source(), table("sinks.finance", wrong), route(["finance"]))
+        refused = made("check", "--connect")
+        judge.check(refused.code == 1, "secured: a wrong password is refused", refused)
+
+
 def delivery(made: Bridge) -> dict:
     rows = [row for row in made.list("deliveries") if row["event_type"] == "member.added"]
     return rows[0] if rows else {"attempts": 0, "state": "none"}
@@ -189,6 +319,7 @@ def main() -> None:
         server.start()
         samples(judge, server)
         crash(judge, server)
+        secured(judge, server)
     judge.finish()
 
 

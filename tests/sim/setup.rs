@@ -196,8 +196,8 @@ fn names(short: &str, noun: &str) -> EventNames {
     let rule = |field: Option<&str>, to: Option<serde_json::Value>, event: Option<&str>| UpdateRule {
         field: field.map(str::to_owned),
         to,
-        from: None,
         event: event.map(str::to_owned),
+        ..UpdateRule::default()
     };
     let prefix = if noun == "document" { "doc" } else { noun };
     let updated = match short {

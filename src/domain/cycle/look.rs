@@ -118,9 +118,14 @@ pub(super) fn forget_levels(step: &mut Step<'_>, id: &CollectionId) {
 /// One page: upserts and their events; nothing is ever removed here.
 pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
     let state = step.known.docs.collection(&DocKey::Collection(spec.id())).cloned().unwrap_or_default();
-    let Page { rows, quarantined, people, asked } = page;
-    let mut notes =
-        LookNotes { rows: rows.len() as u64, quarantined: quarantined.len() as u64, ..LookNotes::default() };
+    let Page { rows, quarantined, people, asked, strange, understood } = page;
+    let mut notes = LookNotes {
+        rows: rows.len() as u64,
+        quarantined: quarantined.len() as u64,
+        carried: understood.clone(),
+        strange: strange.clone(),
+        ..LookNotes::default()
+    };
     notes.quarantine_samples = quarantined.iter().take(SAMPLES).cloned().collect();
     step.plan.collection = Some(spec.id());
     learn_people(step, &spec.source, people);
@@ -150,7 +155,7 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
 
 /// The look is over.
 pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
-    let SweepEnd { spec, epoch, evidence, notes, cursor } = end;
+    let SweepEnd { spec, epoch, evidence, notes, cursor, .. } = end;
     let key = DocKey::Collection(spec.id());
     let health_key = DocKey::SourceHealth(spec.source.clone());
     let mut state = step.known.docs.collection(&key).cloned().unwrap_or_default();
@@ -172,7 +177,7 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
             state.cursor.clone_from(cursor);
         }
         vanished = std::mem::take(&mut state.vanishing);
-        let lost = health::fields_lost(spec, &mut state, &vanished, step.now);
+        let lost = health::fields_lost(spec, &mut state, &vanished, &notes.strange, step.now);
         step.tell_all(lost);
     }
     let known_before = state.baseline.is_some();
@@ -181,7 +186,7 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
         state.baseline.get_or_insert(step.now);
     }
     if complete {
-        finish_complete(step, spec, &mut state, notes, &vanished);
+        finish_complete(step, end, &mut state, &vanished);
     }
     if spec.role == Role::Spend {
         spending::observe(step, spec, evidence, complete, notes);
@@ -196,22 +201,18 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     step.put(health_key, Doc::SourceHealth(health));
 }
 
-fn finish_complete(
-    step: &mut Step<'_>,
-    spec: &CollectionSpec,
-    state: &mut CollectionState,
-    notes: &LookNotes,
-    vanished: &BTreeMap<String, u64>,
-) {
+fn finish_complete(step: &mut Step<'_>, end: &SweepEnd, state: &mut CollectionState, vanished: &BTreeMap<String, u64>) {
+    let SweepEnd { spec, notes, confirmed, .. } = end;
     state.known_fields.extend(notes.carried.iter().cloned());
-    state.degraded.retain(|field, _| vanished.contains_key(field) || !notes.carried.contains(field));
+    let still = |field: &String| vanished.contains_key(field) || notes.strange.contains_key(field);
+    state.degraded.retain(|field, _| still(field) || !notes.carried.contains(field));
     state.last_complete = Some(step.now);
     if state.baseline.is_none() {
         state.baseline = Some(step.now);
     }
     let Some(missing) = &step.known.missing else { return };
     state.rows = missing.known;
-    let removals = sweep::decide(spec, state, missing, notes.rows, step.now);
+    let removals = sweep::decide(spec, state, missing, notes.rows, confirmed, step.now);
     step.plan.missed = Some(removals.missed);
     remove(step, spec, state, &removals.rows);
     step.tell_all(removals.held);
@@ -412,6 +413,7 @@ pub fn add_notes(total: &mut LookNotes, page: LookNotes) {
     total.quarantined += page.quarantined;
     total.events += page.events;
     total.carried.extend(page.carried);
+    total.strange.extend(page.strange);
     for (field, rows) in page.vanished {
         *total.vanished.entry(field).or_default() += rows;
     }

@@ -24,14 +24,21 @@ pub struct Scene<'a> {
     pub people: &'a BTreeMap<String, Person>,
 }
 
-/// Events of an upsert: at most one for a creation, one per matching update rule for a change.
+/// Events of an upsert: one for a creation and what it already is, one per matching update rule for a change.
 pub fn upserted(scene: Scene<'_>, row: &StoredRow, observed: &Record, change: &Change) -> Vec<Draft> {
     match change {
         Change::None => Vec::new(),
         Change::Created => {
-            let Some(kind) = &scene.spec.events.created else { return Vec::new() };
-            let data = change_data(scene, row, None, Some(&row.fields), &[]);
-            vec![draft(scene, kind, row, &data, observed.created_at.unwrap_or(scene.now))]
+            let time = observed.created_at.unwrap_or(scene.now);
+            let created = scene.spec.events.created.iter().map(|kind| {
+                let data = change_data(scene, row, None, Some(&row.fields), &[]);
+                draft(scene, kind, row, &data, time)
+            });
+            let born = births(&scene.spec.events.updated, &row.fields).into_iter().map(|(kind, field)| {
+                let data = change_data(scene, row, None, Some(&row.fields), &[field]);
+                draft(scene, &kind, row, &data, time)
+            });
+            created.chain(born).collect()
         }
         Change::Updated { before, fields } => updates(&scene.spec.events.updated, before, &row.fields, fields)
             .into_iter()
@@ -50,6 +57,16 @@ pub fn removed(scene: Scene<'_>, row: &StoredRow, gone: &StoredRow) -> Option<Dr
     Some(draft(scene, kind, gone, &data, scene.now))
 }
 
+/// What a new record already is that is worth an event of its own, with the field that says so.
+fn births(rules: &[UpdateRule], fields: &BTreeMap<String, Value>) -> Vec<(String, String)> {
+    let born = rules.iter().filter(|rule| rule.at_birth).filter_map(|rule| {
+        let field = rule.field.as_ref()?;
+        let so = rule.to.is_some() && rule.to.as_ref() == fields.get(field);
+        so.then_some((rule.event.clone()?, field.clone()))
+    });
+    born.collect()
+}
+
 /// Groups changed fields by the event they make: the first rule that takes a field names its event.
 fn updates(
     rules: &[UpdateRule],
@@ -64,6 +81,7 @@ fn updates(
             rule.field.as_ref().is_none_or(|f| f == field)
                 && rule.to.as_ref().is_none_or(|to| Some(to) == new)
                 && rule.from.as_ref().is_none_or(|from| Some(from) == old)
+                && (rule.rising.is_empty() || rises(&rule.rising, old, new))
         });
         let Some(kind) = taken.and_then(|rule| rule.event.clone()) else { continue };
         match grouped.iter_mut().find(|(k, _)| *k == kind) {
@@ -72,6 +90,13 @@ fn updates(
         }
     }
     grouped
+}
+
+/// Whether the new value stands later in the list than the old one. Of a value that is not in the list nothing can be
+/// said.
+fn rises(order: &[String], old: Option<&Value>, new: Option<&Value>) -> bool {
+    let rank = |value: Option<&Value>| order.iter().position(|name| value.and_then(Value::as_str) == Some(name));
+    matches!((rank(old), rank(new)), (Some(old), Some(new)) if new > old)
 }
 
 fn change_data(
@@ -139,7 +164,7 @@ mod tests {
     use super::*;
 
     fn rule(field: Option<&str>, to: Option<Value>, event: Option<&str>) -> UpdateRule {
-        UpdateRule { field: field.map(Into::into), to, from: None, event: event.map(Into::into) }
+        UpdateRule { field: field.map(Into::into), to, event: event.map(Into::into), ..UpdateRule::default() }
     }
 
     #[test]
@@ -161,5 +186,34 @@ mod tests {
                 ("mission.paused".to_owned(), vec!["status".to_owned()])
             ]
         );
+    }
+
+    #[test]
+    fn some_changes_count_in_one_direction_only() {
+        let order = ["private", "group", "public"].map(str::to_owned).to_vec();
+        let wider = UpdateRule {
+            field: Some("visibility".into()),
+            rising: order,
+            event: Some("thread.visibility_widened".into()),
+            ..UpdateRule::default()
+        };
+        let rules = [wider, rule(None, None, Some("thread.updated"))];
+        let told = |old: &str, new: &str| {
+            let side = |v: &str| BTreeMap::from([("visibility".to_owned(), json!(v))]);
+            updates(&rules, &side(old), &side(new), &["visibility".to_owned()])[0].0.clone()
+        };
+        assert_eq!(told("private", "public"), "thread.visibility_widened");
+        assert_eq!(told("public", "group"), "thread.updated");
+        assert_eq!(told("public", "odd"), "thread.updated");
+    }
+
+    #[test]
+    fn what_a_record_is_from_the_start_can_be_an_event_too() {
+        let due =
+            UpdateRule { at_birth: true, ..rule(Some("undecided"), Some(json!(true)), Some("content.review_needed")) };
+        let fields = |v: Value| BTreeMap::from([("undecided".to_owned(), v)]);
+        let rules = [due, rule(Some("undecided"), None, None)];
+        assert_eq!(births(&rules, &fields(json!(true))), [("content.review_needed".into(), "undecided".into())]);
+        assert!(births(&rules, &fields(json!(false))).is_empty());
     }
 }

@@ -33,6 +33,9 @@ pub struct Level {
     pub candidate: Option<(String, u32)>,
     /// Times the band changed; part of ids.
     pub moves: u64,
+    /// The move that left what is good; names the incident.
+    #[serde(default)]
+    pub opened: u64,
 }
 
 /// Takes one look's levels in.
@@ -61,6 +64,9 @@ pub fn observe(
             level.candidate = Some((band, seen));
             continue;
         }
+        if level.band.as_deref().is_none_or(|before| before == OK) {
+            level.opened = level.moves + 1;
+        }
         let before = level.band.replace(band.clone());
         let old_value = std::mem::replace(&mut level.value, row.value.clone());
         level.candidate = None;
@@ -69,7 +75,7 @@ pub fn observe(
         if baseline && band == OK {
             continue;
         }
-        if let Some(draft) = draft(spec, row, before, old_value, &band, level.moves, epoch, now) {
+        if let Some(draft) = draft(spec, row, (before, old_value), level, epoch, now) {
             drafts.push(draft);
         }
     }
@@ -77,32 +83,32 @@ pub fn observe(
 }
 
 /// The band a value lies in: the lowest bound it does not exceed, or whether its state is a bad one.
-fn band_of(gauge: &GaugeSpec, value: &Value) -> Option<String> {
+pub fn band_of(gauge: &GaugeSpec, value: &Value) -> Option<String> {
     if !gauge.bands.is_empty() {
         let level = Micros::from_json(value, 0).ok()?;
         let lowest = gauge.bands.iter().filter(|(_, bound)| level.0 <= **bound).min_by_key(|(_, bound)| **bound);
         return Some(lowest.map_or_else(|| OK.to_owned(), |(name, _)| name.clone()));
     }
     let state = match value {
-        Value::String(s) => s.clone(),
+        Value::String(s) => s.to_lowercase(),
         Value::Bool(b) => b.to_string(),
         _ => return None,
     };
-    let bad = if gauge.bad.is_empty() { !gauge.good.contains(&state) } else { gauge.bad.contains(&state) };
+    let named = |states: &[String]| states.iter().any(|s| s.eq_ignore_ascii_case(&state));
+    let bad = if gauge.bad.is_empty() { !named(&gauge.good) } else { named(&gauge.bad) };
     Some(if bad { state } else { OK.to_owned() })
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one sentence")]
+/// The event of a level that has just moved, from a band (`None` at first sight) and a value.
 fn draft(
     spec: &CollectionSpec,
     row: &GaugeRow,
-    before: Option<String>,
-    old_value: Value,
-    band: &str,
-    moves: u64,
+    (before, old_value): (Option<String>, Value),
+    level: &Level,
     epoch: u32,
     now: Timestamp,
 ) -> Option<Draft> {
+    let band = level.band.as_deref()?;
     let kind = spec.gauge.events.get(band).or_else(|| spec.gauge.events.get("*"))?.clone();
     let baseline = before.is_none();
     let severity = spec.events.severities.get(&kind).copied().unwrap_or(if band == OK {
@@ -110,7 +116,8 @@ fn draft(
     } else {
         Severity::Warning
     });
-    let incident = ids::derive("inc", &[&spec.source, &spec.name, &row.key, &epoch.to_string()]);
+    let (moves, opened, epoch) = (level.moves.to_string(), level.opened.to_string(), epoch.to_string());
+    let incident = ids::derive("inc", &[&spec.source, &spec.name, &row.key, &epoch, &opened]);
     let data = LevelData {
         key: row.key.clone(),
         noun: spec.noun.clone(),
@@ -133,8 +140,8 @@ fn draft(
             spec.source.clone(),
             spec.name.clone(),
             row.key.clone(),
-            epoch.to_string(),
-            moves.to_string(),
+            epoch,
+            moves,
             kind.clone(),
             band.to_owned(),
         ],
@@ -162,22 +169,55 @@ mod tests {
         spec
     }
 
-    #[test]
-    fn two_equal_looks_before_it_speaks() {
-        let look = |state: &GaugeState, value: Value| {
-            let row = GaugeRow { key: "wallet".into(), name: None, value, facts: BTreeMap::new() };
-            let (next, drafts) = observe(&spec(), state, &[row], 1, Timestamp::UNIX_EPOCH);
-            (next, drafts.into_iter().map(|d| d.kind).collect::<Vec<_>>())
-        };
+    fn run(spec: &CollectionSpec, values: &[Value]) -> Vec<Draft> {
         let mut state = GaugeState::default();
         let mut told = Vec::new();
-        for value in
-            [json!(9), json!(9), json!(4), json!(9), json!(4), json!(4), json!(-1), json!(-1), json!(50), json!(50)]
-        {
-            let (next, kinds) = look(&state, value);
+        for value in values {
+            let row = GaugeRow { key: "wallet".into(), name: None, value: value.clone(), facts: BTreeMap::new() };
+            let (next, drafts) = observe(spec, &state, &[row], 1, Timestamp::UNIX_EPOCH);
             state = next;
-            told.extend(kinds);
+            told.extend(drafts);
         }
-        assert_eq!(told, ["wallet.low", "wallet.depleted", "wallet.topped_up"]);
+        told
+    }
+
+    fn kinds(drafts: &[Draft]) -> Vec<&str> {
+        drafts.iter().map(|d| d.kind.as_str()).collect()
+    }
+
+    #[test]
+    fn two_equal_looks_before_it_speaks() {
+        let values = [9, 9, 4, 9, 4, 4, -1, -1, 50, 50].map(|v| json!(v));
+        assert_eq!(kinds(&run(&spec(), &values)), ["wallet.low", "wallet.depleted", "wallet.topped_up"]);
+    }
+
+    #[test]
+    fn an_incident_lasts_from_leaving_what_is_good_until_it_is_back() {
+        let told = run(&spec(), &[9, 9, 4, 4, 0, 0, 9, 9, 4, 4].map(|v| json!(v)));
+        let incidents: Vec<&Value> = told.iter().map(|d| &d.data["incident"]).collect();
+        assert_eq!(kinds(&told), ["wallet.low", "wallet.depleted", "wallet.topped_up", "wallet.low"]);
+        assert!(incidents[0] == incidents[1] && incidents[1] == incidents[2] && incidents[2] != incidents[3]);
+        let states: Vec<_> = told.iter().map(|d| d.data["state"].as_str().unwrap()).collect();
+        assert_eq!(states, ["open", "open", "resolved", "open"]);
+    }
+
+    #[test]
+    fn a_bad_level_at_first_sight_speaks_as_baseline_and_at_most_as_a_warning() {
+        let mut spec = spec();
+        spec.events.severities.insert("wallet.depleted".into(), Severity::Critical);
+        let told = run(&spec, &[json!(0), json!(0), json!(0)]);
+        assert_eq!(kinds(&told), ["wallet.depleted"]);
+        assert_eq!((told[0].severity, &told[0].data["baseline"]), (Severity::Warning, &json!(true)));
+    }
+
+    #[test]
+    fn states_are_good_bad_or_nothing_to_judge() {
+        let mut spec = CollectionSpec { name: "health".into(), ..spec() };
+        spec.gauge = GaugeSpec { good: vec!["healthy".into(), "ok".into()], ..GaugeSpec::default() };
+        spec.gauge.events =
+            [(OK, "provider.recovered"), ("*", "provider.degraded")].map(|(b, k)| (b.into(), k.into())).into();
+        let values =
+            [json!("Healthy"), json!("ok"), json!("down"), json!(null), json!("down"), json!("OK"), json!("ok")];
+        assert_eq!(kinds(&run(&spec, &values)), ["provider.degraded", "provider.recovered"]);
     }
 }

@@ -41,31 +41,61 @@ pub fn change(event: &Event, data: &ChangeData, zone: &TimeZone) -> Words {
             );
             (head, before.map(|r| format!("Was {r}")).unwrap_or_default())
         }
+        "thread.finished" => (format!("Thread {} is finished", name(data)), outcome(data)),
+        "thread.failed" => {
+            let limit = data.facts.get("failure").and_then(Value::as_str);
+            let why = limit.map(|why| format!(": {}", brief(why, NAME))).unwrap_or_default();
+            (format!("Thread {} failed{why}", name(data)), outcome(data))
+        }
+        "thread.stalled" => (format!("Thread {} has stalled", name(data)), outcome(data)),
+        "thread.visibility_widened" => {
+            let side = |map| text(map, "visibility").unwrap_or_else(|| "of unknown visibility".to_owned());
+            let head = format!("Thread {} is now {}", name(data), side(data.after.as_ref()));
+            (head, format!("Was {}", side(data.before.as_ref())))
+        }
+        "content.review_needed" => (format!("Content {} waits for a review", name(data)), platform(data)),
+        "content.failed" => (format!("Content {} could not be published", name(data)), platform(data)),
+        "status.changed" => {
+            (format!("{} changed: {}", capitalize(origin(event)), differences(data, zone)), String::new())
+        }
         kind => generic(kind, data, zone),
     }
 }
 
+/// `24 messages, est. $0.26 or more, by ana`.
+fn outcome(data: &ChangeData) -> String {
+    let messages = data.after.as_ref().and_then(|m| m.get("messageCount")?.as_u64());
+    let messages = messages.map(|n| format!("{} messages", show::count(n)));
+    let least = data.facts.get("cost_at_least") == Some(&Value::Bool(true));
+    let cost = text(Some(&data.facts), "cost_usd");
+    let cost = cost.map(|usd| format!("est. ${usd}{}", if least { " or more" } else { "" }));
+    let by = data.who.as_ref().map(|w| format!("by {}", who(w)));
+    capitalize(&[messages, cost, by].into_iter().flatten().collect::<Vec<_>>().join(", "))
+}
+
+fn platform(data: &ChangeData) -> String {
+    text(data.after.as_ref(), "platform").map(|platform| format!("For {platform}")).unwrap_or_default()
+}
+
 pub fn level(data: &LevelData, zone: &TimeZone) -> Words {
     let noun = capitalize(&brief(&data.noun, NAME));
-    let name = if data.name == data.key || data.name == data.noun {
-        noun
-    } else {
-        format!("{noun} {}", brief(&data.name, NAME))
-    };
-    let (before, after) = (show::value(&data.before, VALUE, zone), show::value(&data.after, VALUE, zone));
-    // A state names its own band; a level has a number besides.
-    let now = if data.after.as_str() == Some(&data.band_after) {
-        after
-    } else {
-        format!("{} at {after}", brief(&data.band_after, NAME))
+    let name = match (data.name == data.noun, data.name == data.key) {
+        (true, _) => noun,
+        // `model our-own-model`, but no `wallet wallet`.
+        (false, true) if data.key == data.noun => noun,
+        _ => format!("{noun} {}", brief(&data.name, NAME)),
     };
     let first = if data.baseline { "already " } else { "" };
-    let tail = match &data.band_before {
-        Some(band) if data.before.as_str() == Some(band) => format!("Was {before}"),
-        Some(band) => format!("Was {} at {before}", brief(band, NAME)),
-        None => String::new(),
-    };
-    (format!("{name} is {first}{now}"), tail)
+    let now = stands(&data.band_after, &data.after, zone);
+    let was = data.band_before.as_ref().map(|band| format!("Was {}", stands(band, &data.before, zone)));
+    (format!("{name} is {first}{now}"), was.unwrap_or_default())
+}
+
+/// `low at 4.03` of a number; a state stands for itself.
+fn stands(band: &str, value: &Value, zone: &TimeZone) -> String {
+    let is_state = value.as_str().is_some_and(|text| text.parse::<f64>().is_err());
+    let shown = show::value(value, VALUE, zone);
+    if is_state { shown } else { format!("{} at {shown}", brief(band, NAME)) }
 }
 
 /// `ana started "Fix CI" in acme/web`.

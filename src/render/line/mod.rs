@@ -39,6 +39,18 @@ pub enum Tone {
     Info,
 }
 
+impl Tone {
+    /// The colour of its bar, that of the letters, too. Mere information has none.
+    pub fn colour(self) -> Option<&'static str> {
+        match self {
+            Self::Critical => Some("#c0392b"),
+            Self::Warning => Some("#d68910"),
+            Self::Resolved => Some("#2e8b57"),
+            Self::Info => None,
+        }
+    }
+}
+
 /// One line in two parts: `head` is complete by itself, `tail` says more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Said {

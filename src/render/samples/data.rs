@@ -1,8 +1,10 @@
 //! The data of the samples, built from the payload structs, so that it can't drift from them.
 
 mod health;
+mod levels;
 mod money;
 mod records;
+mod systems;
 
 use std::collections::BTreeMap;
 
@@ -13,8 +15,10 @@ use crate::domain::money::Micros;
 use crate::domain::payload::Who;
 
 pub use health::*;
+pub use levels::*;
 pub use money::*;
 pub use records::*;
+pub use systems::*;
 
 type Data = Map<String, Value>;
 

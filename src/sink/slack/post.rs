@@ -54,7 +54,7 @@ pub fn body(parts: &SlackParts, mention: Option<&str>) -> Map<String, Value> {
     if let Some(mention) = mention {
         call(&mut blocks, mention);
     }
-    if let Some(colour) = colour(parts.tone)
+    if let Some(colour) = parts.tone.colour()
         && blocks.len() > 1
     {
         let rest = blocks.split_off(1);
@@ -110,15 +110,5 @@ fn after_first_line(text: &str, mention: &str) -> String {
     match text.split_once('\n') {
         Some((first, rest)) => format!("{first} {mention}\n{rest}"),
         None => format!("{text} {mention}"),
-    }
-}
-
-/// The colours of the letters, too. Mere information has no bar.
-fn colour(tone: Tone) -> Option<&'static str> {
-    match tone {
-        Tone::Critical => Some("#c0392b"),
-        Tone::Warning => Some("#d68910"),
-        Tone::Resolved => Some("#2e8b57"),
-        Tone::Info => None,
     }
 }

@@ -13,7 +13,7 @@ use crate::http::Reply;
 use crate::source::calls::{CallError, Caller};
 use crate::source::oauth::ClientCredentials;
 
-use super::body;
+use crate::source::body;
 
 /// Thread lists and thread usage.
 pub(super) const META: &str = "amp.api:workspace.threads.meta:view";

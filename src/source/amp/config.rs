@@ -12,7 +12,7 @@ use crate::env::SeededDice;
 use crate::http::{ClientOptions, HttpClient};
 use crate::source::calls::Caller;
 use crate::source::oauth::{self, ClientCredentials};
-use crate::source::prices::BundledPrices;
+use crate::source::origin::{authority, is_exposed, parse_url};
 use crate::source::{Common, Context, Source, SourceConfig};
 
 use super::client::{Client, SCOPES};
@@ -79,8 +79,7 @@ impl SourceConfig for Config {
         let named = |key: &'static str| move |what: String| format!("{key} {what}");
         let base = parse_url(&self.base_url, false).map_err(named("base_url"))?;
         let token_url = parse_url(&self.token_url, true).map_err(named("token_url"))?;
-        let in_the_clear = [&base, &token_url].iter().any(|url| url.scheme() == "http");
-        if in_the_clear && common.proxy.as_ref().is_some_and(|proxy| !is_loopback(proxy)) {
+        if [&base, &token_url].iter().any(|url| is_exposed(url, common.proxy.as_ref())) {
             return Err("a proxy would carry credentials in the clear; use https for base_url and token_url".to_owned());
         }
         let http = HttpClient::new(ClientOptions {
@@ -93,53 +92,19 @@ impl SourceConfig for Config {
         let caller = |url: &Url| {
             let limiter = context.limiters.host(&authority(url), common.max_rps);
             Caller::new(http.clone(), limiter, common.timeout, Arc::clone(&context.clock), dice.clone())
+                .with_pause(context.pause)
         };
         let fingerprint = ids::derive("amp", &[base.as_str(), self.client_id.expose(), KEYS]);
-        let scopes = SCOPES.to_vec();
+        let scopes = SCOPES.map(str::to_owned).to_vec();
         let (id, secret) = (self.client_id.clone(), self.client_secret.clone());
         let auth = ClientCredentials::new(caller(&token_url), oauth::Client { token_url, id, secret, scopes });
         Ok(Arc::new(Amp {
             name: name.to_owned(),
             collections: collections(name, &fingerprint, common.every, context.wants_costs, self.thread_calls_per_hour),
             client: Client::new(caller(&base), auth, base),
-            prices: Arc::new(BundledPrices),
+            prices: Arc::clone(&context.prices),
             thread_calls: Hourly::new(usize::try_from(self.thread_calls_per_hour).unwrap_or(usize::MAX)),
             names: std::sync::Mutex::default(),
         }))
     }
-}
-
-/// Reads a URL that credentials may go to.
-fn parse_url(text: &Secret, query: bool) -> Result<Url, String> {
-    let Ok(url) = Url::parse(text.expose().trim()) else {
-        return Err("is no URL; write it like https://ampcode.com".to_owned());
-    };
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err("is no http URL; write it like https://ampcode.com".to_owned());
-    }
-    if url.scheme() == "http" && !is_loopback(&url) {
-        return Err("would carry credentials in the clear; use https (plain http is for loopback only)".to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("holds a user name or password; use client_id and client_secret".to_owned());
-    }
-    if url.fragment().is_some() || (url.query().is_some() && !query) {
-        return Err("ends in a query or a fragment; leave that out".to_owned());
-    }
-    Ok(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
-/// Host, and port where it is not the usual one: what a rate budget is for.
-fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

@@ -17,9 +17,9 @@ use crate::domain::time::{days_between, minus_days, utc_day};
 use crate::source::prices::PriceBook;
 use crate::source::{LookEnd, LookRequest, Pages};
 
-use super::body::{take_key, take_text};
 use super::client::{ANALYTICS, Client, Get, Refusal};
 use super::split::{Prices, split};
+use crate::source::body::{take_key, take_text};
 
 /// Path below the base URL.
 pub(super) const PATH: [&str; 5] = ["api", "v2", "workspace", "analytics", "daily-usage"];
@@ -80,7 +80,7 @@ pub(super) async fn look(
         return failed(calls, failure);
     }
     let long = days_back(&request.state, today) > SHORT_DAYS;
-    LookEnd { evidence: Evidence::Complete, cursor: long.then(|| json!({ "long": today.to_string() })), pages: calls }
+    LookEnd::new(Evidence::Complete, long.then(|| json!({ "long": today.to_string() })), calls)
 }
 
 /// One call for the `days` days that end with `end`.

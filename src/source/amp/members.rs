@@ -8,9 +8,9 @@ use serde_json::Value;
 use crate::domain::record::{Evidence, Failure, Page, Record, Rows};
 use crate::source::{LookEnd, Pages};
 
-use super::body::take_key;
 use super::client::{Client, Get, MEMBERS};
 use super::listing::Listing;
+use crate::source::body::take_key;
 
 /// Path of the list below the base URL.
 pub(super) const PATH: [&str; 4] = ["api", "v2", "workspace", "members"];
@@ -30,7 +30,7 @@ pub(super) async fn look(client: &Client, pages: &Pages, names: &mut BTreeMap<St
             break Evidence::Partial(Failure::broken("the look at the members was stopped"));
         }
     };
-    LookEnd { evidence, cursor: None, pages: listing.pages() }
+    LookEnd::new(evidence, None, listing.pages())
 }
 
 fn page(rows: Vec<Value>, number: u32, names: &mut BTreeMap<String, String>) -> Page {

@@ -13,7 +13,7 @@ use crate::domain::spend::Basis;
 use crate::domain::time::{plus, start_of_utc_day};
 use crate::source::prices::{PriceBook, Rates, Tokens};
 
-use super::body::count;
+use crate::source::body::count;
 
 /// More tokens than any model will see in a day; larger figures are cut to it, so that weights stay far from overflow.
 const MOST_TOKENS: u64 = 1_000_000_000_000_000;

@@ -15,7 +15,6 @@ use crate::domain::record::{CostRow, Evidence, FailureKind, Page, Record, Rows};
 use crate::domain::spend::SpendRow;
 use crate::domain::time::Timestamp;
 use crate::env::Clock;
-use crate::source::limiter::Limiters;
 use crate::source::{Common, Context, LookEnd, LookRequest, Pages, Reach, Source, SourceConfig};
 
 use super::Config;
@@ -96,7 +95,7 @@ fn common() -> Common {
 }
 
 fn context(clock: Arc<TestClock>) -> Context {
-    Context { limiters: Limiters::default(), clock, folder: ".".into(), wants_costs: true }
+    Context { wants_costs: true, ..Context::new(clock, ".".into()) }
 }
 
 /// What a look came to.

@@ -72,7 +72,7 @@ pub(super) async fn look(client: &Client, budget: &Hourly, request: &LookRequest
     if !batch.asked.is_empty() && pages.send(batch.finish()).await.is_err() {
         fault = fault.or_else(|| Some(Failure::broken("the look at the costs of threads was stopped")));
     }
-    LookEnd { evidence: fault.map_or(Evidence::Window, Evidence::Partial), cursor: None, pages: calls }
+    LookEnd::new(fault.map_or(Evidence::Window, Evidence::Partial), None, calls)
 }
 
 async fn ask(client: &Client, key: &str) -> Result<Map<String, Value>, Refusal> {

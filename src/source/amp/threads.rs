@@ -10,9 +10,9 @@ use crate::domain::record::{Evidence, Failure, Page, Record, Rows};
 use crate::domain::time::{Timestamp, plus};
 use crate::source::{LookEnd, LookRequest, Pages, Reach};
 
-use super::body::{take_key, take_text, timestamp};
 use super::client::{Client, Get, META};
 use super::listing::Listing;
+use crate::source::body::{take_key, take_text, timestamp};
 
 /// Path of the list below the base URL.
 pub(super) const PATH: [&str; 3] = ["api", "v2", "threads"];
@@ -49,7 +49,7 @@ pub(super) async fn look(client: &Client, request: &LookRequest, pages: &Pages) 
             break Evidence::Window;
         }
     };
-    LookEnd { evidence, cursor: newest.map(|at| json!({ "newest": at.to_string() })), pages: listing.pages() }
+    LookEnd::new(evidence, newest.map(|at| json!({ "newest": at.to_string() })), listing.pages())
 }
 
 fn query(reach: Reach, newest: Option<Timestamp>) -> Vec<(&'static str, String)> {

@@ -9,6 +9,7 @@ use std::io::Read;
 use serde::Deserialize;
 
 use super::lenient::{Field, Gather, List, Object, Scalar};
+use super::progress::{self, LastMessage, Progress};
 use super::usage::{self, Bill, Helper, LedgerEvent, MessageCall, RawUsage, Tally};
 use crate::domain::time::Timestamp;
 use crate::source::prices::PriceBook;
@@ -47,6 +48,10 @@ pub struct Thread {
     pub repository: Field<Box<str>>,
     pub message_count: Option<u32>,
     pub state: Field<Box<str>>,
+    /// What the agent is doing, as far as the document tells.
+    pub progress: Option<Progress>,
+    /// It stopped because of a limit: the words the client knows such errors by.
+    pub usage_limit: bool,
     pub visibility: Field<Box<str>>,
     pub archived: Field<bool>,
     /// The document itself says that the thread was deleted.
@@ -83,10 +88,12 @@ fn classify(raw: Raw, book: &dyn PriceBook) -> Document {
     let meta = raw.meta.0.unwrap_or_default();
     let messages = raw.messages.0;
     let message_count = messages.as_ref().map(|m| m.count);
-    let Messages { state, calls, helpers, latest, .. } = messages.unwrap_or_default();
+    let Messages { state, last, calls, helpers, latest, .. } = messages.unwrap_or_default();
     let created = raw.created.instant();
     let updated = raw.updated_at.instant();
-    let agent_state = meta.last_known_agent_state.0.unwrap_or_default().state;
+    let agent_state = meta.last_known_agent_state.0.unwrap_or_default().state.text();
+    let status = meta.status.text();
+    let said = [&agent_state, &status].into_iter().find_map(|field| progress::of_agent(field.get()?));
     let ledger = raw.usage_ledger.0.unwrap_or_default().events.0.unwrap_or_default();
     let default_time = created.or_else(|| time_in_id(&id)).or(updated);
     let tally = Tally { messages: calls, ledger: ledger.0, helpers, default_time };
@@ -101,7 +108,9 @@ fn classify(raw: Raw, book: &dyn PriceBook) -> Document {
         agent_mode: raw.agent_mode.text().or(meta.agent_mode.text()),
         repository: repository(raw.env),
         message_count,
-        state: agent_state.text().or(meta.status.text()).or(state),
+        progress: said.or_else(|| last.progress()),
+        usage_limit: last.usage_limit,
+        state: agent_state.or(status).or(state),
         visibility: meta.visibility.text().or(raw.visibility.text()),
         archived: raw.archived.bool().or(meta.archived.bool()),
         deleted: meta.deleted.bool() == Field::Is(true),
@@ -241,6 +250,7 @@ struct Messages {
     count: u32,
     /// Of the last message that has one.
     state: Field<Box<str>>,
+    last: LastMessage,
     calls: Vec<MessageCall>,
     helpers: Vec<Helper>,
     /// The latest time any message carries.
@@ -250,6 +260,7 @@ struct Messages {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Message {
+    role: Scalar,
     #[serde(rename = "messageId")]
     id: Scalar,
     #[serde(rename = "protocolMessageID")]
@@ -267,6 +278,15 @@ struct Message {
 #[serde(default)]
 struct MessageState {
     r#type: Scalar,
+    #[serde(rename = "stopReason")]
+    stop_reason: Scalar,
+    error: Object<MessageError>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct MessageError {
+    message: Scalar,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -281,7 +301,13 @@ impl Gather for Messages {
     fn take(&mut self, message: Object<Message>) -> Result<(), &'static str> {
         self.count = self.count.saturating_add(1);
         let Some(message) = message.0 else { return Ok(()) };
-        self.state = message.state.0.unwrap_or_default().r#type.text().or(std::mem::take(&mut self.state));
+        let state = message.state.0.unwrap_or_default();
+        let (kind, stop) = (state.r#type.text(), state.stop_reason.word());
+        self.last.take(message.role.word().as_deref(), kind.get(), stop.as_deref());
+        // Read for what it is, and dropped.
+        let error = state.error.0.unwrap_or_default().message.word();
+        self.last.usage_limit = error.is_some_and(|text| progress::is_usage_limit(&text));
+        self.state = kind.or(std::mem::take(&mut self.state));
         let sent = message.meta.0.unwrap_or_default().sent_at.instant();
         let id = message.id.label();
         if let Some(usage) = message.usage.0 {

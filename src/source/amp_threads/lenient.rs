@@ -24,6 +24,14 @@ pub enum Field<T> {
 }
 
 impl<T> Field<T> {
+    /// The value, where there is one.
+    pub fn get(&self) -> Option<&T> {
+        match self {
+            Self::Is(value) => Some(value),
+            _ => None,
+        }
+    }
+
     /// This one where it is there, else the other; null where only one of them is at all.
     pub fn or(self, other: Self) -> Self {
         match (&self, &other) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::document::Thread;
@@ -9,8 +10,8 @@ use super::lenient::Field;
 use crate::domain::record::Record;
 use crate::domain::time::Timestamp;
 
-/// The record of a thread. The revision and the times are facts: they make no event by themselves.
-pub fn record(thread: &Thread) -> Record {
+/// The record of a thread. The revision, the times and the cost are facts: they make no event by themselves.
+pub fn record(thread: &Thread, now: Timestamp, stalled_after: SignedDuration) -> Record {
     let mut fields = BTreeMap::new();
     let mut watch = |name: &str, value: Field<Value>| match value {
         Field::Absent => {}
@@ -22,7 +23,9 @@ pub fn record(thread: &Thread) -> Record {
     watch("repository", text(&thread.repository));
     watch("messageCount", thread.message_count.map_or(Field::Absent, |count| Field::Is(count.into())));
     watch("state", text(&thread.state));
-    watch("visibility", text(&thread.visibility));
+    let progress = thread.progress.map(|progress| progress.word(thread.updated, now, stalled_after));
+    watch("progress", progress.map_or(Field::Absent, |word| Field::Is(word.into())));
+    watch("visibility", visibility(&thread.visibility));
     watch(
         "archived",
         match thread.archived {
@@ -36,6 +39,9 @@ pub fn record(thread: &Thread) -> Record {
         ("updatedAt", thread.updated.map(iso)),
         ("v", thread.v.map(Value::from)),
         ("file", Some(Value::from(thread.file.as_ref()))),
+        ("failure", thread.usage_limit.then(|| Value::from("usage limit"))),
+        ("cost_usd", thread.bill.known_cost().map(|cost| Value::from(cost.micros().to_decimal()))),
+        ("cost_at_least", (thread.bill.floor && thread.bill.known_cost().is_some()).then_some(Value::Bool(true))),
     ];
     Record {
         key: thread.id.to_string(),
@@ -46,6 +52,19 @@ pub fn record(thread: &Thread) -> Record {
         link: link(&thread.id),
         created_at: thread.created,
         updated_at: thread.updated,
+    }
+}
+
+/// Who may see it, narrowest first; other words are told as they stand.
+pub const VISIBILITIES: [&str; 5] = ["private", "group", "workspace", "unlisted", "public"];
+
+/// One word for each degree: Amp has had several.
+fn visibility(field: &Field<Box<str>>) -> Field<Value> {
+    match field.get().map(AsRef::as_ref) {
+        Some("thread_workspace_shared") => Field::Is("workspace".into()),
+        Some("public_unlisted") => Field::Is("unlisted".into()),
+        Some("public_discoverable") => Field::Is("public".into()),
+        _ => text(field),
     }
 }
 

@@ -273,10 +273,13 @@ async fn a_member_of_a_wrong_type_counts_as_absent() {
 fn the_path_is_checked() {
     for (path, fine) in [("threads", true), ("/srv/threads", true), ("", false), ("~/threads", false), ("a\0b", false)]
     {
-        let config = Config { path: path.to_owned() };
+        let config: Config = serde_json::from_value(json!({ "path": path })).unwrap();
         assert_eq!(config.problems().is_empty(), fine, "{path:?}");
     }
     assert!(serde_json::from_value::<Config>(json!({ "path": "x", "glob": "*" })).is_err());
+    let odd: Config =
+        serde_json::from_value(json!({ "path": "x", "stalled_after": "0s", "price_multiplier": 0 })).unwrap();
+    assert_eq!(odd.problems().len(), 2);
 }
 
 /// The folder with samples that are not ours to copy.

@@ -161,7 +161,14 @@ impl Bench {
     }
 
     pub fn end(&mut self, spec: &Arc<CollectionSpec>, epoch: u32, evidence: Evidence, notes: LookNotes) -> Plan {
-        self.step(&Input::SweepEnd(SweepEnd { spec: Arc::clone(spec), epoch, evidence, notes, cursor: None }))
+        self.step(&Input::SweepEnd(SweepEnd {
+            spec: Arc::clone(spec),
+            epoch,
+            evidence,
+            notes,
+            cursor: None,
+            confirmed: BTreeSet::new(),
+        }))
     }
 
     /// A whole look of these pages. Returns what was told, in order.
@@ -264,9 +271,8 @@ fn world() -> World {
 pub fn threads() -> CollectionSpec {
     let rule = |field: Option<&str>, event: Option<&str>| UpdateRule {
         field: field.map(Into::into),
-        to: None,
-        from: None,
         event: event.map(Into::into),
+        ..UpdateRule::default()
     };
     CollectionSpec {
         source: "acme".into(),

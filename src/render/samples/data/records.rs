@@ -1,12 +1,12 @@
-//! Records that came, changed or went, and levels.
+//! Records that came, changed or went: threads, members, and any other.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Data, LINK, THREAD, ana, fields, incident, text};
+use super::{Data, LINK, THREAD, ana, fields, text};
 use crate::domain::event::data_of;
-use crate::domain::payload::{ChangeData, LevelData, Who};
+use crate::domain::payload::{ChangeData, Who};
 
 fn thread() -> ChangeData {
     ChangeData {
@@ -80,8 +80,52 @@ pub fn role_changed() -> Data {
     data_of(&member("bo", Some("member"), Some("admin")))
 }
 
-pub fn mission_paused() -> Data {
-    any_change("mission", "paused")
+pub fn member_updated() -> Data {
+    let renamed = ChangeData {
+        before: Some(fields([("name", json!("Bo")), ("role", json!("member"))])),
+        ..member("bo", None, Some("member"))
+    };
+    data_of(&ChangeData { changed: vec![text("name")], ..renamed })
+}
+
+fn thread_moved(field: &str, before: &str, after: &str) -> Data {
+    let side = |value: &str| {
+        fields([
+            (field, json!(value)),
+            ("messageCount", json!(24)),
+            ("title", json!("Fix the flaky integration tests")),
+        ])
+    };
+    let thread = thread();
+    let mut facts = thread.facts.clone();
+    facts.extend(fields([("cost_usd", json!("0.26")), ("cost_at_least", json!(true)), ("v", json!(33))]));
+    data_of(&ChangeData {
+        before: Some(side(before)),
+        after: Some(side(after)),
+        changed: vec![text(field)],
+        facts,
+        ..thread
+    })
+}
+
+pub fn thread_finished() -> Data {
+    thread_moved("progress", "running", "finished")
+}
+
+pub fn thread_failed() -> Data {
+    let mut data = thread_moved("progress", "running", "failed");
+    if let Some(Value::Object(facts)) = data.get_mut("facts") {
+        facts.insert(text("failure"), json!("usage limit"));
+    }
+    data
+}
+
+pub fn thread_stalled() -> Data {
+    thread_moved("progress", "running", "stalled")
+}
+
+pub fn visibility_widened() -> Data {
+    thread_moved("visibility", "private", "public")
 }
 
 /// A record of another source; one that changed where the type says neither `created` nor `deleted`.
@@ -99,36 +143,4 @@ pub fn any_change(noun: &str, verb: &str) -> Data {
         changed: if changed { vec![text("status")] } else { Vec::new() },
         facts: fields([("budget_cents", json!(50_000)), ("updated_at", json!("2026-11-22T14:04:41Z"))]),
     })
-}
-
-fn level(noun: &str, before: (&str, Value), after: (&str, Value)) -> Data {
-    data_of(&LevelData {
-        key: text(noun),
-        noun: text(noun),
-        name: text(noun),
-        before: before.1,
-        after: after.1,
-        band_before: Some(text(before.0)),
-        state: text(if after.0 == "ok" { "resolved" } else { "open" }),
-        band_after: text(after.0),
-        facts: fields([("can_call", json!(true)), ("currency", json!("usd"))]),
-        baseline: false,
-        incident: incident(noun),
-    })
-}
-
-pub fn wallet_low() -> Data {
-    level("wallet", ("ok", json!(9.1)), ("low", json!(4.03)))
-}
-
-pub fn wallet_depleted() -> Data {
-    level("wallet", ("low", json!(0.4)), ("depleted", json!(-0.02)))
-}
-
-pub fn wallet_topped_up() -> Data {
-    level("wallet", ("low", json!(4.03)), ("ok", json!(54.03)))
-}
-
-pub fn any_level(noun: &str) -> Data {
-    level(noun, ("ok", json!("operational")), ("degraded", json!("degraded")))
 }

@@ -13,14 +13,24 @@ const KEY_BYTES: usize = 512;
 ///
 /// # Errors
 /// What it is instead, without quoting it.
-pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, &'static str> {
+pub fn decode(body: &[u8]) -> Result<Map<String, Value>, &'static str> {
+    match decode_any(body)? {
+        Value::Object(map) => Ok(map),
+        _ => Err("JSON that is no object"),
+    }
+}
+
+/// Reads an answer's body, any JSON.
+///
+/// # Errors
+/// What it is instead, without quoting it.
+pub fn decode_any(body: &[u8]) -> Result<Value, &'static str> {
     let parsed = serde_json::from_slice::<Value>(body).or_else(|error| match without_odd_numbers(body) {
         Some(mended) => serde_json::from_str(&mended),
         None => Err(error),
     });
     match parsed {
-        Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err("JSON that is no object"),
+        Ok(value) => Ok(value),
         Err(_) if std::str::from_utf8(body).is_err() => Err("text that is not UTF-8"),
         Err(_) if body.trim_ascii_start().starts_with(b"<") => Err("a web page"),
         Err(_) => Err("something that is not JSON"),
@@ -28,7 +38,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, &'static str> {
 }
 
 /// Takes a text out of a row; any other type counts as absent.
-pub(super) fn take_text(row: &mut Map<String, Value>, name: &str) -> Option<String> {
+pub fn take_text(row: &mut Map<String, Value>, name: &str) -> Option<String> {
     match row.remove(name) {
         Some(Value::String(text)) => Some(text),
         _ => None,
@@ -36,18 +46,18 @@ pub(super) fn take_text(row: &mut Map<String, Value>, name: &str) -> Option<Stri
 }
 
 /// Takes a text that can be a key: not empty, not endless.
-pub(super) fn take_key(row: &mut Map<String, Value>, name: &str) -> Option<String> {
+pub fn take_key(row: &mut Map<String, Value>, name: &str) -> Option<String> {
     take_text(row, name).filter(|key| !key.trim().is_empty() && key.len() <= KEY_BYTES)
 }
 
 /// A count, as far as it is one: fractions are cut, anything else is 0.
-pub(super) fn count(row: &Map<String, Value>, name: &str) -> u64 {
+pub fn count(row: &Map<String, Value>, name: &str) -> u64 {
     let Some(Value::Number(number)) = row.get(name) else { return 0 };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float-to-int casts saturate")]
     number.as_u64().or_else(|| number.as_f64().map(|float| float as u64)).unwrap_or(0)
 }
 
-pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
+pub fn timestamp(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
 
@@ -87,7 +97,7 @@ fn string_length(text: &str) -> usize {
 }
 
 /// A path for error messages, with nothing in it that could be more than a path.
-pub(super) fn path_label(path: &[&str]) -> String {
+pub fn path_label(path: &[&str]) -> String {
     let parts: Vec<Cow<'_, str>> = path
         .iter()
         .map(|part| {

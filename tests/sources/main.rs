@@ -1,0 +1,22 @@
+//! Sources against stateful fakes on loopback: every collection of every source, with every fault.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and shows its table"
+)]
+
+mod bench;
+mod binary;
+mod budgets;
+mod delivered;
+mod fake;
+mod fault;
+mod files;
+mod inferred;
+mod matrix;
+mod model;
+mod own;
+mod systems;
+mod twenty;
