@@ -7,6 +7,7 @@ use super::data::operate;
 use super::{Failure, Json, Outcome, output};
 use crate::admin::{Answer, Op};
 use crate::app::Parts;
+use crate::domain::money::Micros;
 use crate::domain::setting::Span;
 
 /// Exit codes. 2 and 3 stay what they are everywhere: the config, the store.
@@ -100,16 +101,18 @@ pub(super) fn print(answer: &Value) {
 
 fn line(check: &Value) -> String {
     let text = |key: &str| check[key].as_str().unwrap_or_default();
+    let money = |key: &str| check[key].as_str().and_then(|usd| Micros::parse_usd(usd).ok()).map(|usd| usd.to_string());
     let estimated = if check["estimated"] == Value::Bool(true) { "est. " } else { "" };
-    let of = match (check["limit_usd"].as_str(), check["percent"].as_f64()) {
-        (Some(limit), Some(percent)) => format!(" of ${limit} ({percent:.0} %)"),
-        (Some(limit), None) => format!(", limit ${limit}"),
+    let of = match (money("limit_usd"), check["percent"].as_f64()) {
+        // Rounded down, so that 99.9 % never reads as reached.
+        (Some(limit), Some(percent)) => format!(" of {limit} ({:.0} %)", percent.floor()),
+        (Some(limit), None) => format!(", limit {limit}"),
         _ => ", no limit yet".to_owned(),
     };
     let mut line = format!(
-        "{}: {estimated}${}{of}, {} from {}, {} ({})",
+        "{}: {estimated}{}{of}, {} from {}, {} ({})",
         text("state"),
-        text("spend_usd"),
+        money("spend_usd").unwrap_or_default(),
         text("period"),
         text("period_start"),
         text("scope"),
