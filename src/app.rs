@@ -214,12 +214,14 @@ impl App {
         })?;
         let ready = Arc::new(AtomicBool::new(false));
         let admin = self.serve_admin(listener, &ready, life)?;
+        let plausible = keeper::is_plausible(&self.core).await?;
         self.tick().await?;
         for (sink, _) in self.start_sinks(&mut tasks, &life.soft) {
             tracing::debug!(sink, "sink started");
         }
         tasks.spawn(timekeeper::run(self.core.clone(), life.soft.clone()));
-        tasks.spawn(keeper::run(self.core.clone(), self.parts.settings.store.clone(), life.soft.clone()));
+        let (core, config) = (self.core.clone(), self.parts.settings.store.clone());
+        tasks.spawn(keeper::run(core, config, plausible, life.soft.clone()));
         let rounds = self.start_sources(&mut tasks, &life.soft);
         let heartbeat = tokio::spawn(self.heartbeat(rounds, life.soft.clone()));
         ready.store(true, Ordering::Release);
@@ -239,6 +241,7 @@ impl App {
 
     /// Polls every collection of every (or one) source in full, delivers what is due, and waits at most `drain`.
     pub async fn once(&self, only: Option<&str>, drain_secs: u64, life: &Lifecycle) -> anyhow::Result<OnceReport> {
+        let plausible = keeper::is_plausible(&self.core).await?;
         self.tick().await?;
         timekeeper::release(&self.core).await?;
         timekeeper::watch_incidents(&self.core).await?;
@@ -271,9 +274,12 @@ impl App {
         stop.cancel();
         join_all(&mut dispatchers, life).await?;
         outcome?;
-        keeper::prune(&self.core, &self.parts.settings.store).await?;
+        if plausible {
+            keeper::prune(&self.core, &self.parts.settings.store).await?;
+        }
         for (name, tally) in tallies {
-            let depth = self.core.store.depth(&name).await?;
+            let mut depth = self.core.store.depth(&name).await?;
+            depth.waiting += timekeeper::rooms(&self.core, &name).await?;
             let stopped = self.sink_stopped(&name).await?;
             report.sinks.insert(
                 name,
@@ -467,14 +473,17 @@ impl App {
     ) -> Result<(), StoreError> {
         let deadline = dispatcher::drain_deadline(&self.core, secs);
         while !life.soft.is_cancelled() {
+            timekeeper::release(&self.core).await?;
             let busy = self.busy(tallies).await?;
             let due = dispatcher::earliest_due(&self.core, &self.parts.sinks).await?;
+            let due = due.into_iter().chain(timekeeper::next_release(&self.core).await?).min();
             let now = self.core.clock.now();
             match due {
                 None if !busy => {
                     // What was just settled may have made an event; it is claimable once durable.
                     self.flushed().await?;
-                    let quiet = dispatcher::earliest_due(&self.core, &self.parts.sinks).await?.is_none();
+                    let quiet = dispatcher::earliest_due(&self.core, &self.parts.sinks).await?.is_none()
+                        && timekeeper::next_release(&self.core).await?.is_none();
                     if quiet && !self.busy(tallies).await? {
                         return Ok(());
                     }

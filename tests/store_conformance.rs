@@ -1,6 +1,6 @@
 //! One suite that every store passes, through the same plans the program commits.
 
-#![expect(clippy::unwrap_used, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Write};
@@ -102,6 +102,11 @@ async fn step(store: &Opened, now: Timestamp, input: Input) -> cycle::Plan {
 
 /// A complete look that shows these records, a hundred at a time. Returns the types of the events it made.
 async fn look(store: &Opened, now: Timestamp, shown: &[Record]) -> Vec<String> {
+    look_that_ends(store, now, shown, Evidence::Complete).await
+}
+
+/// The same with another end.
+async fn look_that_ends(store: &Opened, now: Timestamp, shown: &[Record], evidence: Evidence) -> Vec<String> {
     let spec = spec();
     step(store, now, Input::Begin { spec: Arc::clone(&spec) }).await;
     store.begin_look(&spec.id()).await.unwrap();
@@ -113,8 +118,7 @@ async fn look(store: &Opened, now: Timestamp, shown: &[Record]) -> Vec<String> {
         kinds.extend(plan.events.iter().map(|e| e.event.kind.clone()));
         cycle::add_notes(&mut notes, plan.notes);
     }
-    let end =
-        SweepEnd { spec, epoch: 1, evidence: Evidence::Complete, notes, cursor: None, confirmed: BTreeSet::new() };
+    let end = SweepEnd { spec, epoch: 1, evidence, notes, cursor: None, confirmed: BTreeSet::new() };
     let plan = step(store, now, Input::SweepEnd(end)).await;
     kinds.extend(plan.events.iter().map(|e| e.event.kind.clone()));
     flush(store).await;
@@ -335,6 +339,63 @@ async fn a_held_removal_spares_what_has_been_shown_since() {
         assert_eq!(plan.events.len(), 18, "{name}");
         let left: Vec<String> = store.rows(&spec().id(), 99).await.unwrap().into_iter().map(|r| r.key).collect();
         assert_eq!((left.len(), &left[10..]), (12, &["T-00028".to_owned(), "T-00029".to_owned()][..]), "{name}");
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_any_look_shows_is_not_missing_whoever_opens_the_store() {
+    use ampbridge::domain::record::Failure;
+    let cut = || Evidence::Partial(Failure::broken("cut short"));
+    for (name, bench) in benches() {
+        let store = bench.open();
+        look(&store, at(0), &records(0..30, "x")).await;
+        look(&store, at(1), &records(1..30, "x")).await;
+        // Seen in between, by a look that was cut short afterwards: the next look is the first to miss it.
+        look_that_ends(&store, at(2), &records(0..2, "x"), cut()).await;
+        assert!(look(&store, at(3), &records(1..30, "x")).await.is_empty(), "{name}");
+        assert_eq!(look(&store, at(4), &records(1..30, "x")).await, ["thread.deleted"], "{name}");
+
+        look(&store, at(5), &records(1..12, "x")).await;
+        assert_eq!(look(&store, at(6), &records(1..12, "x")).await, ["source.change_held"], "{name}");
+        store.close().await.unwrap();
+        drop(store);
+        let store = bench.open();
+        look_that_ends(&store, at(7), &records(1..30, "x"), cut()).await;
+        let docs = store.docs("collection/").await.unwrap();
+        let held = docs.iter().any(|(_, doc)| matches!(&**doc, Doc::Collection(state) if state.hold.is_some()));
+        assert!(!held, "{name}: all of it is back");
+        assert!(look(&store, at(8), &records(1..29, "x")).await.is_empty(), "{name}: missed once");
+        assert_eq!(look(&store, at(9), &records(1..29, "x")).await, ["thread.deleted"], "{name}");
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rate_has_counted_is_read_again() {
+    use ampbridge::domain::timing::{Rate, Timing};
+    let rated = || {
+        let timing = Timing { rate: Some(Rate { max: 1, per: SignedDuration::from_hours(1) }), ..Timing::default() };
+        let route = Route { sinks: vec!["a".into()], timing, ..Route::default() };
+        World { routes: vec![route], ..world() }
+    };
+    for (name, bench) in benches() {
+        let store = bench.open();
+        look(&store, at(0), &records(0..1, "x")).await;
+        let input = Input::Page { spec: spec(), page: Page::of(Rows::Records(records(0..3, "x"))) };
+        let id = spec().id();
+        let Input::Page { page: Page { rows: Rows::Records(shown), .. }, .. } = &input else { unreachable!() };
+        let needs = cycle::needs(&rated(), at(1), &input);
+        let known = store.load(&needs, Some(Probe { collection: &id, records: shown })).await.unwrap();
+        store.commit(&cycle::plan(&rated(), at(1), &known, &input)).await.unwrap();
+        flush(&store).await;
+        store.close().await.unwrap();
+        drop(store);
+        let store = bench.open();
+        let docs = store.docs("rooms/").await.unwrap();
+        let Some((_, doc)) = docs.first() else { panic!("{name}: no rooms") };
+        let Doc::Rooms(rooms) = &**doc else { panic!("{name}: no rooms") };
+        assert_eq!((rooms.sent[&0].len(), rooms.rooms["rate:0"].count), (1, 1), "{name}");
         store.close().await.unwrap();
     }
 }

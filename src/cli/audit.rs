@@ -72,12 +72,15 @@ pub(super) async fn replay(parts: Parts, args: &ReplayArgs) -> Outcome {
             "choose what to send again with --sink, --state, --type, --since or --until".to_owned(),
         ));
     }
+    if let Some(sink) = args.selection.sink().filter(|sink| !parts.settings.sinks.contains_key(*sink)) {
+        return Err(Failure::Usage(format!("--sink {sink}: the config has no such sink")));
+    }
     if !(args.rate.is_finite() && args.rate > 0.0) {
         return Err(Failure::Usage("--rate must be a number above 0".to_owned()));
     }
     let mut desk = data::Desktop::open(parts)?;
     let mut ids = match desk.operate(Op::DeliveriesList { filter: args.selection.filter(Some(1_000_000)) }).await? {
-        Answer::Data(list) => oldest_first(&list),
+        Answer::Data(list) => oldest_first(&list, args.selection.names_state()),
         Answer::Done(_) => Vec::new(),
     };
     if let Some(after) = &args.after {
@@ -115,9 +118,12 @@ pub(super) async fn replay(parts: Parts, args: &ReplayArgs) -> Outcome {
     desk.close().await
 }
 
-fn oldest_first(list: &Value) -> Vec<String> {
+/// Those that ended; what was silenced or given up by a person only where that state is asked for.
+fn oldest_first(list: &Value, any_state: bool) -> Vec<String> {
+    let text = |row: &Value, key: &str| row.get(key).and_then(Value::as_str).map(str::to_owned);
+    let chosen = |row: &&Value| any_state || matches!(text(row, "state").as_deref(), Some("delivered" | "dead"));
     let mut ids: Vec<String> =
-        list.as_array().into_iter().flatten().filter_map(|row| row.get("id")?.as_str().map(str::to_owned)).collect();
+        list.as_array().into_iter().flatten().filter(chosen).filter_map(|row| text(row, "id")).collect();
     ids.reverse();
     ids
 }

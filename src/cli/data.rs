@@ -100,6 +100,14 @@ impl DeliverySelection {
         }
     }
 
+    pub(super) fn names_state(&self) -> bool {
+        self.state.is_some()
+    }
+
+    pub(super) fn sink(&self) -> Option<&str> {
+        self.sink.as_deref()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.sink.is_none()
             && self.state.is_none()

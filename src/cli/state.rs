@@ -98,7 +98,7 @@ async fn export(parts: Parts, file: &Path) -> Outcome {
         let client = Client::find(&folder, parts.settings.admin.token.as_ref()).map_err(|why| {
             Failure::Store(format!("the store {} is in use by {holder}, and {why}", folder.display()))
         })?;
-        let mut out = BufWriter::new(File::create(&temporary).map_err(fault)?);
+        let mut out = BufWriter::new(private(&temporary).map_err(fault)?);
         let mut lines = 0;
         client
             .export(|piece| {
@@ -110,7 +110,7 @@ async fn export(parts: Parts, file: &Path) -> Outcome {
         // The last line only counts the others.
         lines.saturating_sub(1)
     } else {
-        let out = BufWriter::new(File::create(&temporary).map_err(fault)?);
+        let out = BufWriter::new(private(&temporary).map_err(fault)?);
         let app = parts.open("state export")?;
         let lines = app.core.store.export(Box::new(out)).await;
         app.core.store.close().await?;
@@ -141,4 +141,10 @@ fn temporary_name(file: &Path) -> PathBuf {
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     file.with_file_name(name)
+}
+
+/// A file that only its owner may read: an export holds everything the store does.
+fn private(path: &std::path::Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }

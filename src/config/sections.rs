@@ -188,14 +188,14 @@ pub(super) fn store(section: Option<Value>, folder: &Path, problems: &mut Proble
 
 pub(super) fn admin(section: Option<Value>, problems: &mut Problems) -> Option<Admin> {
     let read: AdminSection = parse::read(section?, "admin", problems)?;
-    let Ok(listen) = read.listen.parse() else {
-        problems.add("admin.listen", format!("{:?} is no address with a port, like \"127.0.0.1:8484\"", read.listen));
-        return None;
-    };
     if read.token.as_ref().is_some_and(|t| t.expose().trim().len() < 16) {
         problems.add("admin.token", "is shorter than 16 characters; leave it out and one is made");
     }
     let public_url = read.public_url.and_then(|url| public_url(&url, problems));
+    let Ok(listen) = read.listen.parse() else {
+        problems.add("admin.listen", format!("{:?} is no address with a port, like \"127.0.0.1:8484\"", read.listen));
+        return None;
+    };
     Some(Admin { listen, token: read.token, public_url, links_for: read.links_for.0 })
 }
 

@@ -243,7 +243,8 @@ pub fn settle(
     let summary = one_line(&report.detail, report.status);
     match &report.outcome {
         Outcome::Accepted => delivery.state = DeliveryState::Delivered { at: now },
-        Outcome::Stop => delivery.state = DeliveryState::Due { at: now },
+        // Its due time stays: once the sink is on again, it goes before what came after it.
+        Outcome::Stop => {}
         Outcome::Permanent => delivery.state = DeliveryState::Dead { at: now, reason: summary },
         Outcome::Throttled { after } => {
             let next = policy.next_try(delivery.attempts.max(1), first, now, *after, unit);

@@ -60,6 +60,9 @@ pub struct SinkState {
     /// It asked to be left alone until then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_until: Option<Timestamp>,
+    /// When it was last switched on again: what was made before goes out one after the other, in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_order_until: Option<Timestamp>,
     /// When it was last told as failing; as many as count.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub told_at: Vec<Timestamp>,

@@ -96,24 +96,32 @@ impl Dispatcher {
         let mut wakeups = self.core.store.wakeups();
         // Whatever was sent just before this start: the pace holds over a restart, too.
         let mut next_start = (manners.pace > Duration::ZERO).then(|| Instant::now() + manners.pace);
+        // Whose backlog has gone out, by when the sink was switched on again.
+        let mut drained: Option<Timestamp> = None;
         loop {
             if stop.is_cancelled() || self.outcomes.is_closed() {
                 return Ok(());
             }
             wakeups.borrow_and_update();
-            if self.stopped().await? {
+            let state = sink_state(&self.core, &name).await?;
+            if state.stopped.is_some() {
                 self.idle(&mut wakeups, None, stop).await;
                 continue;
             }
+            let backlog = state.in_order_until.filter(|until| drained != Some(*until));
             let gate = self.breaker.gate(Instant::now());
             if let Some(until) = wait_until(next_start, gate) {
                 self.nap(until, stop).await;
                 continue;
             }
-            let Some(permit) = self.permit(gate, stop).await else { return Ok(()) };
-            let paced = manners.pace > Duration::ZERO || gate == Gate::HalfOpen;
+            let one_by_one = gate == Gate::HalfOpen || backlog.is_some();
+            let Some(permit) = self.permit(one_by_one, stop).await else { return Ok(()) };
+            let paced = manners.pace > Duration::ZERO || one_by_one;
             let more = if paced { 0 } else { self.permits.available_permits() };
             let claimed = self.core.store.claim(&name, self.core.clock.now(), 1 + more, lease).await?;
+            if claimed.first().is_none_or(|first| backlog.is_some_and(|until| first.delivery.created > until)) {
+                drained = backlog.or(drained);
+            }
             if claimed.is_empty() {
                 drop(permit);
                 let due = self.core.store.next_due(&name).await?;
@@ -137,10 +145,10 @@ impl Dispatcher {
         }
     }
 
-    /// The right to one attempt; for a probe all rights at once, so that nothing else is under way.
-    async fn permit(&self, gate: Gate, stop: &CancellationToken) -> Option<tokio::sync::OwnedSemaphorePermit> {
+    /// The right to one attempt; alone, all rights at once, so that nothing else is under way.
+    async fn permit(&self, alone: bool, stop: &CancellationToken) -> Option<tokio::sync::OwnedSemaphorePermit> {
         let all = u32::try_from(self.sink.manners().concurrency.max(1)).unwrap_or(u32::MAX);
-        let wanted = if gate == Gate::HalfOpen { all } else { 1 };
+        let wanted = if alone { all } else { 1 };
         tokio::select! {
             permit = Arc::clone(&self.permits).acquire_many_owned(wanted) => permit.ok(),
             () = stop.cancelled() => None,
@@ -170,10 +178,6 @@ impl Dispatcher {
             let _ = outcomes.send(settled).await;
             drop(permit);
         });
-    }
-
-    async fn stopped(&self) -> Result<bool, StoreError> {
-        Ok(sink_state(&self.core, self.sink.name()).await?.stopped.is_some())
     }
 
     async fn nap(&self, until: Instant, stop: &CancellationToken) {

@@ -7,15 +7,39 @@ use tokio_util::sync::CancellationToken;
 
 use super::Core;
 use crate::domain::doc::{Doc, DocKey};
-use crate::domain::time::plus;
+use crate::domain::time::{elapsed, plus};
 use crate::store::{Keep, Pruned, StoreConfig, StoreError};
 
 const EVERY: Duration = Duration::from_hours(1);
 
-/// Lets go of what is old at once and every hour, until `stop`.
-pub async fn run(core: Core, config: StoreConfig, stop: CancellationToken) -> Result<(), StoreError> {
+/// A clock that is this far ahead of when anything was last seen may be wrong: nothing is let go of by it.
+const JUMP: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Whether the clock goes on from where the last good look was. Asked before anything is looked at by this clock.
+pub async fn is_plausible(core: &Core) -> Result<bool, StoreError> {
+    let mut last = None;
+    for (_, doc) in core.store.docs("collection/").await? {
+        if let Doc::Collection(state) = doc.as_ref() {
+            last = last.max(state.last_good);
+        }
+    }
+    let plausible = last.is_none_or(|last| elapsed(last, core.clock.now()) < JUMP);
+    if !plausible {
+        tracing::warn!("the clock is more than a week ahead of the last good look: nothing old is let go of for now");
+    }
+    Ok(plausible)
+}
+
+/// Lets go of what is old at once and every hour, until `stop`. `plausible`: as [`is_plausible`] said at the start.
+pub async fn run(core: Core, config: StoreConfig, plausible: bool, stop: CancellationToken) -> Result<(), StoreError> {
+    let mut before = core.clock.now();
+    let mut plausible = plausible;
     while !stop.is_cancelled() {
-        let pruned = prune(&core, &config).await?;
+        let now = core.clock.now();
+        // A jump while it runs counts like one before its start; after an hour of looks by the new clock it is believed.
+        let jumped = elapsed(before, now) >= JUMP || !std::mem::replace(&mut plausible, true);
+        before = now;
+        let pruned = if jumped { Pruned::default() } else { prune(&core, &config).await? };
         if pruned.events + pruned.deliveries > 0 {
             tracing::info!(events = pruned.events, deliveries = pruned.deliveries, "let go of what was old");
         }

@@ -51,6 +51,25 @@ pub async fn release(core: &Core) -> Result<usize, StoreError> {
     Ok(emptied)
 }
 
+/// When the next of what waits is due.
+pub async fn next_release(core: &Core) -> Result<Option<Timestamp>, StoreError> {
+    let mut next = None;
+    for (_, doc) in core.store.docs("rooms/").await? {
+        if let Doc::Rooms(rooms) = doc.as_ref() {
+            next = next.into_iter().chain(rooms.rooms.values().map(|room| room.due)).min();
+        }
+    }
+    Ok(next)
+}
+
+/// Messages that wait at a sink for others or for their time.
+pub async fn rooms(core: &Core, sink: &str) -> Result<usize, StoreError> {
+    match core.store.doc(&DocKey::Rooms(sink.to_owned())).await?.as_deref() {
+        Some(Doc::Rooms(rooms)) => Ok(rooms.rooms.len()),
+        _ => Ok(0),
+    }
+}
+
 /// Reminds, escalates, and lets go what ended by itself.
 pub async fn watch_incidents(core: &Core) -> Result<(), StoreError> {
     match core.store.doc(&DocKey::Incidents).await?.as_deref() {

@@ -6,11 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use jiff::SignedDuration;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::QueueDepth;
 use crate::domain::delivery::Delivery;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, plus};
+
+/// Waits that end later than this from now are looked at for a clock that was set back.
+const FAR: SignedDuration = SignedDuration::from_mins(1);
 
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -32,6 +36,8 @@ struct Queue {
 struct Entry {
     subject: u64,
     due: Timestamp,
+    /// When it last was where it is: its last attempt, or when it was made.
+    since: Timestamp,
     released: bool,
     /// The claim it is leased under.
     claim: Option<u64>,
@@ -50,8 +56,9 @@ impl Outbox {
         let subject = xxh3_64(delivery.subject.as_bytes());
         let queue = self.sinks.entry(delivery.sink.clone()).or_default();
         queue.forget_ready(delivery.seq);
-        let known =
-            queue.entries.insert(delivery.seq, Entry { subject, due, released: delivery.released, claim: None });
+        let since = delivery.log.last().map_or(delivery.created, |attempt| attempt.at);
+        let entry = Entry { subject, due, since, released: delivery.released, claim: None };
+        let known = queue.entries.insert(delivery.seq, entry);
         if known.is_none() {
             let chain = queue.chains.entry(subject).or_default();
             let at = chain.partition_point(|seq| *seq < delivery.seq);
@@ -85,11 +92,8 @@ impl Outbox {
         queue.expire(now);
         let mut claims = Vec::new();
         while claims.len() < limit {
-            let Some(&(due, seq)) = queue.ready.first() else { break };
-            if due > now {
-                break;
-            }
-            queue.ready.pop_first();
+            let Some((due, seq)) = queue.next(now) else { break };
+            queue.ready.remove(&(due, seq));
             self.next_claim += 1;
             if let Some(entry) = queue.entries.get_mut(&seq) {
                 entry.claim = Some(self.next_claim);
@@ -174,6 +178,14 @@ impl Queue {
         self.refresh(subject);
     }
 
+    /// What may be claimed first. A wait that began in the future was measured by a clock that was set back since: it is
+    /// over.
+    fn next(&self, now: Timestamp) -> Option<(Timestamp, u64)> {
+        let due = self.ready.first().filter(|(due, _)| *due <= now);
+        let set_back = |(_, seq): &&(Timestamp, u64)| self.entries.get(seq).is_some_and(|entry| entry.since > now);
+        due.or_else(|| self.ready.range((plus(now, FAR), 0)..).find(set_back)).copied()
+    }
+
     /// Leases whose holder did not come back.
     fn expire(&mut self, now: Timestamp) {
         let over: Vec<(u64, u64)> =
@@ -189,8 +201,6 @@ impl Queue {
 mod tests {
     use super::*;
     use crate::domain::delivery::{DeliveryKind, DeliveryState};
-    use crate::domain::time::plus;
-    use jiff::SignedDuration;
 
     fn at(secs: i64) -> Timestamp {
         plus(Timestamp::UNIX_EPOCH, SignedDuration::from_secs(secs))
@@ -261,6 +271,14 @@ mod tests {
         assert!(!outbox.holds("ops", first[0].0, 1));
         outbox.release("ops", second[0].0);
         assert_eq!(seqs(&outbox.claim("ops", at(12), 1, at(20))), [1]);
+    }
+
+    #[test]
+    fn a_wait_by_a_clock_that_was_set_back_is_over() {
+        let mut outbox = Outbox::default();
+        outbox.insert(&Delivery { created: at(900_000), ..delivery(1, "a", 900_500) });
+        outbox.insert(&delivery(2, "b", 900_500));
+        assert_eq!(seqs(&outbox.claim("ops", at(10), 9, at(60))), [1], "the other waits as long as it was told to");
     }
 
     #[test]

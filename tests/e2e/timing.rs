@@ -87,6 +87,7 @@ async fn over_the_rate_nothing_is_lost_only_late() {
     let mut service = bench.service().await;
     until("all of them", async || (ids(&told(&bench.hook)).len() == 20).then_some(())).await;
     assert_eq!(service.terminate().await, Some(0));
+    bench.run(&["audit"]).await.exits(0);
     assert_eq!(ids(&told(&bench.hook)), ids(&told(&bench.hook2)));
     let messages = accepted(&bench.hook).len();
     assert!((4..=7).contains(&messages), "three at once, the rest in one or two: {messages}");
@@ -210,4 +211,35 @@ async fn a_link_in_the_message_acknowledges_with_one_click_and_opening_it_does_n
     assert_eq!(client().post(&url).send().await.unwrap().status(), 200);
     assert_eq!(acked().await, json!("a link in a message"));
     assert_eq!(service.terminate().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_waits_for_a_group_that_is_due_within_its_drain_and_counts_one_that_is_not() {
+    let soon = route(&["hook"], "group = { by = [\"type\"], wait = \"1s\", max = 100 }");
+    let later = route(&["hook2"], "group = { by = [\"type\"], wait = \"1h\", max = 100 }");
+    let bench = Bench::start(&[HEAD, ACME, HOOK, HOOK2, &soon, &later]).await;
+    bench.once().await;
+    bench.add_thread("one");
+    let ran = bench.run(&["once", "--drain", "30"]).await.exits(0);
+    assert_eq!(told(&bench.hook).len(), 1, "{ran:?}");
+    assert!(told(&bench.hook2).is_empty());
+    ran.says(&["1 waiting"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_silenced_is_not_replayed_unless_asked_for() {
+    let bench = Bench::start(&[HEAD, ACME, HOOK, &route(&["hook"], "")]).await;
+    bench.once().await;
+    bench.run(&["silence", "add", "--for", "2h", "--type", "thread.*"]).await.exits(0);
+    bench.add_thread("quiet");
+    bench.once().await;
+    let silence = bench.run(&["silence", "list", "--json"]).await.exits(0).list();
+    bench.run(&["silence", "expire", text(&silence[0], "id")]).await.exits(0);
+    bench.run(&["replay", "--sink", "hook", "--rate", "100"]).await.exits(0);
+    bench.run(&["replay", "--sink", "nope"]).await.exits(2).says(&["no such sink"]);
+    bench.once().await;
+    assert!(told(&bench.hook).is_empty());
+    bench.run(&["replay", "--sink", "hook", "--state", "suppressed", "--rate", "100"]).await.exits(0);
+    bench.once().await;
+    assert_eq!(told(&bench.hook).len(), 1);
 }

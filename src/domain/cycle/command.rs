@@ -196,6 +196,9 @@ fn enable(step: &mut Step<'_>, sink: &str) -> Result<String, String> {
     let mut state = step.known.docs.sink(&key).cloned().unwrap_or_default();
     let was = state.stopped.take();
     state.failures = 0;
+    if was.is_some() {
+        state.in_order_until = Some(step.now);
+    }
     step.put(key, Doc::Sink(state));
     Ok(match was {
         Some((reason, _)) => {

@@ -189,8 +189,7 @@ impl State {
         }
         let index = self.index(kv, id)?;
         let missing = |slot: &Slot| !slot.gone && slot.shown != index.look;
-        let keys: Vec<u64> =
-            before.iter().copied().filter(|key| index.slots.get(key).is_some_and(missing)).collect();
+        let keys: Vec<u64> = before.iter().copied().filter(|key| index.slots.get(key).is_some_and(missing)).collect();
         Ok((keys.len() < before.len()).then(|| StillMissed { keys, known: index.live() }))
     }
 

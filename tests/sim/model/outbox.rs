@@ -29,6 +29,8 @@ pub struct Item {
     pub public: bool,
     /// A person has sent it again, so it may come after later ones.
     pub resent: bool,
+    /// Its last attempt, or when it was made.
+    pub since: Timestamp,
 }
 
 /// Leases belong to the running process: (sink, claim) to delivery and end.
@@ -50,6 +52,7 @@ impl Item {
             internal: delivery.internal,
             public: false,
             resent: false,
+            since: delivery.log.last().map_or(delivery.created, |attempt| attempt.at),
         }
     }
 
@@ -70,7 +73,7 @@ impl Outbox {
             self.items.iter().filter(|(_, i)| i.sink == sink && i.public && i.state.is_open()).collect();
         open.sort_by_key(|(_, i)| i.seq);
         let mut closed: BTreeSet<&str> = BTreeSet::new();
-        let mut ready: Vec<(Timestamp, u64, &String)> = Vec::new();
+        let mut ready: Vec<(Timestamp, u64, &String, Timestamp)> = Vec::new();
         for (id, item) in open {
             if closed.contains(item.subject.as_str()) {
                 continue;
@@ -79,11 +82,15 @@ impl Outbox {
                 closed.insert(&item.subject);
             }
             if let Some(due) = item.due().filter(|_| !leased.contains(id.as_str())) {
-                ready.push((due, item.seq, id));
+                ready.push((due, item.seq, id, item.since));
             }
         }
         ready.sort();
-        ready.into_iter().filter(|(due, ..)| *due <= now).take(limit).map(|(.., id)| id.clone()).collect()
+        // A wait that began in the future was measured by a clock that was set back: it is over.
+        let far = plus(now, SignedDuration::from_mins(1));
+        let may =
+            |(due, _, _, since): &(Timestamp, u64, &String, Timestamp)| *due <= now || (*due >= far && *since > now);
+        ready.into_iter().filter(may).take(limit).map(|(_, _, id, _)| id.clone()).collect()
     }
 
     /// Earlier deliveries of the same sink and subject that should have gone first.
@@ -112,6 +119,7 @@ impl Outbox {
     ) -> Result<(), String> {
         let item = self.items.get_mut(id).ok_or_else(|| format!("{id} is not known"))?;
         item.tries += 1;
+        item.since = started;
         let end = plus(*item.first.get_or_insert(started), policy.horizon);
         let counts = !matches!(outcome, Outcome::Throttled { .. });
         item.attempts += u32::from(counts);
@@ -121,7 +129,8 @@ impl Outbox {
         }
         match outcome {
             Outcome::Accepted => item.state = DeliveryState::Delivered { at: now },
-            Outcome::Stop => item.state = DeliveryState::Due { at: now },
+            // As due as it was.
+            Outcome::Stop => {}
             Outcome::Permanent => require(&after.state, "dead")?,
             Outcome::Throttled { after: asked } | Outcome::Transient { after: asked, .. } => {
                 next_try(*asked, item.attempts.max(1), now, end, policy, &after.state)?;
