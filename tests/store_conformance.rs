@@ -1,6 +1,6 @@
 //! One suite that every store passes, through the same plans the program commits.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
+#![expect(clippy::unwrap_used, reason = "a test may")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Write};

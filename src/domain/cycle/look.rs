@@ -84,7 +84,7 @@ pub(super) fn end_needs(world: &World, now: Timestamp, end: &SweepEnd, needs: &m
                 needs.docs.insert(DocKey::ThreadCost(rule.name.clone(), spec.source.clone()));
             }
         }
-        _ => {}
+        Role::Gauge => {}
     }
 }
 
