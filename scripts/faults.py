@@ -118,7 +118,7 @@ def main():
         if args.full_disk:
             store = folder / "disk" / "store"
             store.parent.mkdir()
-            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", store.parent], check=True)
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", store.parent], check=True)
         workspace = subprocess.Popen([binary, "demo-workspace", "--threads", "0"], stdout=subprocess.PIPE, text=True)
         try:
             faults(args, binary, folder, store, workspace, receiver)

@@ -17,6 +17,7 @@ use crate::domain::cycle::{Input, World};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::record::Evidence;
 use crate::domain::rules::Rule;
+use crate::domain::time::Timestamp;
 use crate::env::{Clock, Dice, SeededDice, SystemClock};
 use crate::http::{Cap, ClientOptions, HttpClient};
 use crate::lifecycle::Lifecycle;
@@ -475,21 +476,13 @@ impl App {
         while !life.soft.is_cancelled() {
             timekeeper::release(&self.core).await?;
             let busy = self.busy(tallies).await?;
-            let due = dispatcher::earliest_due(&self.core, &self.parts.sinks).await?;
-            let due = due.into_iter().chain(timekeeper::next_release(&self.core).await?).min();
             let now = self.core.clock.now();
-            match due {
-                None if !busy => {
-                    // What was just settled may have made an event; it is claimable once durable.
-                    self.flushed().await?;
-                    let quiet = dispatcher::earliest_due(&self.core, &self.parts.sinks).await?.is_none()
-                        && timekeeper::next_release(&self.core).await?.is_none();
-                    if quiet && !self.busy(tallies).await? {
-                        return Ok(());
-                    }
+            if !busy && !self.comes_until(deadline).await? {
+                // What was just settled or released may have made a delivery; it is claimable once durable.
+                self.flushed().await?;
+                if !self.comes_until(deadline).await? && !self.busy(tallies).await? {
+                    return Ok(());
                 }
-                Some(at) if at > deadline && !busy => return Ok(()),
-                _ => {}
             }
             if now >= deadline {
                 return Ok(());
@@ -497,6 +490,13 @@ impl App {
             tokio::time::sleep(DRAIN_STEP).await;
         }
         Ok(())
+    }
+
+    /// Whether anything becomes due by then.
+    async fn comes_until(&self, deadline: Timestamp) -> Result<bool, StoreError> {
+        let due = dispatcher::earliest_due(&self.core, &self.parts.sinks).await?;
+        let released = timekeeper::next_release(&self.core).await?;
+        Ok(due.into_iter().chain(released).any(|at| at <= deadline))
     }
 
     /// Whether an attempt is under way or about to be.
