@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{Desk, OpError};
-use crate::domain::cycle::delivery_id;
-use crate::domain::delivery::DeliveryKind;
+use crate::domain::delivery::{DeliveryKind, delivery_id};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::event::glob_matches;
 use crate::domain::time::Timestamp;
@@ -75,13 +74,11 @@ async fn row(desk: &Desk, sink: &str, name: &str, room: &Room) -> Result<(Value,
         _ => None,
     };
     // One that waits alone goes out as itself, under the id it would have had at once.
-    let id = match single {
-        Some(only) => crate::domain::ids::derive(
-            "dlv",
-            &[&desk.world.bridge, sink, DeliveryKind::Single.as_str(), &only.event.id],
-        ),
-        None => delivery_id(&desk.world.bridge, sink, room),
+    let (kind, first) = match single {
+        Some(only) => (DeliveryKind::Single, &only.event.id),
+        None => (room.kind, &room.first),
     };
+    let id = delivery_id(&desk.world.bridge, sink, kind, &[first]);
     let subject = match events.as_slice() {
         [only] => only.event.subject.clone(),
         many => format!("{} events", many.len()),

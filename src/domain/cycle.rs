@@ -31,7 +31,6 @@ use super::time::{Timestamp, WeekStart, plus_days, utc_day};
 
 pub use command::Command;
 pub use look::add_notes;
-pub use release::delivery_id;
 
 /// What does not change while the process runs.
 #[derive(Debug, Clone, Default)]

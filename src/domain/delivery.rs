@@ -136,15 +136,28 @@ pub struct Delivery {
 impl Delivery {
     pub fn single(bridge: &str, sink: &str, event: &super::event::Event, now: Timestamp, internal: bool) -> Self {
         Self {
-            id: ids::derive("dlv", &[bridge, sink, DeliveryKind::Single.as_str(), &event.id]),
-            seq: 0,
-            kind: DeliveryKind::Single,
-            sink: sink.to_owned(),
             event_ids: vec![event.id.clone()],
-            event_seqs: Vec::new(),
             event_type: event.kind.clone(),
             subject: event.subject.clone(),
             incident: event.incident().map(str::to_owned),
+            internal,
+            ..Self::due(bridge, sink, DeliveryKind::Single, &[&event.id], now)
+        }
+    }
+
+    /// A message of a kind that is due now and says nothing yet. `about` makes its id, with the bridge, the sink and the
+    /// kind.
+    pub fn due(bridge: &str, sink: &str, kind: DeliveryKind, about: &[&str], now: Timestamp) -> Self {
+        Self {
+            id: delivery_id(bridge, sink, kind, about),
+            seq: 0,
+            kind,
+            sink: sink.to_owned(),
+            event_ids: Vec::new(),
+            event_seqs: Vec::new(),
+            event_type: String::new(),
+            subject: String::new(),
+            incident: None,
             created: now,
             state: DeliveryState::Due { at: now },
             attempts: 0,
@@ -154,7 +167,7 @@ impl Delivery {
             released: false,
             log: Vec::new(),
             recipients: BTreeMap::new(),
-            internal,
+            internal: false,
             moved: None,
         }
     }
@@ -165,6 +178,11 @@ impl Delivery {
             _ => None,
         }
     }
+}
+
+/// The id of a message: known before it is made.
+pub fn delivery_id(bridge: &str, sink: &str, kind: DeliveryKind, about: &[&str]) -> String {
+    ids::derive("dlv", &[&[bridge, sink, kind.as_str()], about].concat())
 }
 
 /// What one attempt came to. The type decides retry or not; no string does.

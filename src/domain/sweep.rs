@@ -43,9 +43,8 @@ pub struct StillMissed {
 /// small enough to believe now needs no person any more.
 pub fn found_again(spec: &CollectionSpec, state: &mut CollectionState, still: &StillMissed) {
     let lost = still.keys.len() as u64;
-    let doubtful = lost > believable(still.known) || (spec.hold_all && lost > 0);
     match &mut state.hold {
-        Some(hold) if doubtful => hold.count = hold.count.min(lost),
+        Some(hold) if is_too_much(spec, lost, still.known) => hold.count = hold.count.min(lost),
         hold => *hold = None,
     }
 }
@@ -93,7 +92,11 @@ pub fn decide(
 pub fn is_doubtful(spec: &CollectionSpec, missing: &Missing, shown: u64) -> bool {
     let lost = missing.now.len() as u64;
     let emptied = shown == 0 && missing.known > 0;
-    emptied || lost > believable(missing.known) || (spec.hold_all && lost > 0)
+    emptied || is_too_much(spec, lost, missing.known)
+}
+
+fn is_too_much(spec: &CollectionSpec, lost: u64, known: u64) -> bool {
+    lost > believable(known) || (spec.hold_all && lost > 0)
 }
 
 fn hold(spec: &CollectionSpec, state: &mut CollectionState, missing: &Missing, now: Timestamp) -> Option<Draft> {

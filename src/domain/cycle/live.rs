@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Step, World};
-use crate::domain::delivery::{Delivery, DeliveryKind, DeliveryState, Outcome, Report};
-use crate::domain::ids;
+use crate::domain::delivery::{Delivery, DeliveryKind, Outcome, Report};
 use crate::domain::incident::Incident;
 use crate::domain::live::{Figures, Live, Moved, WAITING_MAX};
 use crate::domain::time::Timestamp;
@@ -107,28 +106,14 @@ fn delivery(
     moved: Moved,
     now: Timestamp,
 ) -> Delivery {
-    let kind = DeliveryKind::Update;
     Delivery {
-        id: ids::derive("dlv", &[&world.bridge, sink, kind.as_str(), id, &number.to_string()]),
-        seq: 0,
-        kind,
-        sink: sink.to_owned(),
         event_ids: vec![incident.event.clone()],
-        event_seqs: Vec::new(),
         event_type: incident.kind.clone(),
         subject: incident.subject.clone(),
         incident: Some(id.to_owned()),
-        created: now,
-        state: DeliveryState::Due { at: now },
-        attempts: 0,
-        tries: 0,
-        first_attempt: None,
-        refusals: 0,
-        released: false,
-        log: Vec::new(),
-        recipients: BTreeMap::new(),
         // An edit that fails takes nothing from anybody: the event itself was delivered.
         internal: true,
         moved: Some(moved),
+        ..Delivery::due(&world.bridge, sink, DeliveryKind::Update, &[id, &number.to_string()], now)
     }
 }

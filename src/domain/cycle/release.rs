@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{Needs, Step};
-use crate::domain::delivery::{Delivery, DeliveryKind, DeliveryState, EVENTS_MAX};
+use crate::domain::delivery::{Delivery, DeliveryKind, EVENTS_MAX};
 use crate::domain::doc::DocKey;
 use crate::domain::event::{Draft, Event, Severity, StoredEvent, data_of};
 use crate::domain::health::BRIDGE;
-use crate::domain::ids;
 use crate::domain::payload::{DigestData, DigestItem};
 use crate::domain::timing::{Room, Why};
 
@@ -67,14 +66,8 @@ fn together(step: &Step<'_>, sink: &str, room: &Room, events: &[&StoredEvent]) -
     kinds.dedup();
     let incident = events.first().and_then(|e| e.event.incident());
     let same_incident = events.iter().all(|e| e.event.incident() == incident);
-    let bridge = &step.world.bridge;
     Delivery {
-        id: delivery_id(bridge, sink, room),
-        seq: 0,
-        kind: room.kind,
-        sink: sink.to_owned(),
         event_ids: events.iter().map(|e| e.event.id.clone()).collect(),
-        event_seqs: Vec::new(),
         event_type: kinds.join(", "),
         subject: if let [subject] = subjects.as_slice() {
             (*subject).to_owned()
@@ -82,23 +75,8 @@ fn together(step: &Step<'_>, sink: &str, room: &Room, events: &[&StoredEvent]) -
             format!("{} events", events.len())
         },
         incident: incident.filter(|_| same_incident).map(str::to_owned),
-        created: step.now,
-        state: DeliveryState::Due { at: step.now },
-        attempts: 0,
-        tries: 0,
-        first_attempt: None,
-        refusals: 0,
-        released: false,
-        log: Vec::new(),
-        recipients: BTreeMap::new(),
-        internal: false,
-        moved: None,
+        ..Delivery::due(&step.world.bridge, sink, room.kind, &[&room.first], step.now)
     }
-}
-
-/// The id of the message a room will become: known from its first event on.
-pub fn delivery_id(bridge: &str, sink: &str, room: &Room) -> String {
-    ids::derive("dlv", &[bridge, sink, room.kind.as_str(), &room.first])
 }
 
 fn digest(step: &mut Step<'_>, sink: &str, key: &str, room: &Room, events: &[&StoredEvent]) {

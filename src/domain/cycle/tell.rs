@@ -6,7 +6,6 @@ use super::{Needs, Step, Wait, World, live};
 use crate::domain::delivery::{Delivery, DeliveryKind, DeliveryState};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::event::{Draft, Event, StoredEvent};
-use crate::domain::ids;
 use crate::domain::incident::{self, Incident, Incidents, Told};
 use crate::domain::routing;
 use crate::domain::silence;
@@ -173,30 +172,16 @@ fn message(
     part: &str,
     now: Timestamp,
 ) -> Delivery {
-    let id = match kind {
-        DeliveryKind::Single => ids::derive("dlv", &[&world.bridge, sink, kind.as_str(), &incident.event]),
-        _ => ids::derive("dlv", &[&world.bridge, sink, kind.as_str(), &incident.event, part]),
+    let about: &[&str] = match kind {
+        DeliveryKind::Single => &[&incident.event],
+        _ => &[&incident.event, part],
     };
     Delivery {
-        id,
-        seq: 0,
-        kind,
-        sink: sink.to_owned(),
         event_ids: vec![incident.event.clone()],
-        event_seqs: Vec::new(),
         event_type: incident.kind.clone(),
         subject: incident.subject.clone(),
         incident: Some(incident_id.to_owned()),
-        created: now,
-        state: DeliveryState::Due { at: now },
-        attempts: 0,
-        tries: 0,
-        first_attempt: None,
-        refusals: 0,
-        released: false,
-        log: Vec::new(),
-        recipients: BTreeMap::new(),
         internal: routing::is_internal(&incident.kind),
-        moved: None,
+        ..Delivery::due(&world.bridge, sink, kind, about, now)
     }
 }

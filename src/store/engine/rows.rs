@@ -121,6 +121,12 @@ impl RowIndex {
         self.slots.len() as u64 - self.tombstones
     }
 
+    /// Of these keys the ones that are live and that nothing has shown since the last whole look began.
+    fn still_missing(&self, keys: &[u64]) -> Vec<u64> {
+        let missing = |slot: &Slot| !slot.gone && slot.shown != self.look;
+        keys.iter().copied().filter(|key| self.slots.get(key).is_some_and(missing)).collect()
+    }
+
     fn missing(&self) -> Vec<u64> {
         let mut keys: Vec<u64> =
             self.slots.iter().filter(|(_, s)| !s.gone && s.shown != self.look).map(|(key, _)| *key).collect();
@@ -171,7 +177,7 @@ impl State {
 
     /// What the running look has not shown.
     pub(super) fn missing(&mut self, kv: &dyn Kv, id: &CollectionId) -> Result<Missing> {
-        let before = kv.get(&keys::missed(id))?.map(|b| codec::decode_hashes(&b)).unwrap_or_default();
+        let before = missed(kv, id)?;
         let index = self.index(kv, id)?;
         let (now, known) = (index.missing(), index.live());
         let twice: Vec<u64> = now.iter().copied().filter(|k| before.binary_search(k).is_ok()).collect();
@@ -183,23 +189,21 @@ impl State {
 
     /// What the last complete look missed and nothing has shown since; `None` where nothing of it was shown.
     pub(super) fn still_missed(&mut self, kv: &dyn Kv, id: &CollectionId) -> Result<Option<StillMissed>> {
-        let before = kv.get(&keys::missed(id))?.map(|b| codec::decode_hashes(&b)).unwrap_or_default();
+        let before = missed(kv, id)?;
         if before.is_empty() {
             return Ok(None);
         }
         let index = self.index(kv, id)?;
-        let missing = |slot: &Slot| !slot.gone && slot.shown != index.look;
-        let keys: Vec<u64> = before.iter().copied().filter(|key| index.slots.get(key).is_some_and(missing)).collect();
+        let keys = index.still_missing(&before);
         Ok((keys.len() < before.len()).then(|| StillMissed { keys, known: index.live() }))
     }
 
     /// Rows a held change would remove: those the last complete look missed and none has shown since (as far as this
     /// process knows). At most `limit`; true where there are more.
     pub(super) fn held_rows(&mut self, kv: &dyn Kv, id: &CollectionId, limit: usize) -> Result<(Vec<StoredRow>, bool)> {
-        let missed = kv.get(&keys::missed(id))?.map(|b| codec::decode_hashes(&b)).unwrap_or_default();
+        let before = missed(kv, id)?;
         let index = self.index(kv, id)?;
-        let is_missing = |slot: &Slot| !slot.gone && slot.shown != index.look;
-        let live: Vec<u64> = missed.into_iter().filter(|k| index.slots.get(k).is_some_and(is_missing)).collect();
+        let live = index.still_missing(&before);
         let more = live.len() > limit;
         Ok((read_rows(kv, id, index, &live[..limit.min(live.len())])?, more))
     }
@@ -292,6 +296,11 @@ impl RowIndex {
             batch.remove(keys::pack(id, pack));
         }
     }
+}
+
+/// Hashes of the keys the last complete look missed.
+fn missed(kv: &dyn Kv, id: &CollectionId) -> Result<Vec<u64>> {
+    Ok(kv.get(&keys::missed(id))?.map(|bytes| codec::decode_hashes(&bytes)).unwrap_or_default())
 }
 
 fn read_rows(kv: &dyn Kv, id: &CollectionId, index: &RowIndex, wanted: &[u64]) -> Result<Vec<StoredRow>> {
