@@ -6,8 +6,7 @@ use super::{Answer, Desk, OpError, rows, waiting};
 use crate::domain::collection::{CollectionId, CollectionState, Role};
 use crate::domain::cycle::{Command, Input};
 use crate::domain::doc::{Doc, DocKey};
-use crate::domain::health::SinkState;
-use crate::store::{DeliveryFilter, EventFilter, Listed};
+use crate::store::{DeliveryFilter, EventFilter, Listed, sink_state};
 
 type Outcome = Result<Answer, OpError>;
 
@@ -143,7 +142,7 @@ pub(super) async fn reset(desk: &Desk, names: Vec<String>) -> Outcome {
 pub(super) async fn sinks(desk: &Desk) -> Outcome {
     let mut list = Vec::new();
     for (name, kind) in desk.sinks.iter() {
-        let state = sink_state(desk, name).await?;
+        let state = sink_state(desk.store.as_ref(), name).await?;
         let depth = desk.store.depth(name).await?;
         list.push(rows::sink(name, kind, &state, depth.waiting, depth.leased));
     }
@@ -219,14 +218,7 @@ pub(super) async fn run(desk: &Desk, command: Command) -> Result<String, OpError
 }
 
 async fn stopped(desk: &Desk, sink: &str) -> Result<Option<String>, OpError> {
-    Ok(sink_state(desk, sink).await?.stopped.map(|(why, _)| why))
-}
-
-async fn sink_state(desk: &Desk, sink: &str) -> Result<SinkState, OpError> {
-    match desk.store.doc(&DocKey::Sink(sink.to_owned())).await?.as_deref() {
-        Some(Doc::Sink(state)) => Ok(state.clone()),
-        _ => Ok(SinkState::default()),
-    }
+    Ok(sink_state(desk.store.as_ref(), sink).await?.stopped.map(|(why, _)| why))
 }
 
 async fn collection_state(desk: &Desk, id: &CollectionId) -> Result<CollectionState, OpError> {

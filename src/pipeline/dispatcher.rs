@@ -16,12 +16,10 @@ use super::Core;
 use super::breaker::{Breaker, Gate};
 use crate::domain::cycle::{Input, Settled};
 use crate::domain::delivery::{DeliveryState, Outcome, Report};
-use crate::domain::doc::{Doc, DocKey};
 use crate::domain::event::StoredEvent;
-use crate::domain::health::SinkState;
 use crate::domain::time::{Timestamp, elapsed, plus};
 use crate::sink::{Message, Sink};
-use crate::store::{Claimed, StoreError};
+use crate::store::{Claimed, StoreError, sink_state};
 use crate::telemetry::metrics as meter;
 
 /// Outcomes committed in one transaction.
@@ -62,7 +60,7 @@ impl Dispatcher {
         tally: Arc<Tally>,
         stop: CancellationToken,
     ) -> Result<(), StoreError> {
-        let state = sink_state(&core, sink.name()).await?;
+        let state = sink_state(core.store.as_ref(), sink.name()).await?;
         let held = state.held_until.and_then(|until| Duration::try_from(elapsed(core.clock.now(), until)).ok());
         let breaker = Breaker::new(state.failures, held.map(|wait| Instant::now() + wait));
         let (outcomes, incoming) = mpsc::channel(SETTLE_BATCH * 4);
@@ -103,7 +101,7 @@ impl Dispatcher {
                 return Ok(());
             }
             wakeups.borrow_and_update();
-            let state = sink_state(&self.core, &name).await?;
+            let state = sink_state(self.core.store.as_ref(), &name).await?;
             if state.stopped.is_some() {
                 self.idle(&mut wakeups, None, stop).await;
                 continue;
@@ -213,13 +211,6 @@ fn wait_until(next_start: Option<Instant>, gate: Gate) -> Option<Instant> {
     next_start.into_iter().chain(held).max().filter(|until| *until > Instant::now())
 }
 
-async fn sink_state(core: &Core, sink: &str) -> Result<SinkState, StoreError> {
-    match core.store.doc(&DocKey::Sink(sink.to_owned())).await?.as_deref() {
-        Some(Doc::Sink(state)) => Ok(state.clone()),
-        _ => Ok(SinkState::default()),
-    }
-}
-
 /// One attempt, whatever the sink does: it ends in time and with a report.
 async fn attempt(sink: &Arc<dyn Sink>, core: &Core, claimed: &Claimed, now: Timestamp) -> Report {
     if claimed.events.is_empty() {
@@ -294,8 +285,7 @@ fn log_attempt(sink: &str, claimed: &Claimed, report: &Report) {
 pub async fn earliest_due(core: &Core, sinks: &[Arc<dyn Sink>]) -> Result<Option<Timestamp>, StoreError> {
     let mut earliest = None;
     for sink in sinks {
-        let doc = core.store.doc(&DocKey::Sink(sink.name().to_owned())).await?;
-        if matches!(doc.as_deref(), Some(Doc::Sink(state)) if state.stopped.is_some()) {
+        if sink_state(core.store.as_ref(), sink.name()).await?.stopped.is_some() {
             continue;
         }
         if let Some(due) = core.store.next_due(sink.name()).await? {

@@ -37,9 +37,9 @@ pub async fn run(core: Core, config: StoreConfig, plausible: bool, stop: Cancell
     while !stop.is_cancelled() {
         let now = core.clock.now();
         // A jump while it runs counts like one before its start; after an hour of looks by the new clock it is believed.
-        let jumped = elapsed(before, now) >= JUMP || !std::mem::replace(&mut plausible, true);
-        before = now;
-        let pruned = if jumped { Pruned::default() } else { prune(&core, &config).await? };
+        plausible &= elapsed(before, now) < JUMP;
+        let pruned = if plausible { prune(&core, &config).await? } else { Pruned::default() };
+        (before, plausible) = (now, true);
         if pruned.events + pruned.deliveries > 0 {
             tracing::info!(events = pruned.events, deliveries = pruned.deliveries, "let go of what was old");
         }

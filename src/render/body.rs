@@ -17,35 +17,22 @@ const NAME: &str = "body";
 #[derive(Debug, Clone)]
 pub struct BodyTemplate {
     engine: Engine,
-    text: String,
-    dialect: Dialect,
+    json: bool,
     zone: TimeZone,
 }
 
 impl BodyTemplate {
-    /// Reads a template whose output is of `content_type`, which decides how data is escaped.
+    /// Reads a template whose output is of `content_type`, which decides how data is escaped, for readers in `zone`.
     ///
     /// # Errors
     /// What is wrong with the template, or that nothing is known of how to escape for the type.
-    pub fn parse(text: &str, content_type: &str) -> Result<Self, String> {
+    pub fn parse(text: &str, content_type: &str, zone: &TimeZone) -> Result<Self, String> {
         let dialect = dialect(content_type).ok_or_else(|| {
             format!("{content_type:?} is no type a body can be written in; JSON, text/plain, HTML and XML are")
         })?;
-        Self::new(text, dialect, TimeZone::UTC)
-    }
-
-    /// The same for readers in `zone`.
-    ///
-    /// # Errors
-    /// None that [`Self::parse`] would not have had.
-    pub fn in_zone(&self, zone: &TimeZone) -> Result<Self, String> {
-        Self::new(&self.text, self.dialect, zone.clone())
-    }
-
-    fn new(text: &str, dialect: Dialect, zone: TimeZone) -> Result<Self, String> {
-        let mut engine = Engine::new(dialect, &zone);
+        let mut engine = Engine::new(dialect, zone);
         engine.add([(NAME, text)])?;
-        Ok(Self { engine, text: text.to_owned(), dialect, zone })
+        Ok(Self { engine, json: dialect == Dialect::Json, zone: zone.clone() })
     }
 
     /// The body of a message.
@@ -54,7 +41,7 @@ impl BodyTemplate {
     /// What failed, with the line.
     pub fn render(&self, context: &Context<'_>) -> Result<Vec<u8>, String> {
         let printed = self.engine.render(NAME, &Scene::new(context, &self.zone).context)?;
-        if self.dialect != Dialect::Json {
+        if !self.json {
             return Ok(printed.into_bytes());
         }
         serde_json::to_vec(&scene::json(&printed)?).map_err(|e| e.to_string())
@@ -97,19 +84,23 @@ fn dialect(content_type: &str) -> Option<Dialect> {
 mod tests {
     use super::*;
 
+    fn parse(text: &str, content_type: &str) -> Result<BodyTemplate, String> {
+        BodyTemplate::parse(text, content_type, &TimeZone::UTC)
+    }
+
     #[test]
     fn a_body_is_checked_with_every_sample_and_escaped_for_its_type() {
-        let good = BodyTemplate::parse(r#"{ "text": "{{ head }}", "type": "{{ event.type }}", }"#, "application/json");
+        let good = parse(r#"{ "text": "{{ head }}", "type": "{{ event.type }}", }"#, "application/json");
         good.unwrap().check().unwrap();
-        let wrong = BodyTemplate::parse(r#"{ "text": "{{ event.data.spend_usd }}" }"#, "application/json").unwrap();
+        let wrong = parse(r#"{ "text": "{{ event.data.spend_usd }}" }"#, "application/json").unwrap();
         assert!(wrong.check().unwrap_err().contains("line 1"), "not every event has one");
-        assert!(BodyTemplate::parse("{{ head", "text/plain").unwrap_err().contains("line 1"));
-        assert!(BodyTemplate::parse("{ \"a\": {{ head }} }", "application/json").unwrap().check().is_err());
-        assert!(BodyTemplate::parse("x={{ head }}", "application/x-www-form-urlencoded").is_err());
+        assert!(parse("{{ head", "text/plain").unwrap_err().contains("line 1"));
+        assert!(parse("{ \"a\": {{ head }} }", "application/json").unwrap().check().is_err());
+        assert!(parse("x={{ head }}", "application/x-www-form-urlencoded").is_err());
         let event = Arc::new(StoredEvent::bare(samples::hostile("thread.created").unwrap()));
         let context = Context { kind: DeliveryKind::Single, events: &[event] };
         for (kind, never) in [("text/plain", "\u{1b}"), ("application/xml; charset=utf-8", "<!channel>")] {
-            let body = BodyTemplate::parse("{{ head }} {{ event.subject }}", kind).unwrap().render(&context).unwrap();
+            let body = parse("{{ head }} {{ event.subject }}", kind).unwrap().render(&context).unwrap();
             assert!(!String::from_utf8(body).unwrap().contains(never), "{kind}");
         }
     }

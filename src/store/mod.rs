@@ -28,6 +28,7 @@ use crate::domain::cycle::{Known, Needs, Plan};
 use crate::domain::delivery::Delivery;
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::event::StoredEvent;
+use crate::domain::health::SinkState;
 use crate::domain::record::{Record, StoredRow};
 use crate::domain::setting::Span;
 use crate::domain::time::Timestamp;
@@ -255,6 +256,14 @@ pub trait Store: Send + std::marker::Sync {
     async fn import(&self, lines: Box<dyn BufRead + Send>) -> Result<u64>;
     /// Flushes and gives everything back.
     async fn close(&self) -> Result<()>;
+}
+
+/// How a sink stands; as at its beginning where nothing is known of it.
+pub async fn sink_state(store: &dyn Store, sink: &str) -> Result<SinkState> {
+    match store.doc(&DocKey::Sink(sink.to_owned())).await?.as_deref() {
+        Some(Doc::Sink(state)) => Ok(state.clone()),
+        _ => Ok(SinkState::default()),
+    }
 }
 
 /// Opens the configured store, taking over whatever its last owner left.

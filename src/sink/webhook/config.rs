@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use jiff::tz::TimeZone;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
@@ -189,7 +190,7 @@ impl WebhookConfig {
         if problems.is_empty() { Ok(headers) } else { Err(problems) }
     }
 
-    fn shape(&self) -> Result<Shape, Vec<Problem>> {
+    fn shape(&self, zone: &TimeZone) -> Result<Shape, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut fault = |key: &str, text: String| problems.push((key.to_owned(), text));
         let custom = self.preset.is_none_or(|preset| preset == PresetName::Custom);
@@ -226,7 +227,7 @@ impl WebhookConfig {
         let fault = |key: &str, why: String| vec![(key.to_owned(), why)];
         let header = HeaderValue::from_str(content_type)
             .map_err(|_| fault("content_type", "can't stand in a header".to_owned()))?;
-        let template = BodyTemplate::parse(body.expose(), content_type).map_err(|why| fault("body", why))?;
+        let template = BodyTemplate::parse(body.expose(), content_type, zone).map_err(|why| fault("body", why))?;
         template.check().map_err(|why| fault("body", why))?;
         Ok(Shape::Own(Box::new(template), header))
     }
@@ -258,12 +259,12 @@ impl WebhookConfig {
     }
 
     /// All settings, or all that is wrong with them.
-    fn parts(&self, name: &str, names: Option<Arc<dyn Lookup>>) -> Result<Parts, Vec<Problem>> {
+    fn parts(&self, name: &str, names: Option<Arc<dyn Lookup>>, zone: &TimeZone) -> Result<Parts, Vec<Problem>> {
         let mut problems = Vec::new();
         let target = self.target();
         let secrets = self.secrets().map_err(|p| problems.extend(p));
         let headers = self.headers().map_err(|p| problems.extend(p));
-        let shape = self.shape().map_err(|p| problems.extend(p));
+        let shape = self.shape(zone).map_err(|p| problems.extend(p));
         let auth_problems = self.auth.as_ref().map(|auth| auth.problems(&self.allow_networks)).unwrap_or_default();
         problems.extend(auth_problems);
         let mut client = None;
@@ -305,15 +306,8 @@ impl WebhookConfig {
         context: &Context,
         names: Option<Arc<dyn Lookup>>,
     ) -> Result<Webhook, Vec<Problem>> {
-        let Parts { target, secrets, auth, headers, shape, client } = self.parts(name, names)?;
-        let shape = match shape {
-            Shape::Own(template, kind) => {
-                let template =
-                    template.in_zone(context.renderer.zone()).map_err(|why| vec![("body".to_owned(), why)])?;
-                Shape::Own(Box::new(template), kind)
-            }
-            other => other,
-        };
+        let Parts { target, secrets, auth, headers, shape, client } =
+            self.parts(name, names, context.renderer.zone())?;
         let redact = self.told_secrets().fold(Redactor::default().url(&target.url), |r, s| r.secret(s.expose()));
         Ok(Webhook {
             name: name.to_owned(),
@@ -340,7 +334,7 @@ impl WebhookConfig {
 
 impl SinkConfig for WebhookConfig {
     fn problems(&self) -> Vec<Problem> {
-        self.parts("NAME", None).err().unwrap_or_default()
+        self.parts("NAME", None, &TimeZone::UTC).err().unwrap_or_default()
     }
 
     fn build(&self, name: &str, common: &Common, context: &Context) -> Result<Arc<dyn Sink>, String> {
