@@ -5,6 +5,7 @@
 mod acks;
 mod body;
 mod card;
+pub mod chart;
 mod engine;
 mod filters;
 mod gallery;
