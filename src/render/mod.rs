@@ -36,7 +36,7 @@ pub use gallery::gallery;
 pub use library::{Finding, lint};
 use library::{Library, Part};
 pub use line::Tone;
-pub use line::digest::lines as digest_lines;
+pub use line::digest::{lines as digest_lines, total as digest_total};
 use scene::Scene;
 pub use slack::flatten as slack_flatten;
 
