@@ -4,6 +4,7 @@
 //! day without spend; whatever names say, the picture stays well-formed and within [`PNG_BYTES`].
 
 mod axis;
+mod digest;
 mod drawing;
 mod letters;
 mod theme;
@@ -127,7 +128,8 @@ impl Chart {
     /// `expected $980, 23 % more`; `None` with too little history.
     pub fn comparison(&self) -> Option<String> {
         let expected = self.expected?;
-        let moved = (self.total - expected).percent_of(expected).filter(|_| !self.is_partial() || self.total > expected);
+        let moved =
+            (self.total - expected).percent_of(expected).filter(|_| !self.is_partial() || self.total > expected);
         let moved = moved.map(|p| (p.abs().round(), if p > 0.0 { "more" } else { "less" }));
         let moved = moved.filter(|(p, _)| *p >= 1.0).map(|(p, word)| format!(", {} {word}", percent(p)));
         Some(format!("expected {}{}", usd_rounded(expected), moved.unwrap_or_default()))

@@ -122,7 +122,15 @@ impl Sheet<'_> {
         let room = WIDTH - 2.0 * MARGIN;
         let (chart, ink) = (self.chart, self.ink);
         let line = super::capital(&chart.headline());
-        self.text(MARGIN, 58.0, HEADLINE, Weight::Bold, ink.text, Anchor::Start, &fitted(&line, HEADLINE, Weight::Bold));
+        self.text(
+            MARGIN,
+            58.0,
+            HEADLINE,
+            Weight::Bold,
+            ink.text,
+            Anchor::Start,
+            &fitted(&line, HEADLINE, Weight::Bold),
+        );
         let whose = chart.whose.as_ref().map(|name| brief(name, 30));
         let parts: Vec<String> = [chart.comparison(), Some(chart.span()), whose].into_iter().flatten().collect();
         let line = letters::fit(&super::capital(&parts.join(" · ")), SUBLINE, Weight::Regular, room);
@@ -142,7 +150,7 @@ impl Sheet<'_> {
         } else if has(|d| d.expected.is_some()) {
             signs.push((Sign::Expected, "expected"));
         }
-        if chart.open {
+        if chart.open && self.days.last().is_some_and(|d| d.spend.is_some()) {
             signs.push((Sign::Fill("url(#open)"), "so far"));
         }
         if has(|d| d.spend.is_none()) {

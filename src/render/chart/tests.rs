@@ -32,7 +32,8 @@ fn chart() -> Chart {
         actual: dollars(actual),
         expected: dollars(expected),
     };
-    let movers = vec![moved("ana@example.com", 412, 112), moved("Bo Ödegård", 60, 145), moved("cy@example.com", 88, 40)];
+    let movers =
+        vec![moved("ana@example.com", 412, 112), moved("Bo Ödegård", 60, 145), moved("cy@example.com", 88, 40)];
     Chart {
         whose: None,
         from,
@@ -164,7 +165,13 @@ fn few_dates_and_the_last_one_among_them() {
 #[test]
 fn the_words_say_what_the_picture_shows() {
     let said = chart().alt();
-    for text in ["in 7 days, expected $980", "Highest day: 19 Nov, $412", "Budget $300 a day, reached on 1 of 28 days", "1 day is unknown", "ana@example.com $412, $300 more than usual"] {
+    for text in [
+        "in 7 days, expected $980",
+        "Highest day: 19 Nov, $412",
+        "Budget $300 a day, reached on 1 of 28 days",
+        "1 day is unknown",
+        "ana@example.com $412, $300 more than usual",
+    ] {
         assert!(said.contains(text), "{text:?} in {said}");
     }
     assert_eq!(writable_name(["王小明", "wang@example.com"]), "wang@example.com");
@@ -175,7 +182,14 @@ fn zz_look() {
     for (n, t) in [("light", Theme::Light), ("dark", Theme::Dark)] {
         std::fs::write(format!("/tmp/chart-{n}.png"), chart().png(t).unwrap()).unwrap();
         std::fs::write(format!("/tmp/chart-{n}.svg"), chart().svg(t).unwrap()).unwrap();
-        let mut open = Chart { open: true, estimated: true, whose: None, movers: vec![], daily_limit: Some(dollars(2000)), ..chart() };
+        let mut open = Chart {
+            open: true,
+            estimated: true,
+            whose: None,
+            movers: vec![],
+            daily_limit: Some(dollars(2000)),
+            ..chart()
+        };
         open.days = open.days.split_off(21);
         std::fs::write(format!("/tmp/open-{n}.png"), open.png(t).unwrap()).unwrap();
     }
