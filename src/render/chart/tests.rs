@@ -177,20 +177,3 @@ fn the_words_say_what_the_picture_shows() {
     assert_eq!(writable_name(["王小明", "wang@example.com"]), "wang@example.com");
     assert_eq!(writable_name(["王小明"]), "王小明");
 }
-#[test]
-fn zz_look() {
-    for (n, t) in [("light", Theme::Light), ("dark", Theme::Dark)] {
-        std::fs::write(format!("/tmp/chart-{n}.png"), chart().png(t).unwrap()).unwrap();
-        std::fs::write(format!("/tmp/chart-{n}.svg"), chart().svg(t).unwrap()).unwrap();
-        let mut open = Chart {
-            open: true,
-            estimated: true,
-            whose: None,
-            movers: vec![],
-            daily_limit: Some(dollars(2000)),
-            ..chart()
-        };
-        open.days = open.days.split_off(21);
-        std::fs::write(format!("/tmp/open-{n}.png"), open.png(t).unwrap()).unwrap();
-    }
-}
