@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::chart::Chart;
 use super::line::{self, Said, Tone};
 use super::text::{brief, cut, escape_html, tidy};
 use super::{Context, SUBJECT, lenient, mrkdwn, show, slack};
@@ -160,6 +161,9 @@ fn template_context(
         .collect();
     context.insert("lines", &lines);
     context.insert("top_lines", &top_lines(event, shown, zone));
+    // What the chart shows, in words; nothing where there is none.
+    let chart = event.filter(|_| !several).and_then(Chart::of_event);
+    context.insert("chart", &chart.map_or_else(String::new, |chart| chart.alt()));
     context.insert("money_lines", &event.map_or_else(Vec::new, |event| money_lines(event, zone)));
     context
 }
