@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use super::{Needs, Step, SweepEnd, World, spending};
+use super::{Needs, Step, SweepEnd, World, spending, wanted};
 use crate::domain::collection::{CollectionId, CollectionSpec, CollectionState, LookNotes, Role};
 use crate::domain::diff::{self, Change, Match, Reading};
 use crate::domain::doc::{Doc, DocKey};
@@ -17,10 +15,6 @@ use crate::domain::spend::{DaySpend, SpendRow};
 use crate::domain::sweep;
 use crate::domain::time::{Timestamp, plus_days, utc_day};
 
-/// Threads whose cost is wanted at most; older ones go first.
-const WANTED: usize = 2_000;
-/// Threads whose cost is asked for at the baseline: the newest.
-const WANTED_AT_BASELINE: usize = 60;
 /// Quarantined rows shown in the log.
 const SAMPLES: usize = 5;
 
@@ -39,9 +33,7 @@ pub(super) fn page_needs(world: &World, now: Timestamp, spec: &CollectionSpec, p
     match &page.rows {
         Rows::Records(_) => {
             needs.docs.insert(DocKey::People(spec.source.clone()));
-            if cost_rules(world, &spec.source).next().is_some() && spec.noun == "thread" {
-                needs.docs.insert(DocKey::Wanted(spec.source.clone()));
-            }
+            needs.docs.extend(wanted::keys(world, spec));
         }
         Rows::Spend(rows) => {
             if !page.people.is_empty() {
@@ -131,6 +123,10 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
     step.plan.collection = Some(spec.id());
     learn_people(step, &spec.source, people);
     match rows {
+        Rows::Records(records) if spec.one_by_one => {
+            let records = wanted::settle_records(step, spec, records, asked);
+            records_page(step, spec, &state, &records, &mut notes);
+        }
         Rows::Records(records) => records_page(step, spec, &state, records, &mut notes),
         Rows::Spend(rows) => spend_page(step, spec, rows, &mut notes),
         Rows::Gauges(rows) => {
@@ -182,9 +178,10 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
         step.tell_all(lost);
     }
     let known_before = state.baseline.is_some();
-    if spec.role == Role::Cost && *evidence == Evidence::Window {
-        // Costs are asked for one by one; there is no list of them to be complete.
+    if spec.is_asked_one_by_one() && *evidence == Evidence::Window {
+        // There is no list of them to be complete.
         state.baseline.get_or_insert(step.now);
+        state.rows += notes.created;
     }
     if complete {
         finish_complete(step, end, &mut state, &vanished);
@@ -277,45 +274,9 @@ fn records_page(
         overlay.insert(&record.key, row);
     }
     let rows: Vec<StoredRow> = overlay.into_values().collect();
-    want_costs(step, spec, &touched, quiet);
+    wanted::note(step, spec, &touched, quiet);
     step.plan.rows.extend(rows);
     step.tell_all(drafts);
-}
-
-/// Notes the threads whose cost may have grown: new ones and those the server says were worked on.
-fn want_costs(step: &mut Step<'_>, spec: &CollectionSpec, touched: &[&Record], quiet: bool) {
-    let key = DocKey::Wanted(spec.source.clone());
-    if !step.plan.expect.contains_key(&key) || touched.is_empty() {
-        return;
-    }
-    let mut wanted = step.known.docs.wanted(&key).cloned().unwrap_or_default();
-    for record in touched {
-        let text = |name: &str| record.facts.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        // A sub-thread's cost is counted in its main thread's.
-        let main = record.fields.get("mainThreadID").and_then(Value::as_str).filter(|id| !id.is_empty());
-        let recency = [text("updatedAt"), text("firstSyncedAt"), text("createdAt")].into_iter().find(|t| !t.is_empty());
-        let mut facts = BTreeMap::new();
-        if main.is_none() {
-            for (name, value) in [("name", &record.name), ("who", &record.who), ("link", &record.link)] {
-                if let Some(value) = value {
-                    facts.insert(name.to_owned(), Value::String(value.clone()));
-                }
-            }
-            facts.insert("createdAt".to_owned(), Value::String(text("createdAt")));
-        }
-        let entry = wanted.entry(main.unwrap_or(&record.key).to_owned()).or_default();
-        entry.recency = recency.unwrap_or_default().max(std::mem::take(&mut entry.recency));
-        entry.facts.extend(facts);
-    }
-    let keep = if quiet { WANTED_AT_BASELINE } else { WANTED };
-    if wanted.len() > keep {
-        let mut order: Vec<(String, String)> = wanted.iter().map(|(k, w)| (w.recency.clone(), k.clone())).collect();
-        order.sort();
-        for (_, oldest) in order.iter().take(wanted.len() - keep) {
-            wanted.remove(oldest);
-        }
-    }
-    step.put(key, Doc::Wanted(wanted));
 }
 
 fn spend_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[SpendRow], notes: &mut LookNotes) {
@@ -349,22 +310,7 @@ fn plausible_days(rows: &[SpendRow], now: Timestamp) -> (Vec<&SpendRow>, Vec<Str
 }
 
 fn costs_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[CostRow], asked: &[String]) {
-    let wanted_key = DocKey::Wanted(spec.source.clone());
-    let mut wanted = step.known.docs.wanted(&wanted_key).cloned().unwrap_or_default();
-    let rows: Vec<CostRow> = rows
-        .iter()
-        .map(|row| {
-            let mut row = row.clone();
-            if let Some(known) = wanted.get(&row.key) {
-                row.facts.extend(known.facts.clone());
-            }
-            row
-        })
-        .collect();
-    for key in asked {
-        wanted.remove(key);
-    }
-    step.put(wanted_key, Doc::Wanted(wanted));
+    let rows = wanted::settle_costs(step, spec, rows, asked);
     evaluate_costs(step, spec, &rows);
 }
 
