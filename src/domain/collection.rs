@@ -97,6 +97,19 @@ pub struct CollectionSpec {
     /// Its records are asked for one by one, because another collection says that they came or changed: there is no
     /// list of them.
     pub one_by_one: bool,
+    /// Where a record says what it may spend itself.
+    pub budget: Option<OwnBudget>,
+}
+
+/// A budget that records carry: `constraints.budget_cents` of a mission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnBudget {
+    /// The dimension of money rows whose values are the keys of these records.
+    pub dimension: String,
+    /// The watched field or fact with the amount.
+    pub field: String,
+    /// Decimal places between its unit and a dollar.
+    pub scale: u32,
 }
 
 impl CollectionSpec {

@@ -11,7 +11,7 @@ use crate::domain::health;
 use crate::domain::record::{CostRow, Evidence, Page, Person, Record, Rows, StoredRow};
 use crate::domain::rules::gauge::GaugeState;
 use crate::domain::rules::{Rule, RuleSpec, change, gauge, group_name, thread_cost};
-use crate::domain::spend::{DaySpend, SpendRow};
+use crate::domain::spend::{DaySpend, OwnLimits, SpendRow};
 use crate::domain::sweep;
 use crate::domain::time::{Timestamp, plus_days, utc_day};
 
@@ -23,7 +23,7 @@ pub(super) fn begin_needs(spec: &CollectionSpec, needs: &mut Needs) {
     if spec.role == Role::Gauge {
         needs.docs.insert(DocKey::Gauge(spec.id()));
     }
-    if spec.role == Role::Spend {
+    if spec.role == Role::Spend || spec.budget.is_some() {
         needs.docs.insert(DocKey::Spend(spec.source.clone()));
     }
 }
@@ -34,6 +34,9 @@ pub(super) fn page_needs(world: &World, now: Timestamp, spec: &CollectionSpec, p
         Rows::Records(_) => {
             needs.docs.insert(DocKey::People(spec.source.clone()));
             needs.docs.extend(wanted::keys(world, spec));
+            if spec.budget.is_some() {
+                needs.docs.insert(DocKey::Spend(spec.source.clone()));
+            }
         }
         Rows::Spend(rows) => {
             if !page.people.is_empty() {
@@ -78,6 +81,11 @@ pub(super) fn end_needs(world: &World, now: Timestamp, end: &SweepEnd, needs: &m
         }
         Role::Gauge => {}
     }
+    if spending::asks_for_limits(world, spec) {
+        spending::rule_needs(world, now, &spec.source, needs);
+    } else if spec.budget.is_some() {
+        needs.docs.insert(DocKey::Spend(spec.source.clone()));
+    }
 }
 
 /// A look begins: another epoch means everything known is forgotten, silently.
@@ -94,6 +102,9 @@ pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
             spending::forget(step, &spec.source);
         }
         forget_levels(step, &spec.id());
+        if spec.budget.is_some() {
+            spending::learn_limits(step, &spec.source, |limits| *limits = OwnLimits::default());
+        }
     }
     let fresh =
         CollectionState { epoch: old.epoch + 1, fingerprint: spec.fingerprint.clone(), ..CollectionState::default() };
@@ -122,6 +133,9 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
     notes.quarantine_samples = quarantined.iter().take(SAMPLES).cloned().collect();
     step.plan.collection = Some(spec.id());
     learn_people(step, &spec.source, people);
+    if let (Some(budget), Rows::Records(records)) = (&spec.budget, rows) {
+        spending::learn_limits(step, &spec.source, |limits| records.iter().for_each(|r| limits.learn(budget, r)));
+    }
     match rows {
         Rows::Records(records) if spec.one_by_one => {
             let records = wanted::settle_records(step, spec, records, asked);
@@ -196,6 +210,12 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     if spec.role == Role::Spend && (known_before || complete) {
         spending::evaluate(step, std::slice::from_ref(&spec.source), matches!(evidence, Evidence::Partial(_)));
     }
+    if spec.budget.is_some() && state.baseline.is_some() {
+        spending::learn_limits(step, &spec.source, |limits| limits.whole = true);
+    }
+    if spending::asks_for_limits(step.world, spec) && !matches!(evidence, Evidence::Partial(_)) {
+        spending::evaluate(step, std::slice::from_ref(&spec.source), false);
+    }
     if spec.role == Role::Cost && !matches!(evidence, Evidence::Partial(_)) {
         settle_first_sight_of_costs(step, spec);
     }
@@ -224,6 +244,10 @@ fn finish_complete(step: &mut Step<'_>, end: &SweepEnd, state: &mut CollectionSt
 pub(super) fn remove(step: &mut Step<'_>, spec: &CollectionSpec, state: &mut CollectionState, rows: &[StoredRow]) {
     let people = step.known.docs.people(&DocKey::People(spec.source.clone())).cloned().unwrap_or_default();
     let scene = change::Scene { now: step.now, spec, epoch: state.epoch, people: &people };
+    let limited = spec.budget.as_ref().filter(|_| step.plan.expect.contains_key(&DocKey::Spend(spec.source.clone())));
+    if let Some(budget) = limited {
+        spending::learn_limits(step, &spec.source, |limits| rows.iter().for_each(|r| limits.forget(budget, &r.key)));
+    }
     for row in rows {
         let gone = diff::tombstone(row);
         let draft = change::removed(scene, row, &gone);
