@@ -1,6 +1,7 @@
 //! `ampbridge check`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,7 +11,8 @@ use crate::app::Parts;
 use crate::config::Problem;
 use crate::domain::event::{glob_matches, highest_severity};
 use crate::domain::routing::{Route, is_internal};
-use crate::domain::rules::Rule;
+use crate::domain::rules::budget::limits::Own;
+use crate::domain::rules::{Rule, RuleSpec};
 use crate::domain::setting::Span;
 use crate::source::Source;
 use crate::source::quota::Quota;
@@ -121,9 +123,13 @@ fn describe(rule: &Rule) -> String {
     match rule {
         Rule::Budget(b) => {
             let thresholds: Vec<String> = b.thresholds.iter().map(|t| format!("{t} %")).collect();
+            let limit = match b.own {
+                None => b.limit.to_string(),
+                Some(Own::Only) => "what the source says".to_owned(),
+                Some(Own::OrLimit) => format!("what the source says, else {}", b.limit),
+            };
             format!(
-                "{} a {} per {}, told at {}",
-                b.limit,
+                "{limit} a {} per {}, told at {}",
                 b.period,
                 format!("{:?}", b.per).to_lowercase(),
                 thresholds.join(", ")
@@ -154,6 +160,7 @@ fn warnings(parts: &Parts) -> Vec<String> {
             warnings.push(format!("no route can match {kind} of {}; it is kept and sent nowhere", lost.join(", ")));
         }
     }
+    warnings.extend(parts.settings.rules.iter().filter_map(|rule| without_own_limits(parts, rule)));
     let used: BTreeSet<&String> = settings.routes.iter().flat_map(|r| &r.sinks).collect();
     for name in settings.sinks.keys().filter(|name| !used.contains(name)) {
         warnings.push(format!("no route names sink {name}; it only hears of ampbridge's own health"));
@@ -169,6 +176,21 @@ fn warnings(parts: &Parts) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// A budget whose limits no source names would never speak.
+fn without_own_limits(parts: &Parts, rule: &RuleSpec) -> Option<String> {
+    let Rule::Budget(budget) = &rule.rule else { return None };
+    budget.own?;
+    let mut of_it = parts.sources.iter().filter(|source| rule.group_of(source.name()).is_some());
+    let names = |source: &Arc<dyn Source>| {
+        let own = source.collections().iter().filter_map(|c| c.spec.budget.clone());
+        own.into_iter().any(|own| own.dimension == budget.per.as_str())
+    };
+    let named = of_it.any(names);
+    let per = budget.per.as_str();
+    (!named)
+        .then(|| format!("rule {}: no source says what a {per} may spend, so limit = \"own\" never speaks", rule.name))
 }
 
 const INTERNAL: [&str; 9] = [

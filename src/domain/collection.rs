@@ -92,11 +92,42 @@ pub struct CollectionSpec {
     pub gauge: GaugeSpec,
     /// A word for one record: `thread`, `member`.
     pub noun: String,
+    /// Another collection of the source, which asks one by one for those records of this one that came or changed.
+    pub followed_by: Option<String>,
+    /// Its records are asked for one by one, because another collection says that they came or changed: there is no
+    /// list of them.
+    pub one_by_one: bool,
+    /// Where a record says what it may spend itself.
+    pub budget: Option<OwnBudget>,
+}
+
+/// A budget that records carry: `constraints.budget_cents` of a mission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnBudget {
+    /// The dimension of money rows whose values are the keys of these records.
+    pub dimension: String,
+    /// The watched field or fact with the amount.
+    pub field: String,
+    /// Decimal places between its unit and a dollar.
+    pub scale: u32,
 }
 
 impl CollectionSpec {
     pub fn id(&self) -> CollectionId {
         CollectionId { source: self.source.clone(), name: self.name.clone() }
+    }
+
+    /// Whether a look needs to be told what to ask for.
+    pub fn is_asked_one_by_one(&self) -> bool {
+        self.one_by_one || self.role == Role::Cost
+    }
+
+    /// The document with what is to be asked for, where it is asked for one by one.
+    pub fn wanted(&self) -> Option<super::doc::DocKey> {
+        match self.role {
+            Role::Cost => Some(super::doc::DocKey::Wanted(self.source.clone())),
+            _ => self.one_by_one.then(|| super::doc::DocKey::Queue(self.id())),
+        }
     }
 
     /// The event types this collection can make, apart from those about its health.

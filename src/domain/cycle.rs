@@ -10,6 +10,7 @@ mod look;
 mod release;
 mod spending;
 mod tell;
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

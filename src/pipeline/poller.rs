@@ -231,12 +231,10 @@ impl Poller {
         })
     }
 
-    /// Keys whose cost is wanted, most recent first.
+    /// Keys that are to be asked about, most recent first.
     async fn wanted(&self, collection: &Collection) -> Result<Vec<String>, StoreError> {
-        if collection.spec.role != Role::Cost {
-            return Ok(Vec::new());
-        }
-        let doc = self.core.store.doc(&DocKey::Wanted(collection.spec.source.clone())).await?;
+        let Some(key) = collection.spec.wanted() else { return Ok(Vec::new()) };
+        let doc = self.core.store.doc(&key).await?;
         let Some(crate::domain::doc::Doc::Wanted(wanted)) = doc.as_deref() else { return Ok(Vec::new()) };
         let mut keys: Vec<(&String, &String)> = wanted.iter().map(|(key, w)| (&w.recency, key)).collect();
         keys.sort_unstable_by(|a, b| b.cmp(a));

@@ -69,7 +69,7 @@ pub struct LookRequest {
     pub reach: Reach,
     /// As last committed: baseline, cursor.
     pub state: CollectionState,
-    /// Keys whose cost is wanted, most recent first (role `cost` only).
+    /// Keys that are to be asked about, most recent first; only where a collection is asked one by one.
     pub wanted: Vec<String>,
     pub now: Timestamp,
 }

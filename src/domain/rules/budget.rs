@@ -23,7 +23,7 @@ use crate::domain::spend::{Per, SETTLING_DAYS, Scope, Sum};
 use crate::domain::time::{Period, PeriodKind, WeekStart, days_between, minus_days};
 
 use crossing::Crossing;
-use limits::{Frozen, Limits, Override, Usual};
+use limits::{Frozen, Limits, Override, Own, Usual};
 use outlook::Outlook;
 use period::Zone;
 
@@ -44,6 +44,8 @@ pub struct BudgetRule {
     /// Ascending, distinct, above zero.
     pub thresholds: Vec<Percent>,
     pub usual: Option<Usual>,
+    /// The limit of each scope is what its source says.
+    pub own: Option<Own>,
     pub overrides: Vec<Override>,
     /// A time zone of its own.
     pub zone: Option<Zone>,
@@ -53,7 +55,17 @@ pub struct BudgetRule {
 
 impl BudgetRule {
     pub fn new(limit: Micros, period: PeriodKind, per: Per, thresholds: Vec<Percent>) -> Self {
-        Self { limit, period, per, thresholds, usual: None, overrides: Vec::new(), zone: None, forecast: true }
+        Self {
+            limit,
+            period,
+            per,
+            thresholds,
+            usual: None,
+            own: None,
+            overrides: Vec::new(),
+            zone: None,
+            forecast: true,
+        }
     }
 
     /// Whether it forecasts: a day is over before a forecast of it could help.
@@ -70,6 +82,9 @@ pub struct BudgetState {
     pub limit: Option<Micros>,
     /// What else made limits at the last evaluation.
     pub print: limits::Print,
+    /// What the source said of limits at the last evaluation.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub own: BTreeMap<Scope, Micros>,
     /// By scope, then period start.
     pub told: BTreeMap<Scope, BTreeMap<Date, Told>>,
     /// The newest day with money of each source.
@@ -132,6 +147,7 @@ pub fn evaluate(
     let print = limits::Print::of(rule);
     let limit_changed = next.limit.is_some_and(|old| old != rule.limit || next.print != print);
     (next.limit, next.print) = (Some(rule.limit), print);
+    let moved = limits::moved(rule, scene, &mut next.own);
     let today = period::today(rule, scene);
     let forgotten = notice_forgotten(&mut next, scene, today);
     let mut lacks = Vec::new();
@@ -153,7 +169,7 @@ pub fn evaluate(
                 continue;
             }
             told.highest = Some((crossing.amount, today));
-            let cause = if limit_changed { "limit_changed" } else { "spend" };
+            let cause = if limit_changed || moved.contains(scope) { "limit_changed" } else { "spend" };
             drafts.push(crossing.draft(rule, month, scene, today, cause, None));
         }
         if scene.complete && !first_sight && !forgotten {

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::budget::BudgetRule;
-use super::budget::limits::{Override, Usual};
+use super::budget::limits::{Override, Own, Usual};
 use super::budget::period::Zone;
 use super::detector::Sensitivity;
 use super::spike::SpikeRule;
@@ -22,8 +22,11 @@ type Faults = Vec<(String, String)>;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetConfig {
-    /// US dollars; 0 means any spend is too much. Beside `limit_times_usual`: its least.
+    /// US dollars; 0 means any spend is too much. Beside `limit_times_usual`: its least. Beside `limit = "own"`: the limit
+    /// of what has no budget of its own.
     limit_usd: Option<Decimal>,
+    /// Instead of dollars: `own`, what the source says that each may spend. With `per = "mission"`, the missions' budgets.
+    limit: Option<LimitConfig>,
     /// Instead of dollars: how many times what the scope usually spends in such a period.
     limit_times_usual: Option<Decimal>,
     period: PeriodKind,
@@ -41,6 +44,14 @@ pub struct BudgetConfig {
     /// Tell ahead when a week's or a month's limit will not hold.
     #[serde(default = "yes")]
     forecast: bool,
+}
+
+/// Whose word counts for a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum LimitConfig {
+    /// The source's.
+    Own,
 }
 
 /// Another limit for some scopes.
@@ -126,9 +137,10 @@ impl RuleConfig for BudgetConfig {
     fn build(&self) -> Result<Rule, Faults> {
         let mut faults = Faults::new();
         let usual = self.usual(&mut faults);
-        if self.limit_usd.is_none() && self.limit_times_usual.is_none() {
+        if self.limit_usd.is_none() && self.limit_times_usual.is_none() && self.limit.is_none() {
             faults.push(("limit_usd".to_owned(), "is missing; or give limit_times_usual".to_owned()));
         }
+        let own = self.own(&mut faults);
         let limit = self.limit_usd.as_ref().map(|text| dollars(text, "limit_usd", &mut faults)).unwrap_or_default();
         let mut thresholds = Vec::new();
         for (index, text) in self.thresholds.0.iter().enumerate() {
@@ -153,6 +165,7 @@ impl RuleConfig for BudgetConfig {
         let zone = self.zone(&mut faults);
         let rule = BudgetRule {
             usual,
+            own,
             overrides,
             zone,
             forecast: self.forecast,
@@ -163,6 +176,18 @@ impl RuleConfig for BudgetConfig {
 }
 
 impl BudgetConfig {
+    fn own(&self, faults: &mut Faults) -> Option<Own> {
+        let Some(LimitConfig::Own) = self.limit else { return None };
+        if !matches!(self.per, Per::Other(_)) {
+            let what = "= \"own\" needs per to name what has budgets of its own at the source, like per = \"mission\"";
+            faults.push(("limit".to_owned(), what.to_owned()));
+        }
+        if self.limit_times_usual.is_some() {
+            faults.push(("limit".to_owned(), "= \"own\" and limit_times_usual are two limits; keep one".to_owned()));
+        }
+        Some(if self.limit_usd.is_some() { Own::OrLimit } else { Own::Only })
+    }
+
     fn usual(&self, faults: &mut Faults) -> Option<Usual> {
         let text = self.limit_times_usual.as_ref()?;
         // 2.5 times is 250 %.

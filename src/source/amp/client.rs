@@ -34,6 +34,8 @@ pub(super) enum Refusal {
     /// 400: the server does not like what was asked.
     Invalid(Failure),
     TooLarge(Failure),
+    /// An answer that is no list that can be read to its end.
+    Odd(Failure),
     Failed(Failure),
 }
 
@@ -42,7 +44,7 @@ impl Refusal {
     pub fn into_failure(self, what: &str) -> Failure {
         match self {
             Self::NotFound => Failure::broken(format!("{what} was answered 404; check base_url")),
-            Self::Invalid(failure) | Self::TooLarge(failure) | Self::Failed(failure) => failure,
+            Self::Invalid(failure) | Self::TooLarge(failure) | Self::Odd(failure) | Self::Failed(failure) => failure,
         }
     }
 }

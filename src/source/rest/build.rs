@@ -124,6 +124,8 @@ fn spec(source: &str, plan: &Plan, base: &Url, owner: &[String]) -> CollectionSp
         gauge: plan.gauge.clone(),
         noun: plan.noun.clone(),
         hold_all: false,
+        budget: plan.budget.clone(),
+        ..CollectionSpec::default()
     }
 }
 
