@@ -19,6 +19,7 @@ pub mod incident;
 pub mod live;
 pub mod money;
 pub mod payload;
+pub mod quota;
 pub mod record;
 pub mod retry;
 pub mod routing;
