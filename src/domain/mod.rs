@@ -29,6 +29,7 @@ pub mod signing;
 pub mod silence;
 pub mod spend;
 pub mod spend_digest;
+pub mod strict;
 pub mod sweep;
 pub mod time;
 pub mod timing;

@@ -253,7 +253,10 @@ pub struct Kind {
 const fn kind<C: SourceConfig + DeserializeOwned + JsonSchema + 'static>(name: &'static str) -> Kind {
     Kind {
         name,
-        parse: |value| serde_path_to_error::deserialize::<_, C>(value).map(|c| Box::new(c) as Box<dyn SourceConfig>),
+        parse: |value| {
+            serde_path_to_error::deserialize::<_, C>(crate::domain::strict::Strict(value))
+                .map(|c| Box::new(c) as Box<dyn SourceConfig>)
+        },
         schema: |generator| generator.subschema_for::<C>(),
     }
 }
