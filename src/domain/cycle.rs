@@ -4,6 +4,7 @@
 //! the plan is committed in one transaction or not at all.
 
 mod command;
+mod digest;
 mod live;
 mod look;
 mod release;
@@ -32,6 +33,7 @@ use super::sweep::{Missing, StillMissed};
 use super::time::{Timestamp, WeekStart, plus_days, utc_day};
 
 pub use command::Command;
+pub use digest::due as due_rooms;
 pub use look::add_notes;
 
 /// What does not change while the process runs.
@@ -228,7 +230,7 @@ pub fn needs(world: &World, now: Timestamp, input: &Input) -> Needs {
             needs.docs.extend(list.iter().map(|s| DocKey::Sink(s.delivery.sink.clone())));
             needs.claims.extend(list.iter().map(|s| (s.delivery.sink.clone(), s.claim, s.delivery.seq)));
         }
-        Input::Release { sink, rooms } => release::needs(sink, rooms, &mut needs),
+        Input::Release { sink, rooms } => release::needs(world, now, sink, rooms, &mut needs),
         Input::Incidents => {}
         Input::Command(command) => command.needs(&mut needs),
     }
