@@ -81,7 +81,10 @@ pub struct Kind {
 const fn kind<C: RuleConfig + DeserializeOwned + JsonSchema + 'static>(name: &'static str) -> Kind {
     Kind {
         name,
-        parse: |value| serde_path_to_error::deserialize::<_, C>(value).map(|c| Box::new(c) as Box<dyn RuleConfig>),
+        parse: |value| {
+            serde_path_to_error::deserialize::<_, C>(crate::domain::strict::Strict(value))
+                .map(|c| Box::new(c) as Box<dyn RuleConfig>)
+        },
         schema: |generator| generator.subschema_for::<C>(),
     }
 }
