@@ -227,6 +227,8 @@ pub struct LookNotes {
     pub rows: u64,
     /// The earliest day money rows were of.
     pub first_day: Option<jiff::civil::Date>,
+    /// Days of money rows that this machine's clock has yet to come to, the next few.
+    pub ahead: BTreeSet<jiff::civil::Date>,
     pub created: u64,
     pub changed: u64,
     /// Watched fields seen on some row.

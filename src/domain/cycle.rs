@@ -7,6 +7,7 @@ mod command;
 mod digest;
 mod live;
 mod look;
+mod plausible;
 mod release;
 mod spending;
 mod tell;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::plausible::{clock_is_behind, last_plausible, plausible_days};
 use super::{Needs, Step, SweepEnd, World, spending, wanted};
 use crate::domain::collection::{CollectionId, CollectionSpec, CollectionState, LookNotes, Role};
 use crate::domain::diff::{self, Change, Match, Reading};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::health;
-use crate::domain::record::{CostRow, Evidence, Page, Person, Record, Rows, StoredRow};
+use crate::domain::record::{CostRow, Evidence, Failure, Page, Person, Record, Rows, StoredRow};
 use crate::domain::rules::gauge::GaugeState;
 use crate::domain::rules::{Rule, RuleSpec, change, gauge, group_name, thread_cost};
 use crate::domain::spend::{DaySpend, OwnLimits, SpendRow};
@@ -167,6 +168,8 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
 /// The look is over.
 pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     let SweepEnd { spec, epoch, evidence, notes, cursor, quota, .. } = end;
+    let behind = clock_is_behind(notes, step.now);
+    let evidence = &behind.clone().map_or_else(|| evidence.clone(), Evidence::Partial);
     let key = DocKey::Collection(spec.id());
     let health_key = DocKey::SourceHealth(spec.source.clone());
     let mut state = step.known.docs.collection(&key).cloned().unwrap_or_default();
@@ -208,7 +211,7 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     if spec.role == Role::Spend {
         spending::observe(step, spec, evidence, complete, notes);
     }
-    if spec.role == Role::Spend && (known_before || complete) {
+    if spec.role == Role::Spend && (known_before || complete) && behind.is_none() {
         spending::evaluate(step, std::slice::from_ref(&spec.source), matches!(evidence, Evidence::Partial(_)));
     }
     if spec.budget.is_some() && state.baseline.is_some() {
@@ -310,6 +313,8 @@ fn spend_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[SpendRow], not
     notes.quarantine_samples.extend(odd.into_iter().take(SAMPLES));
     let mut by_day: BTreeMap<jiff::civil::Date, Vec<SpendRow>> = BTreeMap::new();
     notes.first_day = plausible.iter().map(|r| r.day).min();
+    let last = last_plausible(step.now);
+    notes.ahead = rows.iter().map(|r| r.day).filter(|day| *day > last).collect();
     for row in plausible {
         by_day.entry(row.day).or_default().push(row.clone());
     }
@@ -320,18 +325,6 @@ fn spend_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[SpendRow], not
         notes.changed += 1;
         step.plan.spend.insert(key, Arc::new(spend));
     }
-}
-
-/// Rows of days that can be (none before 2000, none more than two days ahead of the clock) with amounts that can be.
-fn plausible_days(rows: &[SpendRow], now: Timestamp) -> (Vec<&SpendRow>, Vec<String>) {
-    let (first, last) = (jiff::civil::date(2000, 1, 1), plus_days(utc_day(now), 2));
-    let can_be = |r: &&SpendRow| first <= r.day && r.day <= last && !r.amount.is_negative();
-    let (plausible, odd): (Vec<&SpendRow>, Vec<&SpendRow>) = rows.iter().partition(can_be);
-    let why = |r: &&SpendRow| {
-        let what = if r.amount.is_negative() { "has a negative amount" } else { "is not of any day that can be" };
-        format!("a money row of {} {what}", r.day)
-    };
-    (plausible, odd.iter().map(why).collect())
 }
 
 fn costs_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[CostRow], asked: &[String]) {
@@ -383,6 +376,10 @@ fn learn_people(step: &mut Step<'_>, source: &str, people: &BTreeMap<String, Per
 /// Notes of a look so far, and of one more page.
 pub fn add_notes(total: &mut LookNotes, page: LookNotes) {
     total.rows += page.rows;
+    total.ahead.extend(page.ahead);
+    while total.ahead.len() > SAMPLES {
+        total.ahead.pop_last();
+    }
     total.first_day = [total.first_day, page.first_day].into_iter().flatten().min();
     total.created += page.created;
     total.changed += page.changed;
