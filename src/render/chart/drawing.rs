@@ -188,7 +188,14 @@ impl Sheet<'_> {
         for (at, day) in self.days.iter().enumerate() {
             let Some((low, high)) = day.range else { continue };
             let (top, bottom) = (plot.usd(high), plot.usd(low));
-            self.rect(plot.x(at), top, plot.step, (bottom - top).max(1.0), self.ink.range);
+            // Crisp, or seams would show between the days.
+            self.out.push_str(&format!(
+                "<rect x=\"{:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{}\" shape-rendering=\"crispEdges\"/>",
+                plot.x(at),
+                plot.step + 0.1,
+                (bottom - top).max(1.0),
+                self.ink.range
+            ));
         }
     }
 
