@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::{Error as PathError, Path, Segment};
 
 use super::problem::{Problems, hint};
+use crate::domain::strict::Strict;
 
 /// No section has more problems than a person would read.
 const ROUNDS: usize = 64;
@@ -12,7 +13,7 @@ const ROUNDS: usize = 64;
 /// Reads `value` as a `T`; everything that was wrong is in `problems`. What comes back then stands for the rest, so
 /// that more can be found out about it; `None` where not enough is left for that.
 pub fn read<T: DeserializeOwned>(value: Value, base: &str, problems: &mut Problems) -> Option<T> {
-    collect(value, base, &|v| serde_path_to_error::deserialize(v), problems)
+    collect(value, base, &|v| serde_path_to_error::deserialize(Strict(v)), problems)
 }
 
 /// Tries again and again: each round finds one problem, cuts it out of the tree, and goes on.

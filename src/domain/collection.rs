@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::Severity;
-use super::time::Timestamp;
+use super::quota::Quota;
+use super::time::{SignedDuration, Timestamp, plus};
 
 /// What kind of rows a collection has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -184,6 +185,23 @@ pub struct CollectionState {
     pub quarantined: u64,
     /// Stretches of over an hour without a good look, the newest last.
     pub gaps: Vec<(Timestamp, Timestamp)>,
+    /// The system asked to be left alone until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// What its answers say that it allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
+}
+
+/// No system is left alone longer than this because it asked for it. An instant further ahead was written by a clock that
+/// has been set back since.
+pub const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(1);
+
+impl CollectionState {
+    /// Until when the system wants to be left alone, where that has not passed.
+    pub fn asked_to_wait_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.not_before.filter(|at| *at > now && *at <= plus(now, LONGEST_WAIT))
+    }
 }
 
 /// Removals that wait for a person.

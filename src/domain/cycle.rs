@@ -23,6 +23,7 @@ use super::diff::Match;
 use super::doc::{Doc, DocKey, Docs};
 use super::event::StoredEvent;
 use super::health::{self, SinkState};
+use super::quota::Quota;
 use super::record::{Evidence, Page, StoredRow};
 use super::retry::RetryPolicy;
 use super::routing::Route;
@@ -97,6 +98,8 @@ pub struct SweepEnd {
     pub notes: LookNotes,
     /// Where the next look may start; from server values only.
     pub cursor: Option<serde_json::Value>,
+    /// What the system's answers say that it allows.
+    pub quota: Option<Quota>,
     /// Missing records whose own address says that they are gone; asked for where the collection's deletions need it.
     pub confirmed: BTreeSet<String>,
 }

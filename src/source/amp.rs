@@ -29,7 +29,7 @@ use crate::domain::time::utc_day;
 
 use super::oauth::missing_scope;
 use super::prices::PriceBook;
-use super::{Collection, LookEnd, LookRequest, Pages, Source};
+use super::{Allowance, Collection, LookEnd, LookRequest, Pages, Remembered, Source};
 
 use client::{CONTENTS, Client, Get, MEMBERS, META, SCOPES};
 
@@ -86,6 +86,14 @@ impl Source for Amp {
             MESSAGES => messages::look(&self.client, &self.message_calls, request, pages).await,
             other => LookEnd::failed(Failure::broken(format!("a source of kind amp has no collection {other:?}"))),
         }
+    }
+
+    fn allowance(&self) -> Allowance {
+        Allowance::of(None, self.client.quota(), &self.collections)
+    }
+
+    fn remember(&self, remembered: Remembered) {
+        self.client.remember(remembered);
     }
 
     async fn connect(&self) -> Result<String, Failure> {

@@ -166,11 +166,12 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
 
 /// The look is over.
 pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
-    let SweepEnd { spec, epoch, evidence, notes, cursor, .. } = end;
+    let SweepEnd { spec, epoch, evidence, notes, cursor, quota, .. } = end;
     let key = DocKey::Collection(spec.id());
     let health_key = DocKey::SourceHealth(spec.source.clone());
     let mut state = step.known.docs.collection(&key).cloned().unwrap_or_default();
     let mut health = step.known.docs.source_health(&health_key).cloned().unwrap_or_default();
+    state.quota = quota.or(state.quota);
     // Where everything was forgotten while the look ran, what it showed before that is not known any more.
     let same_epoch = *epoch == state.epoch;
     let complete = same_epoch && *evidence == Evidence::Complete;

@@ -10,8 +10,10 @@ use serde_json::{Map, Value};
 use crate::domain::record::{Failure, FailureKind};
 use crate::domain::time::{Timestamp, plus};
 use crate::http::Reply;
+use crate::source::Remembered;
 use crate::source::calls::{CallError, Caller};
 use crate::source::oauth::ClientCredentials;
+use crate::source::quota::Quota;
 
 use crate::source::body;
 
@@ -93,6 +95,14 @@ pub(super) struct Client {
 impl Client {
     pub fn new(caller: Caller, auth: ClientCredentials, base: Url) -> Self {
         Self { caller, auth, base, ahead: Mutex::default() }
+    }
+
+    pub fn quota(&self) -> Option<Quota> {
+        self.caller.quota()
+    }
+
+    pub fn remember(&self, remembered: Remembered) {
+        self.caller.remember(remembered);
     }
 
     pub fn auth(&self) -> &ClientCredentials {

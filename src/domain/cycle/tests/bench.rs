@@ -167,6 +167,7 @@ impl Bench {
             evidence,
             notes,
             cursor: None,
+            quota: None,
             confirmed: BTreeSet::new(),
         }))
     }
