@@ -73,9 +73,8 @@ impl Sink for Slack {
 
     async fn send(&self, message: &Message) -> Report {
         let until = Instant::now() + self.common.timeout;
-        let report = match timeout_at(until, self.tell(message)).await {
-            Ok(report) => report,
-            Err(_) => return self.report(&Answer::Silence(HttpError::Timeout(self.common.timeout)), None),
+        let Ok(report) = timeout_at(until, self.tell(message)).await else {
+            return self.report(&Answer::Silence(HttpError::Timeout(self.common.timeout)), None);
         };
         // Only in what is left of the attempt's time: a message that was taken is never reported as one that was not.
         if report.outcome == Outcome::Accepted

@@ -22,6 +22,8 @@ const SMALL: f64 = 22.0;
 const DATES_MAX: usize = 6;
 /// A limit so many times higher than all that is drawn would leave only stumps below it.
 const LIMIT_TIMES: f64 = 3.0;
+/// Less than this is not drawn.
+const THIN: f64 = 0.1;
 /// Narrower than this, a day has no room for a sign of its own.
 const SIGN: f64 = 13.0;
 
@@ -186,7 +188,14 @@ impl Sheet<'_> {
         for (at, day) in self.days.iter().enumerate() {
             let Some((low, high)) = day.range else { continue };
             let (top, bottom) = (plot.usd(high), plot.usd(low));
-            self.rect(plot.x(at), top, plot.step, (bottom - top).max(1.0), self.ink.range);
+            // Crisp, or seams would show between the days.
+            self.out.push_str(&format!(
+                "<rect x=\"{:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{}\" shape-rendering=\"crispEdges\"/>",
+                plot.x(at),
+                plot.step + 0.1,
+                (bottom - top).max(1.0),
+                self.ink.range
+            ));
         }
     }
 
@@ -212,7 +221,7 @@ impl Sheet<'_> {
                 (false, true) => ink.bar,
                 (false, false) => ink.bar_before,
             };
-            if self.chart.open && at == last {
+            if self.chart.open && at == last && tall >= THIN {
                 self.rect(x, top, wide, tall, ink.ground);
                 self.rect(x, top, wide, tall, "url(#open)");
                 self.out.push_str(&format!(
@@ -298,9 +307,9 @@ impl Sheet<'_> {
             return;
         }
         self.line(MARGIN, WIDTH - MARGIN, HEIGHT, ink.grid, 2.0);
-        let by = |moved: &Moved| match moved.actual > moved.expected {
-            true => (format!("▲ {}", moved.by()), ink.more),
-            false => (format!("▼ {}", moved.by()), ink.less),
+        let by = |moved: &Moved| {
+            let (arrow, colour) = if moved.actual > moved.expected { ("▲", ink.more) } else { ("▼", ink.less) };
+            (format!("{arrow} {}", moved.by()), colour)
         };
         let widths = movers.iter().map(|moved| letters::width(&by(moved).0, SMALL, Weight::Regular));
         let by_left = WIDTH - MARGIN - widths.fold(0.0, f64::max);
@@ -317,7 +326,11 @@ impl Sheet<'_> {
         }
     }
 
+    /// Nothing where it has no height: a day without spend is empty ground.
     fn rect(&mut self, x: f64, y: f64, wide: f64, tall: f64, fill: &str) {
+        if tall < THIN {
+            return;
+        }
         self.out.push_str(&format!(
             "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{wide:.1}\" height=\"{tall:.1}\" fill=\"{fill}\"/>"
         ));

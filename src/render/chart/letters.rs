@@ -76,13 +76,18 @@ pub fn width(text: &str, size: f64, weight: Weight) -> f64 {
 
 /// `text` no wider than `room`, its end replaced by `…` where it is.
 pub fn fit(text: &str, size: f64, weight: Weight, room: f64) -> String {
-    let mut kept: Vec<char> = drawable(text).chars().collect();
-    let mut shown: String = kept.iter().collect();
-    while width(&shown, size, weight) > room && kept.pop().is_some() {
-        shown = kept.iter().collect::<String>().trim_end().to_owned();
-        shown.push(ELLIPSIS);
+    let whole = drawable(text);
+    if width(&whole, size, weight) <= room {
+        return whole;
     }
-    shown
+    let mut kept: Vec<char> = whole.chars().collect();
+    loop {
+        kept.pop();
+        let shown = format!("{}{ELLIPSIS}", kept.iter().collect::<String>().trim_end());
+        if kept.is_empty() || width(&shown, size, weight) <= room {
+            return shown;
+        }
+    }
 }
 
 #[cfg(test)]

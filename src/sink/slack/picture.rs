@@ -58,7 +58,7 @@ impl Slack {
             Err(Miss::NoRight) => {
                 let told = self.told_no_pictures.swap(true, std::sync::atomic::Ordering::Relaxed);
                 if !told {
-                    tracing::info!(
+                    tracing::warn!(
                         sink = self.name,
                         "the token of sink {} lacks the right files:write: digests go out without their chart",
                         self.name
