@@ -9,12 +9,12 @@ use crate::domain::collection::{CollectionId, CollectionSpec, CollectionState, L
 use crate::domain::diff::{self, Change, Match, Reading};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::health;
-use crate::domain::record::{CostRow, Evidence, Failure, Page, Person, Record, Rows, StoredRow};
+use crate::domain::record::{CostRow, Evidence, Page, Person, Record, Rows, StoredRow};
 use crate::domain::rules::gauge::GaugeState;
 use crate::domain::rules::{Rule, RuleSpec, change, gauge, group_name, thread_cost};
 use crate::domain::spend::{DaySpend, OwnLimits, SpendRow};
 use crate::domain::sweep;
-use crate::domain::time::{Timestamp, plus_days, utc_day};
+use crate::domain::time::Timestamp;
 
 /// Quarantined rows shown in the log.
 const SAMPLES: usize = 5;
