@@ -51,7 +51,8 @@ pub fn collect<T>(
                     *tried
                 }
                 None => {
-                    if !cut.contains(&full) {
+                    let inside = filled.iter().any(|(f, _)| path.starts_with(f));
+                    if !inside && !cut.contains(&full) {
                         problems.add(join(base, &full, None), "is missing");
                     }
                     filled.push((full, 0));

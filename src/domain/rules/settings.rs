@@ -39,7 +39,7 @@ pub struct BudgetConfig {
     /// Other limits for some scopes. The first that matches counts.
     #[serde(default)]
     overrides: Vec<OverrideConfig>,
-    /// An IANA time zone: count its days where the source was watched closely enough, UTC days where not.
+    /// An IANA time zone, else the bridge's: count its days where the source was watched closely enough, UTC days where not.
     timezone: Option<String>,
     /// Tell ahead when a week's or a month's limit will not hold.
     #[serde(default = "yes")]
@@ -134,7 +134,7 @@ fn default_thresholds() -> Many<Decimal> {
 }
 
 impl RuleConfig for BudgetConfig {
-    fn build(&self) -> Result<Rule, Faults> {
+    fn build(&self, zone: &TimeZone) -> Result<Rule, Faults> {
         let mut faults = Faults::new();
         let usual = self.usual(&mut faults);
         if self.limit_usd.is_none() && self.limit_times_usual.is_none() && self.limit.is_none() {
@@ -162,7 +162,7 @@ impl RuleConfig for BudgetConfig {
             limit: dollars(&o.limit_usd, &format!("overrides[{index}].limit_usd"), &mut faults),
         });
         let overrides = overrides.collect();
-        let zone = self.zone(&mut faults);
+        let zone = self.zone(zone, &mut faults);
         let rule = BudgetRule {
             usual,
             own,
@@ -200,11 +200,11 @@ impl BudgetConfig {
         }
     }
 
-    fn zone(&self, faults: &mut Faults) -> Option<Zone> {
-        let name = self.timezone.as_ref()?;
+    fn zone(&self, bridge: &TimeZone, faults: &mut Faults) -> Option<Zone> {
+        let name = self.timezone.as_deref().or(bridge.iana_name())?;
         if let Ok(zone) = TimeZone::get(name) {
             // Days of UTC are what the rows have anyway.
-            return (name != "UTC").then(|| Zone { name: name.clone(), zone });
+            return (name != "UTC").then(|| Zone { name: name.to_owned(), zone });
         }
         let what = format!("there is no time zone {name:?}; use an IANA name like \"Europe/Berlin\" or \"UTC\"");
         faults.push(("timezone".to_owned(), what));
@@ -213,7 +213,7 @@ impl BudgetConfig {
 }
 
 impl RuleConfig for SpikeConfig {
-    fn build(&self) -> Result<Rule, Faults> {
+    fn build(&self, _: &TimeZone) -> Result<Rule, Faults> {
         let mut faults = Faults::new();
         let floor = self.floor_usd.as_ref().map(|text| dollars(text, "floor_usd", &mut faults));
         let floor_usd = floor.map_or(Sensitivity::default().floor_usd, Micros::as_f64);
@@ -234,7 +234,7 @@ fn dollars(text: &Decimal, key: &str, faults: &mut Faults) -> Micros {
 }
 
 impl RuleConfig for ThreadCostConfig {
-    fn build(&self) -> Result<Rule, Faults> {
+    fn build(&self, _: &TimeZone) -> Result<Rule, Faults> {
         let mut faults = Faults::new();
         let mut limits = Vec::new();
         for (index, text) in self.limits_usd.0.iter().enumerate() {

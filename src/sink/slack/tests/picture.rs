@@ -92,12 +92,26 @@ async fn an_upload_that_fails_neither_repeats_nor_fails_the_message() {
 
 #[tokio::test]
 async fn an_upload_that_never_ends_is_given_up_within_the_attempt() {
-    let slack = Receiver::start(|_, seen| usual(seen)).await;
-    // Not even the drawing fits into it; the message does, or this attempt is one that timed out like any other.
-    let common = Common { timeout: Duration::from_secs(1), ..common() };
-    let report = bot(&slack.base, &common).send(&digest()).await;
-    assert_eq!(report.outcome, Outcome::Accepted);
-    assert!(!paths(&slack).contains(&SHARE.to_owned()), "its turn comes a second after the message's");
+    let posts = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = Arc::clone(&posts);
+    let app = axum::Router::new().fallback(move |uri: http::Uri| {
+        let count = Arc::clone(&count);
+        async move {
+            if uri.path() == MESSAGE {
+                count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                return posted();
+            }
+            std::future::pending().await
+        }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    // The message has all of it; the upload waits for the rest.
+    let common = Common { timeout: Duration::from_secs(5), ..common() };
+    let report = bot(&base, &common).send(&digest()).await;
+    assert_eq!((report.outcome, posts.load(std::sync::atomic::Ordering::SeqCst)), (Outcome::Accepted, 1));
+    assert!(report.reference.is_some());
 }
 
 #[tokio::test]
