@@ -23,7 +23,7 @@ pub fn collect<T>(
     parse: &dyn Fn(Value) -> Result<T, PathError<ConfigError>>,
     problems: &mut Problems,
 ) -> Option<T> {
-    let mut filled: Vec<Vec<String>> = Vec::new();
+    let mut filled: Vec<(Vec<String>, usize)> = Vec::new();
     let mut cut: Vec<Vec<String>> = Vec::new();
     for _ in 0..ROUNDS {
         let error = match parse(value.clone()) {
@@ -44,19 +44,27 @@ pub fn collect<T>(
         } else if let Some(name) = missing(&text) {
             let mut full = path.clone();
             full.push(name.clone());
-            if filled.contains(&full) {
-                return None;
-            }
-            if !cut.contains(&full) {
-                problems.add(join(base, &full, None), "is missing");
-            }
-            // A stand-in, so that the search for problems can go on.
+            // A stand-in, so that the search for problems can go on; another one where that is of the wrong type.
+            let tried = match filled.iter_mut().find(|(path, _)| *path == full) {
+                Some((_, tried)) => {
+                    *tried += 1;
+                    *tried
+                }
+                None => {
+                    let inside = filled.iter().any(|(f, _)| path.starts_with(f));
+                    if !inside && !cut.contains(&full) {
+                        problems.add(join(base, &full, None), "is missing");
+                    }
+                    filled.push((full, 0));
+                    0
+                }
+            };
+            let stand_in = stand_in(tried)?;
             if let Some(Value { kind: ValueKind::Table(table), .. }) = node(&mut value, &path) {
-                table.insert(name, Value::new(None, ValueKind::String(String::new())));
+                table.insert(name, Value::new(None, stand_in));
             }
-            filled.push(full);
         } else {
-            let stand_in = filled.iter().any(|f| path.starts_with(f));
+            let stand_in = filled.iter().any(|(f, _)| path.starts_with(f));
             let origin = node(&mut value, &path).and_then(|v| v.origin().map(str::to_owned));
             if !stand_in {
                 problems.add_at(join(base, &path, None), origin.as_deref(), text);
@@ -67,6 +75,18 @@ pub fn collect<T>(
         }
     }
     None
+}
+
+/// What can stand where something is missing, most likely first.
+fn stand_in(tried: usize) -> Option<ValueKind> {
+    let kinds = [
+        ValueKind::String(String::new()),
+        ValueKind::String("1".to_owned()),
+        ValueKind::Boolean(false),
+        ValueKind::Array(Vec::new()),
+        ValueKind::Table(::config::Map::new()),
+    ];
+    kinds.into_iter().nth(tried)
 }
 
 /// The innermost message, without what the path says anyway.
@@ -198,6 +218,7 @@ mod tests {
             "s.count: ",
             "s.list[1]: ",
             "s.inner.extra: unknown key",
+            "s.inner.deep: is integer `7`, and must be true or false",
         ] {
             assert!(found.contains(part), "{part} not in\n{found}");
         }

@@ -54,7 +54,7 @@ macro_rules! numbers {
     ($($name:ident: $whole:literal),+ $(,)?) => {$(
         fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
             match (&self.0.kind, $whole) {
-                (ValueKind::Float(_), true) | (ValueKind::Boolean(_), true) => self.wrong("a whole number"),
+                (ValueKind::Float(_) | ValueKind::Boolean(_), true) => self.wrong("a whole number"),
                 (ValueKind::Boolean(_), false) => self.wrong("a number"),
                 _ => self.0.$name(visitor),
             }

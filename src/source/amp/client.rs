@@ -7,13 +7,13 @@ use jiff::SignedDuration;
 use reqwest::Url;
 use serde_json::{Map, Value};
 
+use crate::domain::quota::Quota;
 use crate::domain::record::{Failure, FailureKind};
 use crate::domain::time::{Timestamp, plus};
 use crate::http::Reply;
 use crate::source::Remembered;
 use crate::source::calls::{CallError, Caller};
 use crate::source::oauth::ClientCredentials;
-use crate::source::quota::Quota;
 
 use crate::source::body;
 

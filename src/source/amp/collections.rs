@@ -70,29 +70,35 @@ pub(super) fn collections(source: &str, fingerprint: &str, every: Duration, sing
             calls_note: "one a look".to_owned(),
         },
     ];
-    if let Some(calls_per_hour) = single.costs {
-        collections.push(Collection {
-            spec: Arc::new(spec(THREAD_USAGE, Role::Cost, "thread")),
-            schedule: full(times(1)),
-            calls_per_day: Some(u64::from(calls_per_hour) * 24),
-            calls_note: "at most; one for each thread that was worked on".to_owned(),
-        });
-    }
-    if let Some(calls_per_hour) = single.messages {
+    collections.extend(of_single_threads(spec, every, single));
+    collections
+}
+
+/// What is asked for thread by thread.
+fn of_single_threads(
+    spec: impl Fn(&str, Role, &str) -> CollectionSpec,
+    every: Duration,
+    single: SingleThreads,
+) -> impl Iterator<Item = Collection> {
+    let asked = |spec: CollectionSpec, calls_per_hour: u32, note: &str| Collection {
+        spec: Arc::new(spec),
+        schedule: Schedule { head: None, hot: None, full: every },
+        calls_per_day: Some(u64::from(calls_per_hour) * 24),
+        calls_note: note.to_owned(),
+    };
+    let costs = single.costs.map(|calls| {
+        asked(spec(THREAD_USAGE, Role::Cost, "thread"), calls, "at most; one for each thread that was worked on")
+    });
+    let messages = single.messages.map(|calls| {
         let messages = CollectionSpec {
             events: EventNames { updated: vec![update(None, Some("thread.updated"))], ..EventNames::default() },
             deletes: Deletes::Never,
             one_by_one: true,
             ..spec(MESSAGES, Role::Record, "thread")
         };
-        collections.push(Collection {
-            spec: Arc::new(messages),
-            schedule: full(times(1)),
-            calls_per_day: Some(u64::from(calls_per_hour) * 24),
-            calls_note: "at most; one for each 100 messages of each thread that was worked on".to_owned(),
-        });
-    }
-    collections
+        asked(messages, calls, "at most; one for each 100 messages of each thread that was worked on")
+    });
+    costs.into_iter().chain(messages)
 }
 
 fn update(field: Option<&str>, event: Option<&str>) -> UpdateRule {
