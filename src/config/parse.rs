@@ -45,19 +45,16 @@ pub fn collect<T>(
             let mut full = path.clone();
             full.push(name.clone());
             // A stand-in, so that the search for problems can go on; another one where that is of the wrong type.
-            let tried = match filled.iter_mut().find(|(path, _)| *path == full) {
-                Some((_, tried)) => {
-                    *tried += 1;
-                    *tried
+            let tried = if let Some((_, tried)) = filled.iter_mut().find(|(path, _)| *path == full) {
+                *tried += 1;
+                *tried
+            } else {
+                let inside = filled.iter().any(|(f, _)| path.starts_with(f));
+                if !inside && !cut.contains(&full) {
+                    problems.add(join(base, &full, None), "is missing");
                 }
-                None => {
-                    let inside = filled.iter().any(|(f, _)| path.starts_with(f));
-                    if !inside && !cut.contains(&full) {
-                        problems.add(join(base, &full, None), "is missing");
-                    }
-                    filled.push((full, 0));
-                    0
-                }
+                filled.push((full, 0));
+                0
             };
             let stand_in = stand_in(tried)?;
             if let Some(Value { kind: ValueKind::Table(table), .. }) = node(&mut value, &path) {
