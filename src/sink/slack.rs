@@ -21,6 +21,7 @@ use crate::domain::time::Timestamp;
 use crate::http::{HttpClient, HttpError};
 use crate::render::{Renderer, SlackParts};
 
+use super::pace::Pacer;
 use super::redact::Redactor;
 use super::{Common, Manners, Message, Sink, rendering};
 use connector::Connector;
@@ -30,7 +31,7 @@ use verdict::Answer;
 
 pub use settings::SlackConfig;
 
-/// Slack takes one message a second and channel (<https://docs.slack.dev/apis/web-api/rate-limits>).
+/// Slack takes one message a second from an app in a channel (<https://docs.slack.dev/apis/web-api/rate-limits>).
 const PACE: Duration = Duration::from_secs(1);
 /// Posts in one attempt: the message, and again without what was refused.
 const POSTS_MAX: usize = 3;
@@ -44,6 +45,7 @@ struct Slack {
     http: HttpClient,
     redact: Redactor,
     renderer: Arc<Renderer>,
+    pacer: Arc<Pacer>,
 }
 
 #[async_trait]
@@ -58,6 +60,10 @@ impl Sink for Slack {
 
     fn manners(&self) -> Manners {
         Manners { concurrency: 1, pace: PACE, timeout: self.common.timeout, retry: self.common.retry }
+    }
+
+    fn pacer(&self) -> Option<Arc<Pacer>> {
+        Some(Arc::clone(&self.pacer))
     }
 
     /// An incoming webhook does not say what it posted.

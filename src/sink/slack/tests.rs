@@ -419,3 +419,24 @@ fn refused_blocks_leave_a_text_that_says_it_all() {
     assert!(refusal("invalid_blocks").mend(&mut post));
     assert_eq!(post_of(json!({ "text": "*head*\ndetails" })), post);
 }
+
+#[test]
+fn sinks_of_one_app_in_one_channel_share_a_pacer() {
+    let context = crate::sink::testkit::context();
+    let pacer = |settings: Value| {
+        let config: SlackConfig = config(settings);
+        config.build("x", &common(), &context).unwrap().pacer().unwrap()
+    };
+    let bot = |token: &str, channel: &str| pacer(json!({ "bot_token": token, "channel": channel }));
+    let hook = |path: &str| pacer(json!({ "webhook_url": format!("https://hooks.example.com{path}") }));
+    assert!(Arc::ptr_eq(&bot(TOKEN, "#ops"), &bot(TOKEN, "ops")));
+    assert!(Arc::ptr_eq(&hook("/a"), &hook("/a")));
+    for (one, other) in [
+        (bot(TOKEN, "#ops"), bot(TOKEN, "#dev")),
+        (bot(TOKEN, "#ops"), bot("xoxb-another", "#ops")),
+        (hook("/a"), hook("/b")),
+        (hook("/a"), bot(TOKEN, "#ops")),
+    ] {
+        assert!(!Arc::ptr_eq(&one, &other));
+    }
+}
