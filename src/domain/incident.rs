@@ -120,7 +120,8 @@ pub fn book(
     incident.severity = event.severity;
     incident.ends = period_end(event);
     incident.figures = live::figures(&event.data);
-    incident.facts = event.data.iter().filter(|(_, value)| is_short(value)).map(|(n, v)| (n.clone(), v.clone())).collect();
+    incident.facts =
+        event.data.iter().filter(|(_, value)| is_short(value)).map(|(n, v)| (n.clone(), v.clone())).collect();
     origin.clone_into(&mut incident.origin);
     for (sink, route) in sinks {
         let told = incident.told.entry(sink.clone()).or_insert(Told {

@@ -115,7 +115,12 @@ impl Setup {
             bridge: "sim".to_owned(),
             week_start: WeekStart::Monday,
             rules: self.rules(),
-            routes: self.routing().iter().enumerate().map(|(n, r)| r.route(self.timed(n).unwrap_or_default())).collect(),
+            routes: self
+                .routing()
+                .iter()
+                .enumerate()
+                .map(|(n, r)| r.route(self.timed(n).unwrap_or_default()))
+                .collect(),
             sinks: SINKS.iter().map(|s| (*s).to_owned()).collect(),
             sources: vec![ACME.to_owned(), FILES.to_owned()],
             ..World::default()

@@ -220,8 +220,7 @@ impl Desk {
         let night = timed.as_ref().and_then(|t| t.night.clone()).and_then(|night| night_end(&night, now));
         let night = night.filter(|_| all > 0);
         let is_grave = |id: &String| severities[id].severity == Severity::Critical;
-        let mut leaving: Vec<String> =
-            events.iter().filter(|id| night.is_none() || is_grave(id)).cloned().collect();
+        let mut leaving: Vec<String> = events.iter().filter(|id| night.is_none() || is_grave(id)).cloned().collect();
         let rate = timed.as_ref().and_then(|t| t.rate).filter(|_| room.why == "group" && !leaving.is_empty());
         let over = rate.and_then(|rate| self.over_rate(rate, sink, room.route, now));
         if over.is_some() {
@@ -295,8 +294,7 @@ impl Desk {
         let mut messages = Vec::new();
         let mut troubles = std::mem::take(&mut self.troubles);
         for trouble in troubles.values_mut().filter(|trouble| !trouble.acked) {
-            let hushed =
-                |sink: &str| !self.covering(&trouble.fact, trouble.rule.as_deref(), sink, now).is_empty();
+            let hushed = |sink: &str| !self.covering(&trouble.fact, trouble.rule.as_deref(), sink, now).is_empty();
             let mut others = BTreeMap::new();
             for (sink, told) in &mut trouble.told {
                 let Some(timed) = told.route.and_then(|route| setup.timed(route)) else { continue };
