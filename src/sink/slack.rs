@@ -24,7 +24,7 @@ use crate::render::{Renderer, SlackParts};
 use super::pace::Pacer;
 use super::redact::Redactor;
 use super::{Common, Manners, Message, Sink, rendering};
-use connector::Connector;
+use connector::{Connector, LastCall};
 use post::Root;
 use settings::{Mentions, Way};
 use verdict::Answer;
@@ -72,10 +72,12 @@ impl Sink for Slack {
     }
 
     async fn send(&self, message: &Message) -> Report {
-        match tokio::time::timeout(self.common.timeout, self.tell(message)).await {
+        let timings = LastCall::default();
+        let report = match tokio::time::timeout(self.common.timeout, self.tell(message, &timings)).await {
             Ok(report) => report,
             Err(_) => self.report(&Answer::Silence(HttpError::Timeout(self.common.timeout)), None),
-        }
+        };
+        report.timed(timings.read())
     }
 
     async fn connect(&self) -> Result<String, String> {
@@ -84,7 +86,7 @@ impl Sink for Slack {
         let Way::Bot { token, channel, .. } = &self.way else {
             return target.reach(&guard, self.common.timeout).await;
         };
-        let client = self.client(Timestamp::UNIX_EPOCH);
+        let client = self.client(Timestamp::UNIX_EPOCH, &LastCall::default());
         let session = client.open_session(token);
         match session.http_session_api.http_post::<_, Value>("auth.test", &json!({}), None).await {
             Ok(who) => {
@@ -99,7 +101,7 @@ impl Sink for Slack {
 
 impl Slack {
     /// Edits the incident's message where there is one, and posts what is news: in its thread, or by itself.
-    async fn tell(&self, message: &Message) -> Report {
+    async fn tell(&self, message: &Message, timings: &LastCall) -> Report {
         let parts = rendering::told(&self.name, message, self.renderer.slack(&rendering::context(message)));
         let mut root = self.root(message);
         let edit = message.delivery.kind == DeliveryKind::Update;
@@ -108,13 +110,15 @@ impl Slack {
         }
         let live = root.filter(|_| message.delivery.incident.is_some());
         if let Some(there) = live.filter(|_| message.delivery.kind == DeliveryKind::Reminder) {
-            return self.exchange(message, self.step(message, &parts, there)).await;
+            return self.exchange(message, timings, self.step(message, &parts, there)).await;
         }
         if let Some(there) = live {
-            let answer = self.say(message, "chat.update", &mut self.edited(message, &parts, there)).await;
+            let answer = self.say(message, timings, "chat.update", &mut self.edited(message, &parts, there)).await;
             match answer {
                 Answer::Posted { .. } if edit => return self.report(&answer, message.reference.clone()),
-                Answer::Posted { .. } => return self.exchange(message, self.step(message, &parts, there)).await,
+                Answer::Posted { .. } => {
+                    return self.exchange(message, timings, self.step(message, &parts, there)).await;
+                }
                 // Deleted, or too old to be edited: a new message takes its place.
                 _ if answer.is_beyond_editing() => root = None,
                 _ => return self.report(&answer, None),
@@ -124,7 +128,7 @@ impl Slack {
         if let Some(root) = root {
             root.reply(&mut post, true);
         }
-        self.exchange(message, post).await
+        self.exchange(message, timings, post).await
     }
 
     /// The message as Slack's JSON.
@@ -169,8 +173,8 @@ impl Slack {
     }
 
     /// Posts, and posts again without what was refused.
-    async fn exchange(&self, message: &Message, mut post: Map<String, Value>) -> Report {
-        let answer = self.say(message, "chat.postMessage", &mut post).await;
+    async fn exchange(&self, message: &Message, timings: &LastCall, mut post: Map<String, Value>) -> Report {
+        let answer = self.say(message, timings, "chat.postMessage", &mut post).await;
         let Way::Bot { channel: to, .. } = &self.way else { return self.report(&answer, None) };
         let reference = match (&answer, &message.reference) {
             // The thread's root stays what later replies hang on.
@@ -184,8 +188,8 @@ impl Slack {
     }
 
     /// One call, and again without what was refused.
-    async fn say(&self, message: &Message, method: &str, post: &mut Map<String, Value>) -> Answer {
-        let client = self.client(message.now);
+    async fn say(&self, message: &Message, timings: &LastCall, method: &str, post: &mut Map<String, Value>) -> Answer {
+        let client = self.client(message.now, timings);
         let mut answer = self.call(&client, method, post).await;
         for _ in 1..POSTS_MAX {
             if !answer.mend(post) {
@@ -198,9 +202,9 @@ impl Slack {
         answer
     }
 
-    fn client(&self, now: Timestamp) -> SlackClient<Connector> {
+    fn client(&self, now: Timestamp, timings: &LastCall) -> SlackClient<Connector> {
         let (http, api) = (self.http.clone(), self.way.target().url.clone());
-        SlackClient::new(Connector { http, api, deadline: self.common.timeout, now })
+        SlackClient::new(Connector { http, api, deadline: self.common.timeout, now, timings: timings.clone() })
     }
 
     async fn call(&self, client: &SlackClient<Connector>, method: &str, post: &Map<String, Value>) -> Answer {

@@ -36,6 +36,7 @@ async fn a_bot_posts_through_the_web_api() {
     let report = bot(&slack.base, &common()).send(&message()).await;
     assert_eq!(report.outcome, Outcome::Accepted);
     assert_eq!(report.reference, Some(json!({ "channel": "C1", "ts": "17.5", "to": "#ops" })));
+    assert!(report.timings.is_some_and(|timings| timings.connect_ms.is_some() && timings.first_byte_ms.is_some()));
     let seen = &slack.seen()[0];
     assert_eq!(seen.path, "/api/chat.postMessage");
     assert_eq!(seen.header("authorization"), format!("Bearer {TOKEN}"));
@@ -195,7 +196,9 @@ async fn refused_blocks_are_sent_again_as_text_in_the_same_attempt() {
     )
     .await;
     let sink = bot_with_blocks(&slack.base);
-    let answer = sink.exchange(&message(), post_of(json!({ "text": "t", "channel": "#ops", "blocks": [{}] }))).await;
+    let answer = sink
+        .exchange(&message(), &LastCall::default(), post_of(json!({ "text": "t", "channel": "#ops", "blocks": [{}] })))
+        .await;
     assert_eq!(answer.outcome, Outcome::Accepted);
     assert_eq!(slack.seen().len(), 2);
     assert_eq!(slack.seen()[1].json()["text"], "t");
