@@ -6,35 +6,18 @@
 Everything runs on loopback, against the program's own fake workspace. Prints Markdown tables for docs/benchmarks.md.
 Linux only (/proc). Nothing in here asserts a time: machines differ.
 """
-import argparse
 import contextlib
-import json
 import os
 import pathlib
 import platform
-import re
 import statistics
 import subprocess
 import tempfile
 import time
-import urllib.request
 
-CONFIG = """
-[bridge]
-name = "figures"
-[store]
-path = "store"
-sync = "{sync}"
-[admin]
-listen = "127.0.0.1:0"
-[sources.acme]
-kind = "amp"
-base_url = "{api}"
-token_url = "{api}/oauth2/token"
-client_id = "demo-client"
-client_secret = {{ env = "FIGURES_CLIENT_SECRET" }}
-max_rps = 100000.0
-every = "{every}"
+import loopback
+
+OUT = """
 [sinks.out]
 kind = "console"
 [[routes]]
@@ -43,8 +26,7 @@ sinks = ["out"]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--binary", default="target/release/ampbridge")
+    parser = loopback.arguments(__doc__)
     parser.add_argument("--threads", default="100000,1000000")
     parser.add_argument("--idle", type=int, default=60, help="seconds of idling that are measured")
     parser.add_argument("--runs", type=int, default=5, help="starts whose median is printed")
@@ -53,7 +35,7 @@ def main():
     print_machine(binary)
     polls, idle = [], None
     for count in [int(n) for n in args.threads.split(",")]:
-        with workspace(binary, count) as api, tempfile.TemporaryDirectory() as folder:
+        with loopback.workspace(binary, count, "--members", "20") as (api, _), tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
             polls.append(poll(binary, folder, api, count))
             if idle is None:
@@ -75,35 +57,15 @@ def print_machine(binary):
     print(f"{version}, commit {commit or '?'}, {os.cpu_count()} cores, {cpu}, {platform.system()} {platform.release()}\n")
 
 
-@contextlib.contextmanager
-def workspace(binary, threads):
-    """The fake workspace; yields its address."""
-    command = [binary, "demo-workspace", "--threads", str(threads), "--members", "20"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        for line in process.stdout:
-            found = re.search(r"http://127\.0\.0\.1:\d+", line)
-            if found:
-                yield found.group(0)
-                return
-        raise SystemExit("the fake workspace did not say where it is")
-    finally:
-        process.kill()
-        process.wait()
-
-
-def environment():
-    return {"PATH": os.environ["PATH"], "FIGURES_CLIENT_SECRET": "demo-secret-that-guards-nothing"}
-
-
-def configure(folder, api, every="60s", sync="power"):
-    folder.joinpath("ampbridge.toml").write_text(CONFIG.format(api=api, every=every, sync=sync))
+def configure(folder, *sources):
+    config = [loopback.head("figures"), *sources, OUT]
+    folder.joinpath("ampbridge.toml").write_text("".join(config))
 
 
 def once(binary, folder):
     """Runs `once`; seconds, peak RSS and bytes written to disk."""
     began = time.monotonic()
-    process = subprocess.Popen([binary, "once"], cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen([binary, "once"], cwd=folder, env=loopback.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     # The counters of a process are gone with it: the last that was seen before its end.
     written = 0
     while True:
@@ -126,13 +88,10 @@ def size(folder):
 def poll(binary, folder, api, count):
     with tempfile.TemporaryDirectory() as empty:
         empty = pathlib.Path(empty)
-        configure(empty, api)
         # What the program needs with nothing to look at.
-        text = empty.joinpath("ampbridge.toml").read_text()
-        start = text.index("[sources.acme]")
-        empty.joinpath("ampbridge.toml").write_text(text[:start] + text[text.index("[sinks.out]"):])
+        configure(empty)
         _, nothing, _ = once(binary, empty)
-    configure(folder, api)
+    configure(folder, loopback.source(api, "60s"))
     first, first_rss, _ = once(binary, folder)
     store = size(folder / "store")
     again, again_rss, written = once(binary, folder)
@@ -145,42 +104,22 @@ def poll(binary, folder, api, count):
 
 def service(binary, folder, api, idle, runs):
     """Seconds from start to ready, and what idling takes."""
-    configure(folder, api)
+    configure(folder, loopback.source(api, "60s"))
     ready = []
     for number in range(runs):
-        process, took = start(binary, folder)
-        ready.append(took)
+        running = loopback.Service(binary, folder)
+        ready.append(running.ready())
         if number + 1 < runs:
-            stop(process)
+            running.stop()
     # The first round of looks is not idling.
     time.sleep(30)
-    before, since = ticks(process.pid), time.monotonic()
+    pid = running.process.pid
+    before, since = ticks(pid), time.monotonic()
     time.sleep(idle)
-    cpu = (ticks(process.pid) - before) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - since) * 100
-    status = open(f"/proc/{process.pid}/status").read()
-    rss = int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) * 1024
-    stop(process)
+    cpu = (ticks(pid) - before) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - since) * 100
+    rss = running.memory()
+    running.stop()
     return statistics.median(ready), rss, cpu
-
-
-def start(binary, folder):
-    address = folder / "store" / "admin.json"
-    address.unlink(missing_ok=True)
-    began = time.monotonic()
-    process = subprocess.Popen([binary, "run"], cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None:
-        with contextlib.suppress(OSError, ValueError):
-            base = "http://" + json.loads(address.read_text())["listen"]
-            with urllib.request.urlopen(base + "/readyz", timeout=1) as answer:
-                if answer.status == 200:
-                    return process, time.monotonic() - began
-        time.sleep(0.002)
-    raise SystemExit("the service ended")
-
-
-def stop(process):
-    process.terminate()
-    process.wait()
 
 
 def ticks(pid):

@@ -90,7 +90,8 @@ impl Parts {
         }
         let mut sinks = Vec::new();
         if let Some(renderer) = &renderer {
-            let context = sink::Context { bridge: settings.bridge.name.clone(), renderer: Arc::clone(renderer) };
+            let (bridge, renderer) = (settings.bridge.name.clone(), Arc::clone(renderer));
+            let context = sink::Context { bridge, renderer, pacers: Arc::default() };
             for (name, entry) in &settings.sinks {
                 match entry.config.build(name, &entry.common, &context) {
                     Ok(sink) => sinks.push(sink),

@@ -6,6 +6,7 @@
 
 mod guard;
 pub mod oauth;
+mod timing;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Once};
@@ -16,6 +17,7 @@ use http::{HeaderMap, StatusCode};
 use jiff::SignedDuration;
 use reqwest::Url;
 
+use crate::domain::delivery::Timings;
 use crate::domain::setting::Secret;
 
 pub use guard::{AddressGuard, GuardError, Lookup};
@@ -141,7 +143,7 @@ impl HttpClient {
             .pool_idle_timeout(Duration::from_secs(30))
             .tcp_nodelay(true);
         if let Some(guard) = &guard {
-            builder = builder.dns_resolver(guard::Resolver(Arc::clone(guard)));
+            builder = builder.dns_resolver(guard::Resolver(Arc::clone(guard))).connector_layer(timing::Connecting);
         }
         if let Some(proxy) = options.proxy {
             let proxy = reqwest::Proxy::all(proxy).map_err(|e| BuildError::Client(e.without_url().to_string()))?;
@@ -175,11 +177,33 @@ impl HttpClient {
         deadline: Duration,
         cap: Cap,
     ) -> Result<Reply, HttpError> {
+        self.send_timed(request, deadline, cap).await.0
+    }
+
+    /// The same, and where the time went, whatever came of it. Names and connections are timed where there is a guard.
+    pub async fn send_timed(
+        &self,
+        request: reqwest::RequestBuilder,
+        deadline: Duration,
+        cap: Cap,
+    ) -> (Result<Reply, HttpError>, Timings) {
+        let watch = timing::Stopwatch::start();
+        let sent = watch.over(self.send_watched(request, deadline, cap, &watch)).await;
+        (sent, watch.read())
+    }
+
+    async fn send_watched(
+        &self,
+        request: reqwest::RequestBuilder,
+        deadline: Duration,
+        cap: Cap,
+        watch: &timing::Stopwatch,
+    ) -> Result<Reply, HttpError> {
         let request = request.build().map_err(|e| HttpError::Request(e.without_url().to_string()))?;
         if let Some(guard) = &self.guard {
             guard.check_literal(request.url()).map_err(HttpError::Refused)?;
         }
-        match tokio::time::timeout(deadline, self.exchange(request, cap)).await {
+        match tokio::time::timeout(deadline, self.exchange(request, cap, watch)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(HttpError::Timeout(deadline)),
         }
@@ -212,8 +236,14 @@ impl HttpClient {
         Ok(None)
     }
 
-    async fn exchange(&self, request: reqwest::Request, cap: Cap) -> Result<Reply, HttpError> {
+    async fn exchange(
+        &self,
+        request: reqwest::Request,
+        cap: Cap,
+        watch: &timing::Stopwatch,
+    ) -> Result<Reply, HttpError> {
         let mut response = self.inner.execute(request).await.map_err(|e| classify(&e))?;
+        watch.first_byte();
         let (status, headers) = (response.status(), response.headers().clone());
         let limit = match cap {
             Cap::Fail(n) | Cap::Cut(n) => n,

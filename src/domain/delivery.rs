@@ -68,6 +68,22 @@ impl DeliveryState {
     }
 }
 
+/// Where the time of an attempt went, in milliseconds; of the last call where it took several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Timings {
+    /// Finding the receiver's addresses. Absent where a connection was open, or the address was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns_ms: Option<u64>,
+    /// Opening the connection: TCP and TLS. Absent where one was open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_ms: Option<u64>,
+    /// From the start of the call to the head of the answer. Absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_byte_ms: Option<u64>,
+    /// From the start of the call to its end.
+    pub total_ms: u64,
+}
+
 /// One try at sending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
@@ -77,6 +93,9 @@ pub struct Attempt {
     pub outcome: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// Absent where the sink can't tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timings: Option<Timings>,
     /// What came back or went wrong, redacted, at most [`EXCERPT_BYTES`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
@@ -221,6 +240,7 @@ impl Outcome {
 pub struct Report {
     pub outcome: Outcome,
     pub status: Option<u16>,
+    pub timings: Option<Timings>,
     /// Redacted, one line or an excerpt of the answer.
     pub detail: String,
     /// New states of recipients, merged into the delivery's.
@@ -231,7 +251,13 @@ pub struct Report {
 
 impl Report {
     pub fn new(outcome: Outcome, status: Option<u16>, detail: impl Into<String>) -> Self {
-        Self { outcome, status, detail: detail.into(), recipients: BTreeMap::new(), reference: None }
+        Self { outcome, status, detail: detail.into(), timings: None, recipients: BTreeMap::new(), reference: None }
+    }
+
+    /// With where its time went.
+    #[must_use]
+    pub fn timed(self, timings: Option<Timings>) -> Self {
+        Self { timings, ..self }
     }
 }
 
@@ -252,6 +278,7 @@ pub fn settle(
         took_ms: u64::try_from(now.duration_since(started).as_millis()).unwrap_or(0),
         outcome: report.outcome.as_str().to_owned(),
         status: report.status,
+        timings: report.timings,
         detail: cut(&report.detail, EXCERPT_BYTES),
     });
     if delivery.log.len() > ATTEMPTS_KEPT {
@@ -346,6 +373,16 @@ mod tests {
     fn step(d: Delivery, outcome: Outcome, at_secs: i64) -> Delivery {
         let now = plus(Timestamp::UNIX_EPOCH, SignedDuration::from_secs(at_secs));
         settle(d, &Report::new(outcome, Some(500), "boom"), now, now, &RetryPolicy::default(), 0.5)
+    }
+
+    #[test]
+    fn an_attempt_of_an_older_version_is_read_and_a_timed_one_says_what_is_known() {
+        let old = r#"{"at":"2026-01-01T00:00:00Z","took_ms":7,"outcome":"accepted","status":200}"#;
+        let mut attempt: Attempt = serde_json::from_str(old).unwrap();
+        assert_eq!((attempt.timings, serde_json::to_string(&attempt).unwrap().as_str()), (None, old));
+        attempt.timings = Some(Timings { connect_ms: Some(3), total_ms: 7, ..Timings::default() });
+        let said = serde_json::to_value(&attempt).unwrap();
+        assert_eq!(said["timings"], serde_json::json!({ "connect_ms": 3, "total_ms": 7 }));
     }
 
     #[test]

@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::event::{Event, Severity};
+use super::event::{ContentType, Event, Severity, SpecVersion};
 use super::live::{self, Figures, Live};
 use super::time::{Period, PeriodKind, Timestamp, WeekStart, start_of_utc_day};
 
 /// Most incidents remembered as open; beyond it the oldest are let go.
 pub const MAX: usize = 5_000;
+
+/// Longest text, in bytes, that is kept of an incident's facts.
+const FACT_BYTES: usize = 200;
+/// Most members of an object that is kept of them.
+const FACT_MEMBERS: usize = 8;
 
 /// One open incident.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +25,9 @@ pub struct Incident {
     pub event: String,
     pub kind: String,
     pub subject: String,
+    /// The name of the source (or `bridge`) it came from.
+    #[serde(default)]
+    pub origin: String,
     pub severity: Severity,
     pub opened: Timestamp,
     /// When it ends by itself: the end of a budget's period.
@@ -30,6 +38,9 @@ pub struct Incident {
     /// Its figures as last told.
     #[serde(default, skip_serializing_if = "Figures::is_empty")]
     pub figures: Figures,
+    /// What else its last event says, as far as it is short: what a silence may ask for.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub facts: Map<String, Value>,
     /// By sink: what was told there.
     #[serde(default)]
     pub told: BTreeMap<String, Told>,
@@ -57,10 +68,33 @@ pub struct Told {
 
 pub type Incidents = BTreeMap<String, Incident>;
 
+impl Incident {
+    /// Its last event as far as it is known here: enough for a silence to be held against.
+    pub fn as_event(&self) -> Event {
+        Event {
+            specversion: SpecVersion::V1,
+            id: self.event.clone(),
+            source: String::new(),
+            kind: self.kind.clone(),
+            subject: self.subject.clone(),
+            time: self.opened,
+            datacontenttype: ContentType::Json,
+            severity: self.severity,
+            data: self.facts.iter().chain(&self.figures).map(|(name, value)| (name.clone(), value.clone())).collect(),
+        }
+    }
+}
+
 /// Books what an event says of its incident.
-pub fn book(incidents: &mut Incidents, event: &Event, sinks: &BTreeMap<String, Option<usize>>, now: Timestamp) {
+pub fn book(
+    incidents: &mut Incidents,
+    event: &Event,
+    origin: &str,
+    sinks: &BTreeMap<String, Option<usize>>,
+    now: Timestamp,
+) {
     let Some(id) = event.incident() else { return };
-    if event.data.get("state").and_then(Value::as_str) != Some("open") {
+    if !is_open(event) {
         incidents.remove(id);
         return;
     }
@@ -68,11 +102,13 @@ pub fn book(incidents: &mut Incidents, event: &Event, sinks: &BTreeMap<String, O
         event: event.id.clone(),
         kind: event.kind.clone(),
         subject: event.subject.clone(),
+        origin: origin.to_owned(),
         severity: event.severity,
         opened: now,
         ends: None,
         acked: None,
         figures: Figures::new(),
+        facts: Map::new(),
         told: BTreeMap::new(),
     });
     // Worse than what was acknowledged: someone has to look again.
@@ -84,6 +120,9 @@ pub fn book(incidents: &mut Incidents, event: &Event, sinks: &BTreeMap<String, O
     incident.severity = event.severity;
     incident.ends = period_end(event);
     incident.figures = live::figures(&event.data);
+    incident.facts =
+        event.data.iter().filter(|(_, value)| is_short(value)).map(|(n, v)| (n.clone(), v.clone())).collect();
+    origin.clone_into(&mut incident.origin);
     for (sink, route) in sinks {
         let told = incident.told.entry(sink.clone()).or_insert(Told {
             route: *route,
@@ -92,7 +131,7 @@ pub fn book(incidents: &mut Incidents, event: &Event, sinks: &BTreeMap<String, O
             escalated: false,
             live: None,
         });
-        told.last = now;
+        (told.route, told.last) = (*route, now);
         if let Some(live) = &mut told.live {
             // The event itself brings the message up to date.
             live.at = now;
@@ -105,6 +144,24 @@ pub fn book(incidents: &mut Incidents, event: &Event, sinks: &BTreeMap<String, O
             Some(id) => incidents.remove(&id),
             None => break,
         };
+    }
+}
+
+/// Whether an event of an incident says that it goes on.
+pub fn is_open(event: &Event) -> bool {
+    event.data.get("state").and_then(Value::as_str) == Some("open")
+}
+
+/// Whether a value is worth keeping with the incident: no list, no long text, nothing that is deep.
+fn is_short(value: &Value) -> bool {
+    let is_plain = |value: &Value| match value {
+        Value::String(text) => text.len() <= FACT_BYTES,
+        Value::Array(_) | Value::Object(_) => false,
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+    };
+    match value {
+        Value::Object(members) => members.len() <= FACT_MEMBERS && members.values().all(is_plain),
+        plain => is_plain(plain),
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Group {
     pub by: Vec<GroupBy>,
     /// From the first event until the message goes out.
     pub wait: SignedDuration,
-    /// This many events go out without waiting longer.
+    /// Most events of one message. This many go out without waiting longer.
     pub max: u64,
 }
 
@@ -238,23 +238,25 @@ pub fn place(timing: &Timing, route: usize, event: &Event, origin: &str, rooms: 
         return place;
     }
     if let Some(rate) = timing.rate {
-        let sent = rooms.sent.entry(route).or_default();
-        sent.retain(|at| elapsed(*at, now) < rate.per && *at <= now);
-        if sent.len() as u64 >= rate.max {
-            let first = sent.first().copied().unwrap_or(now);
-            return enter(
-                rooms,
-                format!("rate:{route}"),
-                DeliveryKind::Group,
-                Why::Rate,
-                plus(first, rate.per),
-                event,
-                now,
-            );
+        if let Some(until) = over_rate(rate, route, rooms, now) {
+            return enter(rooms, format!("rate:{route}"), DeliveryKind::Group, Why::Rate, until, event, now);
         }
-        sent.push(now);
+        rooms.sent.entry(route).or_default().push(now);
     }
     Place::Now
+}
+
+/// Until when a route has sent all that its rate allows; `None` where one more message may go.
+pub fn over_rate(rate: Rate, route: usize, rooms: &mut Rooms, now: Timestamp) -> Option<Timestamp> {
+    let sent = rooms.sent.entry(route).or_default();
+    sent.retain(|at| elapsed(*at, now) < rate.per && *at <= now);
+    let first = sent.first().copied().unwrap_or(now);
+    (sent.len() as u64 >= rate.max).then(|| plus(first, rate.per))
+}
+
+/// The number of the route that a room belongs to.
+pub fn route_of(room: &str) -> Option<usize> {
+    room.split(':').nth(1)?.parse().ok()
 }
 
 fn enter(

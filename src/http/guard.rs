@@ -54,6 +54,14 @@ impl AddressGuard {
         literal(url).map_or(Ok(()), |address| self.check(address))
     }
 
+    /// All addresses of a name.
+    async fn addresses(&self, name: &str) -> std::io::Result<Vec<SocketAddr>> {
+        match &self.names {
+            Some(names) => Ok(names.lookup(name).into_iter().map(|ip| (ip, 0).into()).collect()),
+            None => Ok(tokio::net::lookup_host((name, 0)).await?.collect()),
+        }
+    }
+
     pub fn check(&self, address: IpAddr) -> Result<(), GuardError> {
         if self.literal == Some(address) || self.allow.iter().any(|net| net.contains(&address)) {
             return Ok(());
@@ -137,10 +145,7 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = Arc::clone(&self.0);
         Box::pin(async move {
-            let found: Vec<SocketAddr> = match &guard.names {
-                Some(names) => names.lookup(name.as_str()).into_iter().map(|ip| (ip, 0).into()).collect(),
-                None => tokio::net::lookup_host((name.as_str(), 0)).await?.collect(),
-            };
+            let found = super::timing::names(guard.addresses(name.as_str())).await?;
             for address in &found {
                 guard.check(address.ip())?;
             }

@@ -12,7 +12,7 @@ use crate::domain::retry::RetryPolicy;
 /// Failures in a row from which only probes go.
 const FAILURES: u32 = 5;
 /// Longest pause a receiver can ask for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 
 /// Whether deliveries may go now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,11 +13,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Core;
-use super::breaker::{Breaker, Gate};
+use super::breaker::{Breaker, Gate, LONGEST_PAUSE};
 use crate::domain::cycle::{Input, Settled};
 use crate::domain::delivery::{DeliveryState, Outcome, Report};
 use crate::domain::event::StoredEvent;
 use crate::domain::time::{Timestamp, elapsed, plus};
+use crate::sink::pace::{Pacer, Turn};
 use crate::sink::{Message, Sink};
 use crate::store::{Claimed, StoreError, sink_state};
 use crate::telemetry::metrics as meter;
@@ -50,6 +51,8 @@ pub struct Dispatcher {
     /// Attempts under way.
     attempts: TaskTracker,
     breaker: Arc<Breaker>,
+    /// Where it may not send as fast as it can.
+    pacer: Option<Arc<Pacer>>,
 }
 
 impl Dispatcher {
@@ -63,6 +66,12 @@ impl Dispatcher {
         let state = sink_state(core.store.as_ref(), sink.name()).await?;
         let held = state.held_until.and_then(|until| Duration::try_from(elapsed(core.clock.now(), until)).ok());
         let breaker = Breaker::new(state.failures, held.map(|wait| Instant::now() + wait));
+        let pace = sink.manners().pace;
+        let pacer = sink.pacer().or_else(|| (pace > Duration::ZERO).then(|| Arc::new(Pacer::new(pace))));
+        if let Some(pacer) = &pacer {
+            // Whatever was sent just before this start: the pace holds over a restart, too.
+            pacer.hold(Instant::now() + pace.max(held.unwrap_or_default()));
+        }
         let (outcomes, incoming) = mpsc::channel(SETTLE_BATCH * 4);
         let permits = Arc::new(Semaphore::new(sink.manners().concurrency.max(1)));
         let dispatcher = Self {
@@ -73,6 +82,7 @@ impl Dispatcher {
             outcomes,
             attempts: TaskTracker::new(),
             breaker: Arc::new(breaker),
+            pacer,
         };
         // A task of its own: committing outcomes and claiming the next deliveries go on side by side.
         let settling = tokio::spawn(settle(core, tally, incoming));
@@ -92,8 +102,6 @@ impl Dispatcher {
         let name = self.sink.name().to_owned();
         let lease = SignedDuration::try_from(manners.timeout + LEASE_MARGIN).unwrap_or(SignedDuration::from_mins(2));
         let mut wakeups = self.core.store.wakeups();
-        // Whatever was sent just before this start: the pace holds over a restart, too.
-        let mut next_start = (manners.pace > Duration::ZERO).then(|| Instant::now() + manners.pace);
         // Whose backlog has gone out, by when the sink was switched on again.
         let mut drained: Option<Timestamp> = None;
         loop {
@@ -108,23 +116,33 @@ impl Dispatcher {
             }
             let backlog = state.in_order_until.filter(|until| drained != Some(*until));
             let gate = self.breaker.gate(Instant::now());
-            if let Some(until) = wait_until(next_start, gate) {
+            if let Gate::Open(until) = gate {
                 self.nap(until, stop).await;
                 continue;
             }
             let one_by_one = gate == Gate::HalfOpen || backlog.is_some();
             let Some(permit) = self.permit(one_by_one, stop).await else { return Ok(()) };
-            let paced = manners.pace > Duration::ZERO || one_by_one;
+            let turn = match &self.pacer {
+                None => None,
+                Some(pacer) => match self.turn(pacer, stop).await? {
+                    None => continue,
+                    turn => turn,
+                },
+            };
+            let paced = turn.is_some() || one_by_one;
             let more = if paced { 0 } else { self.permits.available_permits() };
             let claimed = self.core.store.claim(&name, self.core.clock.now(), 1 + more, lease).await?;
             if claimed.first().is_none_or(|first| backlog.is_some_and(|until| first.delivery.created > until)) {
                 drained = backlog.or(drained);
             }
             if claimed.is_empty() {
-                drop(permit);
+                drop((turn, permit));
                 let due = self.core.store.next_due(&name).await?;
                 self.idle(&mut wakeups, due, stop).await;
                 continue;
+            }
+            if let Some(turn) = turn {
+                turn.take();
             }
             let mut first = Some(permit);
             for one in claimed {
@@ -136,9 +154,6 @@ impl Dispatcher {
                     },
                 };
                 self.start(one, permit);
-            }
-            if manners.pace > Duration::ZERO {
-                next_start = Some(Instant::now() + manners.pace);
             }
         }
     }
@@ -153,9 +168,24 @@ impl Dispatcher {
         }
     }
 
+    /// Its turn at a place that has a pace; `None` where it has to look again first.
+    async fn turn<'p>(&self, pacer: &'p Pacer, stop: &CancellationToken) -> Result<Option<Turn<'p>>, StoreError> {
+        let turn = tokio::select! {
+            turn = pacer.turn() => turn,
+            () = stop.cancelled() => return Ok(None),
+        };
+        if let Some(until) = turn.not_before() {
+            self.nap(until, stop).await;
+        }
+        // Somebody may have stopped the sink, or the receiver may have asked for more time, while it waited.
+        let state = sink_state(self.core.store.as_ref(), self.sink.name()).await?;
+        let ready = state.stopped.is_none() && turn.not_before().is_none() && !stop.is_cancelled();
+        Ok(ready.then_some(turn))
+    }
+
     fn start(&self, claimed: Claimed, permit: tokio::sync::OwnedSemaphorePermit) {
         let (sink, core, outcomes) = (Arc::clone(&self.sink), self.core.clone(), self.outcomes.clone());
-        let (tally, breaker) = (Arc::clone(&self.tally), Arc::clone(&self.breaker));
+        let (tally, breaker, pacer) = (Arc::clone(&self.tally), Arc::clone(&self.breaker), self.pacer.clone());
         tally.in_flight.fetch_add(1, Ordering::AcqRel);
         self.attempts.spawn(async move {
             let started = core.clock.now();
@@ -163,6 +193,10 @@ impl Dispatcher {
             let report = attempt(&sink, &core, &claimed, started).await;
             meter::attempt(sink.name(), &report.outcome, stopwatch.elapsed());
             breaker.note(&report, &sink.manners().retry, Instant::now(), core.dice.unit());
+            // What a receiver asks for, it asks of everybody who sends there.
+            if let (Some(pacer), Some(asked)) = (pacer, asked(&report.outcome)) {
+                pacer.hold(Instant::now() + asked.min(LONGEST_PAUSE));
+            }
             log_attempt(sink.name(), &claimed, &report);
             let settled = Settled {
                 delivery: claimed.delivery,
@@ -202,13 +236,12 @@ impl Dispatcher {
     }
 }
 
-/// The pace and the breaker, whichever holds longer.
-fn wait_until(next_start: Option<Instant>, gate: Gate) -> Option<Instant> {
-    let held = match gate {
-        Gate::Open(until) => Some(until),
-        Gate::Closed | Gate::HalfOpen => None,
-    };
-    next_start.into_iter().chain(held).max().filter(|until| *until > Instant::now())
+/// How long the receiver asks to be left alone.
+fn asked(outcome: &Outcome) -> Option<Duration> {
+    match outcome {
+        Outcome::Throttled { after } | Outcome::Transient { after, .. } => Duration::try_from((*after)?).ok(),
+        Outcome::Accepted | Outcome::Permanent | Outcome::Stop => None,
+    }
 }
 
 /// One attempt, whatever the sink does: it ends in time and with a report.

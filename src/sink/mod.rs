@@ -5,6 +5,7 @@
 
 pub mod console;
 pub mod email;
+pub mod pace;
 mod redact;
 mod rendering;
 pub mod slack;
@@ -27,6 +28,8 @@ use crate::domain::event::StoredEvent;
 use crate::domain::retry::RetryPolicy;
 use crate::domain::time::Timestamp;
 use crate::render::Renderer;
+
+use pace::{Pacer, Pacers};
 
 /// A delivery about to be sent.
 #[derive(Debug, Clone)]
@@ -58,6 +61,10 @@ pub trait Sink: Send + Sync {
     fn name(&self) -> &str;
     fn kind(&self) -> &'static str;
     fn manners(&self) -> Manners;
+    /// What keeps the pace of its manners, where it shares the place it sends to with other sinks.
+    fn pacer(&self) -> Option<Arc<Pacer>> {
+        None
+    }
     /// Sends once. Must return within the deadline; the dispatcher cuts it off a little later.
     async fn send(&self, message: &Message) -> Report;
     /// What [`Self::send`] would send, where the rendered parts alone don't show it; without secrets.
@@ -85,6 +92,8 @@ pub struct Common {
 pub struct Context {
     pub bridge: String,
     pub renderer: Arc<Renderer>,
+    /// The places that all sinks send to.
+    pub pacers: Arc<Pacers>,
 }
 
 /// The settings of one kind of sink.

@@ -25,16 +25,17 @@ use crate::domain::time::Timestamp;
 use crate::http::{HttpClient, HttpError};
 use crate::render::{Renderer, SlackParts};
 
+use super::pace::Pacer;
 use super::redact::Redactor;
 use super::{Common, Manners, Message, Sink, rendering};
-use connector::Connector;
+use connector::{Connector, LastCall};
 use post::Root;
 use settings::{Mentions, Way};
 use verdict::Answer;
 
 pub use settings::SlackConfig;
 
-/// Slack takes one message a second and channel (<https://docs.slack.dev/apis/web-api/rate-limits>).
+/// Slack takes one message a second from an app in a channel (<https://docs.slack.dev/apis/web-api/rate-limits>).
 const PACE: Duration = Duration::from_secs(1);
 /// Posts in one attempt: the message, and again without what was refused.
 const POSTS_MAX: usize = 3;
@@ -50,6 +51,7 @@ struct Slack {
     renderer: Arc<Renderer>,
     /// It has been said that the token may not upload pictures.
     told_no_pictures: AtomicBool,
+    pacer: Arc<Pacer>,
 }
 
 #[async_trait]
@@ -66,6 +68,10 @@ impl Sink for Slack {
         Manners { concurrency: 1, pace: PACE, timeout: self.common.timeout, retry: self.common.retry }
     }
 
+    fn pacer(&self) -> Option<Arc<Pacer>> {
+        Some(Arc::clone(&self.pacer))
+    }
+
     /// An incoming webhook does not say what it posted.
     fn edits(&self) -> bool {
         matches!(self.way, Way::Bot { .. })
@@ -73,8 +79,10 @@ impl Sink for Slack {
 
     async fn send(&self, message: &Message) -> Report {
         let until = Instant::now() + self.common.timeout;
-        let Ok(report) = timeout_at(until, self.tell(message)).await else {
-            return self.report(&Answer::Silence(HttpError::Timeout(self.common.timeout)), None);
+        let timings = LastCall::default();
+        let Ok(report) = timeout_at(until, self.tell(message, &timings)).await else {
+            let silence = self.report(&Answer::Silence(HttpError::Timeout(self.common.timeout)), None);
+            return silence.timed(timings.read());
         };
         // Only in what is left of the attempt's time: a message that was taken is never reported as one that was not.
         if report.outcome == Outcome::Accepted
@@ -85,7 +93,7 @@ impl Sink for Slack {
             let id = message.delivery.id.as_str();
             tracing::warn!(sink = self.name, delivery = id, "no time was left for the chart of delivery {id}");
         }
-        report
+        report.timed(timings.read())
     }
 
     async fn connect(&self) -> Result<String, String> {
@@ -94,7 +102,7 @@ impl Sink for Slack {
         let Way::Bot { token, channel, .. } = &self.way else {
             return target.reach(&guard, self.common.timeout).await;
         };
-        let client = self.client(Timestamp::UNIX_EPOCH);
+        let client = self.client(Timestamp::UNIX_EPOCH, &LastCall::default());
         let session = client.open_session(token);
         match session.http_session_api.http_post::<_, Value>("auth.test", &json!({}), None).await {
             Ok(who) => {
@@ -109,7 +117,7 @@ impl Sink for Slack {
 
 impl Slack {
     /// Edits the incident's message where there is one, and posts what is news: in its thread, or by itself.
-    async fn tell(&self, message: &Message) -> Report {
+    async fn tell(&self, message: &Message, timings: &LastCall) -> Report {
         let parts = rendering::told(&self.name, message, self.renderer.slack(&rendering::context(message)));
         let mut root = self.root(message);
         let edit = message.delivery.kind == DeliveryKind::Update;
@@ -118,13 +126,15 @@ impl Slack {
         }
         let live = root.filter(|_| message.delivery.incident.is_some());
         if let Some(there) = live.filter(|_| message.delivery.kind == DeliveryKind::Reminder) {
-            return self.exchange(message, self.step(message, &parts, there)).await;
+            return self.exchange(message, timings, self.step(message, &parts, there)).await;
         }
         if let Some(there) = live {
-            let answer = self.say(message, "chat.update", &mut self.edited(message, &parts, there)).await;
+            let answer = self.say(message, timings, "chat.update", &mut self.edited(message, &parts, there)).await;
             match answer {
                 Answer::Posted { .. } if edit => return self.report(&answer, message.reference.clone()),
-                Answer::Posted { .. } => return self.exchange(message, self.step(message, &parts, there)).await,
+                Answer::Posted { .. } => {
+                    return self.exchange(message, timings, self.step(message, &parts, there)).await;
+                }
                 // Deleted, or too old to be edited: a new message takes its place.
                 _ if answer.is_beyond_editing() => root = None,
                 _ => return self.report(&answer, None),
@@ -134,7 +144,7 @@ impl Slack {
         if let Some(root) = root {
             root.reply(&mut post, true);
         }
-        self.exchange(message, post).await
+        self.exchange(message, timings, post).await
     }
 
     /// The message as Slack's JSON.
@@ -179,8 +189,8 @@ impl Slack {
     }
 
     /// Posts, and posts again without what was refused.
-    async fn exchange(&self, message: &Message, mut post: Map<String, Value>) -> Report {
-        let answer = self.say(message, "chat.postMessage", &mut post).await;
+    async fn exchange(&self, message: &Message, timings: &LastCall, mut post: Map<String, Value>) -> Report {
+        let answer = self.say(message, timings, "chat.postMessage", &mut post).await;
         let Way::Bot { channel: to, .. } = &self.way else { return self.report(&answer, None) };
         let reference = match (&answer, &message.reference) {
             // The thread's root stays what later replies hang on.
@@ -194,8 +204,8 @@ impl Slack {
     }
 
     /// One call, and again without what was refused.
-    async fn say(&self, message: &Message, method: &str, post: &mut Map<String, Value>) -> Answer {
-        let client = self.client(message.now);
+    async fn say(&self, message: &Message, timings: &LastCall, method: &str, post: &mut Map<String, Value>) -> Answer {
+        let client = self.client(message.now, timings);
         let mut answer = self.call(&client, method, post).await;
         for _ in 1..POSTS_MAX {
             if !answer.mend(post) {
@@ -208,9 +218,9 @@ impl Slack {
         answer
     }
 
-    fn client(&self, now: Timestamp) -> SlackClient<Connector> {
+    fn client(&self, now: Timestamp, timings: &LastCall) -> SlackClient<Connector> {
         let (http, api) = (self.http.clone(), self.way.target().url.clone());
-        SlackClient::new(Connector { http, api, deadline: self.common.timeout, now })
+        SlackClient::new(Connector { http, api, deadline: self.common.timeout, now, timings: timings.clone() })
     }
 
     async fn call(&self, client: &SlackClient<Connector>, method: &str, post: &Map<String, Value>) -> Answer {

@@ -55,7 +55,8 @@ pub fn hasty() -> Common {
 }
 
 pub fn context() -> Context {
-    Context { bridge: "ampbridge".into(), renderer: Arc::new(Renderer::load(None).unwrap()) }
+    let renderer = Arc::new(Renderer::load(None).unwrap());
+    Context { bridge: "ampbridge".into(), renderer, pacers: Arc::default() }
 }
 
 /// Reads settings as a config file gives them.

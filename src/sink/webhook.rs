@@ -18,7 +18,7 @@ use http::{HeaderMap, Method, StatusCode};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::domain::delivery::{Outcome, Report};
+use crate::domain::delivery::{Outcome, Report, Timings};
 use crate::domain::signing::{SigningSecret, signature_header};
 use crate::env::{Clock as _, SystemClock};
 use crate::http::{Cap, HttpClient, HttpError, Reply};
@@ -130,7 +130,7 @@ impl Webhook {
                     return Report::new(outcome, None, self.redact.clean(&why));
                 }
             };
-            let reply = self.exchange(body, message, credential.as_ref(), end).await;
+            let (reply, timings) = self.exchange(body, message, credential.as_ref(), end).await;
             let token = credential.and_then(|credential| credential.token);
             let refused = matches!(&reply, Ok(reply) if reply.status == StatusCode::UNAUTHORIZED);
             if let (true, false, Some(token)) = (refused, renewed, &token) {
@@ -142,12 +142,13 @@ impl Webhook {
                 Some(token) => Cow::Owned(self.redact.clone().secret(token.expose())),
                 None => Cow::Borrowed(&self.redact),
             };
-            return match reply {
+            let report = match reply {
                 Ok(reply) => answered(&reply, message, &redact),
                 // The deadline of the whole, not what was left of it.
                 Err(HttpError::Timeout(_)) => unanswered(&HttpError::Timeout(self.common.timeout), &redact),
                 Err(error) => unanswered(&error, &redact),
             };
+            return report.timed(Some(timings));
         }
     }
 
@@ -157,7 +158,7 @@ impl Webhook {
         message: &Message,
         credential: Option<&Credential>,
         end: Instant,
-    ) -> Result<Reply, HttpError> {
+    ) -> (Result<Reply, HttpError>, Timings) {
         let timestamp = message.now.as_second();
         let mut request = self
             .client
@@ -174,7 +175,7 @@ impl Webhook {
             request = request.header(http::header::AUTHORIZATION, credential.header.clone());
         }
         let left = end.saturating_duration_since(Instant::now());
-        self.client.send(request.body(body.bytes.clone()), left, Cap::Cut(RESPONSE_BYTES)).await
+        self.client.send_timed(request.body(body.bytes.clone()), left, Cap::Cut(RESPONSE_BYTES)).await
     }
 
     /// A body for people to see: keys of a preset stand in it as well.

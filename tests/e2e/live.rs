@@ -160,3 +160,37 @@ async fn a_rest_that_slack_asked_for_holds_over_a_restart() {
     assert_eq!(service.terminate().await, Some(0));
     let _: Vec<Value> = bench.events().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sinks_on_one_channel_keep_one_pace_and_rest_together_over_a_restart_too() {
+    let second = SLACK.replace("[sinks.slack]", "[sinks.other]");
+    let bench = Bench::start(&[HEAD, ACME, SLACK, &second, &all_to(&["slack", "other"])]).await;
+    bench.once().await;
+    for n in 0..8 {
+        bench.add_thread(&format!("shared-{n}"));
+    }
+    let mut service = bench.service().await;
+    until("some of it is told", async || (bench.slack.taken().len() >= 4).then_some(())).await;
+    service.kill().await;
+    let mut service = bench.service().await;
+    until("all of it is told", async || {
+        let rows = bench.run(&["deliveries", "list", "--json"]).await.exits(0).list();
+        rows.iter().all(|row| text(row, "state") == "delivered").then_some(())
+    })
+    .await;
+    // Two a second would have used up all the channel takes at once.
+    assert_eq!((bench.slack.posts().len() >= 16, bench.slack.throttled()), (true, 0));
+    // What Slack asks of one, it asks of the channel.
+    bench.slack.script([crate::slack::Answer::Status(429, Some("4"), "")]);
+    bench.add_thread("last");
+    until("both tell the last", async || {
+        let told = bench.slack.taken().iter().filter(|post| post.text().contains("last")).count();
+        (told == 2).then_some(())
+    })
+    .await;
+    let posts = bench.slack.posts();
+    let asked = posts.iter().position(|post| !post.taken).unwrap();
+    assert!(posts[asked + 1].at - posts[asked].at >= std::time::Duration::from_secs(4), "both rested");
+    assert_eq!(service.terminate().await, Some(0));
+    assert_eq!((bench.slack.faults(), bench.slack.throttled()), (Vec::new(), 0));
+}

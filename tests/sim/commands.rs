@@ -21,6 +21,9 @@ impl Sim {
         }
         let ids: Vec<String> = self.model.outbox.items.keys().cloned().collect();
         let sink = (*self.rng.pick(&SINKS)).to_owned();
+        if self.rng.percent(35) {
+            return self.attend().await;
+        }
         if !ids.is_empty() && self.rng.percent(20) {
             return self.contest_delivery().await;
         }
@@ -134,8 +137,14 @@ impl Sim {
                 (item.attempts, item.first, item.refusals, item.released) = (0, None, 0, false);
                 (item.public, item.resent) = (false, true);
             }
-            // This model has neither silences nor people who acknowledge.
-            Command::Acknowledge { .. } | Command::AddSilence { .. } | Command::ExpireSilence { .. } => return Err(()),
+            Command::Acknowledge { incident, .. } => {
+                self.model.desk.troubles.get_mut(incident).ok_or(())?.acked = true;
+            }
+            // Whoever gives the command notes it as well.
+            Command::AddSilence { .. } => {}
+            Command::ExpireSilence { id } => {
+                self.model.desk.silences.remove(id).ok_or(())?;
+            }
             Command::DropDelivery { id } => {
                 let item = self.model.outbox.items.get_mut(id).unwrap();
                 if !item.state.is_open() {

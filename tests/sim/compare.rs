@@ -29,6 +29,7 @@ impl Sim {
             let stored = Item { public: known.public, resent: known.resent, ..Item::of(&listed.delivery) };
             assert_eq!(stored, *known, "{}", listed.delivery.id);
         }
+        self.compare_rooms().await;
         for name in COLLECTIONS {
             self.compare_collection(name).await;
         }

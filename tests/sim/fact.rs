@@ -62,6 +62,7 @@ fn detail(kind: &str, data: &Map<String, Value>) -> Value {
         "sink.failing" => &["stopped"],
         "sink.recovered" => &[],
         "delivery.dead" => &["delivery", "attempts"],
+        "digest.daily" | "digest.weekly" => &["counts", "events"],
         "budget.corrected" => &["rule", "period", "period_start", "told_usd", "spend_usd"],
         "thread.cost_exceeded" => &["rule", "cost_usd", "limit_usd", "limits_crossed", "also"],
         "cost.spike" | "cost.spike_resolved" => &["rule", "date"],

@@ -18,6 +18,7 @@ mod remote;
 mod rng;
 mod setup;
 mod sim;
+mod timing;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,13 +30,15 @@ use sim::{Log, Outcome};
 /// Seeds that are run where `SIM_SEEDS` says nothing else.
 const SEEDS: u64 = 500;
 /// Event types that must occur, or the simulation has stopped testing anything.
-const KINDS: [&str; 22] = [
+const KINDS: [&str; 24] = [
     "budget.corrected",
     "budget.exceeded",
     "budget.threshold_reached",
     "cost.spike",
     "cost.spike_resolved",
     "delivery.dead",
+    "digest.daily",
+    "digest.weekly",
     "doc.created",
     "doc.deleted",
     "doc.done",
@@ -52,6 +55,17 @@ const KINDS: [&str; 22] = [
     "source.recovered",
     "thread.cost_exceeded",
     "thread.deleted",
+];
+/// What must become of events, for the same reason.
+const SHAPES: [&str; 8] = [
+    "told alone",
+    "told with others",
+    "silenced",
+    "group",
+    "digest",
+    "reminder",
+    "escalated",
+    "group has to wait longer",
 ];
 /// Lines of a failed story that are shown.
 const TAIL: usize = 60;
@@ -120,15 +134,21 @@ fn every_seed_ends_as_the_model_says() {
     for (kind, count) in all.iter().flat_map(|o| &o.kinds) {
         *kinds.entry(kind.clone()).or_default() += count;
     }
+    let mut shapes: BTreeMap<String, u32> = BTreeMap::new();
+    for (shape, count) in all.iter().flat_map(|o| &o.shapes) {
+        *shapes.entry(shape.clone()).or_default() += count;
+    }
     let sum = |of: fn(&Outcome) -> u32| all.iter().map(of).sum::<u32>();
     println!(
-        "{seeds} seeds: {} crashes, {} arrivals, {} of them repeats\n{kinds:#?}",
+        "{seeds} seeds: {} crashes, {} arrivals, {} of them repeats\n{kinds:#?}\n{shapes:#?}",
         sum(|o| o.crashes),
         sum(|o| o.arrivals),
         sum(|o| o.repeats)
     );
     if seeds >= SEEDS {
         let rare: Vec<&str> = KINDS.into_iter().filter(|k| kinds.get(*k).is_none_or(|n| *n < 5)).collect();
+        assert!(rare.is_empty(), "a simulation in which these hardly happen: {rare:?}");
+        let rare: Vec<&str> = SHAPES.into_iter().filter(|s| shapes.get(*s).is_none_or(|n| *n < 5)).collect();
         assert!(rare.is_empty(), "a simulation in which these hardly happen: {rare:?}");
         assert!(sum(|o| o.crashes) > 100 && sum(|o| o.repeats) > 100);
     }

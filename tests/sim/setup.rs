@@ -16,6 +16,8 @@ use ampbridge::domain::rules::thread_cost::ThreadCostRule;
 use ampbridge::domain::rules::{Rule, RuleSpec};
 use ampbridge::domain::spend::Per;
 use ampbridge::domain::time::{PeriodKind, SignedDuration, WeekStart};
+use ampbridge::domain::timing::{Day, Digest, DigestEvery, Escalation, Group, GroupBy, Quiet, Rate, Timing};
+use jiff::tz::TimeZone;
 use serde_json::json;
 
 use crate::rng::Rng;
@@ -37,6 +39,8 @@ pub struct Setup {
     pub monthly_usd: i64,
     pub thread_usd: Vec<i64>,
     pub routes: u64,
+    /// By number of the route: when what it takes goes out.
+    pub timing: Vec<Timed>,
     pub policy: RetryPolicy,
 }
 
@@ -50,6 +54,7 @@ impl Setup {
             monthly_usd: *rng.pick(&[40, 400]),
             thread_usd: vec![5, 25, 100],
             routes: rng.below(3),
+            timing: draw_timing(rng),
             policy: RetryPolicy {
                 min: SignedDuration::from_secs(5),
                 max: SignedDuration::from_mins(rng.between(1, 60)),
@@ -60,7 +65,11 @@ impl Setup {
 
     /// What a person may edit between two runs.
     pub fn edit(&mut self, rng: &mut Rng) -> String {
-        match rng.below(6) {
+        match rng.below(7) {
+            6 => {
+                self.timing = draw_timing(rng);
+                return format!("routes {} {:?}", self.routes, self.timing);
+            }
             0 => self.daily_usd = rng.between(0, 120),
             1 => self.weekly_usd = rng.between(10, 200),
             2 => self.monthly_usd = rng.between(20, 800),
@@ -106,7 +115,12 @@ impl Setup {
             bridge: "sim".to_owned(),
             week_start: WeekStart::Monday,
             rules: self.rules(),
-            routes: self.routing().into_iter().map(|r| r.route()).collect(),
+            routes: self
+                .routing()
+                .iter()
+                .enumerate()
+                .map(|(n, r)| r.route(self.timed(n).unwrap_or_default()))
+                .collect(),
             sinks: SINKS.iter().map(|s| (*s).to_owned()).collect(),
             sources: vec![ACME.to_owned(), FILES.to_owned()],
             ..World::default()
@@ -140,6 +154,11 @@ impl Setup {
                 rule: Rule::ThreadCost(ThreadCostRule { limits: limits.into_iter().collect() }),
             },
         ]
+    }
+
+    /// How a route times what it takes; `None` where there is no such route.
+    pub fn timed(&self, route: usize) -> Option<Timed> {
+        (route < self.routing().len()).then(|| self.timing.get(route).cloned().unwrap_or_default())
     }
 
     /// The routes, plain enough to be followed by hand.
@@ -177,13 +196,96 @@ pub struct Plain {
 }
 
 impl Plain {
-    fn route(&self) -> Route {
+    fn route(&self, timed: Timed) -> Route {
         Route {
             events: vec![format!("{}*", self.prefix)],
             sources: self.source.iter().map(|s| (*s).to_owned()).collect(),
             min_severity: self.least,
             sinks: self.sinks.iter().map(|s| (*s).to_owned()).collect(),
+            timing: timed.timing(),
             ..Route::default()
+        }
+    }
+}
+
+/// The timing of one route, as plain numbers: seconds, and hours of UTC days.
+#[derive(Debug, Clone, Default)]
+pub struct Timed {
+    /// By what, seconds of waiting, most events of a message.
+    pub group: Option<(Vec<GroupBy>, i64, u64)>,
+    /// So many messages in so many seconds.
+    pub rate: Option<(u64, i64)>,
+    pub night: Option<Night>,
+    /// Weekly (on Mondays) or daily, at this hour.
+    pub digest: Option<(bool, i64)>,
+    /// Seconds.
+    pub remind: Option<i64>,
+    /// After so many seconds, to this sink.
+    pub escalate: Option<(i64, &'static str)>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Night {
+    pub from: i64,
+    pub to: i64,
+    /// Weekdays on which it begins, Monday is 0; empty is every day.
+    pub days: BTreeSet<usize>,
+}
+
+const WEEK: [Day; 7] = [Day::Mon, Day::Tue, Day::Wed, Day::Thu, Day::Fri, Day::Sat, Day::Sun];
+
+/// Half of all bridges tell everything at once.
+fn draw_timing(rng: &mut Rng) -> Vec<Timed> {
+    if rng.percent(50) { Vec::new() } else { (0..4).map(|_| Timed::draw(rng)).collect() }
+}
+
+impl Timed {
+    fn draw(rng: &mut Rng) -> Self {
+        if rng.percent(15) {
+            return Self { digest: Some((rng.percent(30), rng.between(0, 23))), ..Self::default() };
+        }
+        let mut timed = Self::default();
+        if rng.percent(50) {
+            let all = [GroupBy::Type, GroupBy::Source, GroupBy::Subject, GroupBy::Severity];
+            let by = all.into_iter().filter(|_| rng.percent(40)).collect();
+            timed.group = Some((by, rng.between(30, 7200), u64::try_from(rng.between(1, 12)).unwrap()));
+        }
+        if rng.percent(40) {
+            timed.rate = Some((u64::try_from(rng.between(1, 4)).unwrap(), rng.between(60, 20_000)));
+        }
+        if rng.percent(40) {
+            let from = rng.between(0, 23);
+            let to = (from + rng.between(1, 23)) % 24;
+            let days = if rng.percent(60) { BTreeSet::new() } else { (0..7).filter(|_| rng.percent(50)).collect() };
+            timed.night = Some(Night { from, to, days });
+        }
+        timed.remind = rng.percent(30).then(|| rng.between(600, 40_000));
+        timed.escalate = rng.percent(30).then(|| (rng.between(60, 20_000), *rng.pick(&SINKS)));
+        timed
+    }
+
+    fn timing(self) -> Timing {
+        let hour = |hour: i64| jiff::civil::time(i8::try_from(hour).unwrap(), 0, 0, 0);
+        Timing {
+            group: self.group.map(|(by, wait, max)| Group { by, wait: SignedDuration::from_secs(wait), max }),
+            rate: self.rate.map(|(max, per)| Rate { max, per: SignedDuration::from_secs(per) }),
+            quiet: self.night.map(|night| Quiet {
+                from: hour(night.from),
+                to: hour(night.to),
+                days: night.days.iter().map(|day| WEEK[*day]).collect(),
+                zone: TimeZone::UTC,
+            }),
+            digest: self.digest.map(|(weekly, at)| Digest {
+                every: if weekly { DigestEvery::Weekly } else { DigestEvery::Daily },
+                at: hour(at),
+                zone: TimeZone::UTC,
+                week_start: WeekStart::Monday,
+            }),
+            remind: self.remind.map(SignedDuration::from_secs),
+            escalate: self.escalate.map(|(after, sink)| Escalation {
+                after: SignedDuration::from_secs(after),
+                sinks: vec![sink.to_owned()],
+            }),
         }
     }
 }

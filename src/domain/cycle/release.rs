@@ -3,9 +3,9 @@
 use super::{Needs, Step, World, digest};
 use crate::domain::delivery::{Delivery, DeliveryKind, EVENTS_MAX};
 use crate::domain::doc::DocKey;
-use crate::domain::event::StoredEvent;
+use crate::domain::event::{Severity, StoredEvent};
 use crate::domain::time::Timestamp;
-use crate::domain::timing::Room;
+use crate::domain::timing::{self, Room, Timing, Why};
 
 pub(super) fn needs(world: &World, now: Timestamp, sink: &str, rooms: &[String], needs: &mut Needs) {
     needs.docs.insert(DocKey::Rooms(sink.to_owned()));
@@ -15,7 +15,8 @@ pub(super) fn needs(world: &World, now: Timestamp, sink: &str, rooms: &[String],
     }
 }
 
-/// Empties the rooms that are due. A room that is not due any more (it was released meanwhile) stays as it is.
+/// Empties the rooms that are due. A room that is not due any more (it was released meanwhile) stays as it is, and what
+/// may not go out now (quiet hours, a rate) stays until it may.
 pub(super) fn release(step: &mut Step<'_>, sink: &str, rooms: &[String]) {
     for key in rooms {
         let now = step.now;
@@ -24,33 +25,84 @@ pub(super) fn release(step: &mut Step<'_>, sink: &str, rooms: &[String]) {
             continue;
         };
         let waiting = step.known.rooms.get(key).cloned().unwrap_or_default();
-        if waiting.len() as u64 >= room.count || waiting.is_empty() {
+        let mut leaving: Vec<&(u64, StoredEvent)> = waiting.iter().collect();
+        let until = held_back(step, sink, key, &room, &mut leaving);
+        let gone = leaving.len() as u64;
+        let is_empty = waiting.is_empty() || (gone == waiting.len() as u64 && gone >= room.count);
+        if is_empty {
             step.rooms(sink).rooms.remove(key);
         } else if let Some(left) = step.rooms(sink).rooms.get_mut(key) {
-            // More waits than goes into one message: the rest follows at once, as another.
-            left.count -= waiting.len() as u64;
-            left.first = format!("{}+{}", left.first, waiting.len());
+            left.due = until.unwrap_or(left.due);
+            if gone > 0 {
+                // The rest goes out as another message.
+                left.count = left.count.saturating_sub(gone).max(1);
+                left.first = format!("{}+{gone}", left.first);
+            }
         }
-        step.plan.released.push((sink.to_owned(), key.clone(), waiting.iter().map(|(seq, _)| *seq).collect()));
-        let events: Vec<&StoredEvent> = waiting.iter().map(|(_, event)| event).collect();
-        match (events.as_slice(), room.kind) {
-            ([], _) => {}
-            ([only], DeliveryKind::Group) => {
-                let internal = crate::domain::routing::is_internal(&only.event.kind);
-                step.plan.deliveries.push(Delivery::single(&step.world.bridge, sink, &only.event, step.now, internal));
+        if !leaving.is_empty() {
+            let numbers = leaving.iter().map(|(seq, _)| *seq).collect();
+            step.plan.released.push((sink.to_owned(), key.clone(), numbers));
+            let events: Vec<&StoredEvent> = leaving.iter().map(|(_, event)| event).collect();
+            send(step, sink, key, &room, &events);
+        }
+    }
+}
+
+/// Until when the room has to wait, and takes out of `leaving` what has to: at night all but what is critical, and over
+/// the rate of its route all.
+fn held_back(
+    step: &mut Step<'_>,
+    sink: &str,
+    key: &str,
+    room: &Room,
+    leaving: &mut Vec<&(u64, StoredEvent)>,
+) -> Option<Timestamp> {
+    let (now, world) = (step.now, step.world);
+    let (route, timing) = timing_of(world, key)?;
+    if room.kind == DeliveryKind::Digest || leaving.is_empty() {
+        return None;
+    }
+    let night = timing.quiet.as_ref().and_then(|quiet| timing::quiet_until(quiet, now));
+    if night.is_some() {
+        leaving.retain(|(_, stored)| stored.event.severity == Severity::Critical);
+    }
+    let Some(rate) = timing.rate.filter(|_| room.why == Why::Group && !leaving.is_empty()) else { return night };
+    let over = timing::over_rate(rate, route, step.rooms(sink), now);
+    if over.is_some() {
+        leaving.clear();
+    }
+    over.or(night)
+}
+
+fn timing_of<'w>(world: &'w World, key: &str) -> Option<(usize, &'w Timing)> {
+    let route = timing::route_of(key)?;
+    Some((route, &world.routes.get(route)?.timing))
+}
+
+/// What leaves a room, as one message or as several of no more than a message may have.
+fn send(step: &mut Step<'_>, sink: &str, key: &str, room: &Room, events: &[&StoredEvent]) {
+    if room.kind == DeliveryKind::Digest {
+        return digest::of_events(step, sink, key, room, events);
+    }
+    let found = timing_of(step.world, key).filter(|_| room.why == Why::Group);
+    let most = found.and_then(|(_, timing)| usize::try_from(timing.group.as_ref()?.max).ok());
+    // A sink is handed no more than so many of a message's events, and all of them are to be told.
+    let most = most.unwrap_or(EVENTS_MAX).clamp(1, EVENTS_MAX);
+    for (number, part) in events.chunks(most).enumerate() {
+        let delivery = if let [only] = part {
+            let internal = crate::domain::routing::is_internal(&only.event.kind);
+            Delivery::single(&step.world.bridge, sink, &only.event, step.now, internal)
+        } else {
+            let mut room = room.clone();
+            if number > 0 {
+                room.first = format!("{}+{}", room.first, number * most);
             }
-            (many, DeliveryKind::Digest) => digest::of_events(step, sink, key, &room, many),
-            (many, _) => {
-                // A sink is handed no more than so many of a message's events, and all of them are to be told.
-                for (number, part) in many.chunks(EVENTS_MAX).enumerate() {
-                    let mut room = room.clone();
-                    if number > 0 {
-                        room.first = format!("{}+{}", room.first, number * EVENTS_MAX);
-                    }
-                    let delivery = together(step, sink, &room, part);
-                    step.plan.deliveries.push(delivery);
-                }
-            }
+            together(step, sink, &room, part)
+        };
+        step.plan.deliveries.push(delivery);
+        if let Some((route, _)) = found.filter(|(_, timing)| timing.rate.is_some()) {
+            let now = step.now;
+            step.rooms(sink).sent.entry(route).or_default().push(now);
         }
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::{Needs, Step, Wait, World, live};
 use crate::domain::delivery::{Delivery, DeliveryKind, DeliveryState};
 use crate::domain::doc::{Doc, DocKey};
-use crate::domain::event::{Draft, Event, StoredEvent};
+use crate::domain::event::{Draft, Event, Severity, StoredEvent};
 use crate::domain::incident::{self, Incident, Incidents, Told};
-use crate::domain::routing;
+use crate::domain::routing::{self, Routed};
 use crate::domain::silence;
 use crate::domain::time::{Timestamp, elapsed};
 use crate::domain::timing::{self, Place, Rooms, Timing};
@@ -35,7 +35,8 @@ impl Step<'_> {
         let origin = draft.source.clone();
         let (event, why) = draft.into_event(&self.world.bridge);
         let mut routed = routing::route(&self.world.routes, &self.world.sinks, &event, &origin, about);
-        self.book_incident(&event, &routed.sinks);
+        self.tell_of_the_end(&event, &mut routed);
+        self.book_incident(&event, &origin, &routed.sinks);
         let internal = routing::is_internal(&event.kind);
         for (sink, route) in &routed.sinks {
             let mut delivery = Delivery::single(&self.world.bridge, sink, &event, self.now, internal);
@@ -104,10 +105,22 @@ impl Step<'_> {
         self.told.incidents.get_or_insert_with(|| known.docs.incidents(&DocKey::Incidents).cloned().unwrap_or_default())
     }
 
-    fn book_incident(&mut self, event: &Event, sinks: &BTreeMap<String, Option<usize>>) {
+    /// Whoever a level was escalated to hears when it is over, whatever the routes say.
+    fn tell_of_the_end(&mut self, event: &Event, routed: &mut Routed) {
+        let Some(id) = event.incident().filter(|_| !incident::is_open(event)) else { return };
+        let Some(incident) = self.incidents().get(id) else { return };
+        for (sink, told) in incident.told.iter().filter(|(_, told)| told.escalated) {
+            if !routed.sinks.contains_key(sink) {
+                routed.sinks.insert(sink.clone(), told.route);
+                routed.notes.push(format!("{sink} heard of it by escalation, and hears that it is over"));
+            }
+        }
+    }
+
+    fn book_incident(&mut self, event: &Event, origin: &str, sinks: &BTreeMap<String, Option<usize>>) {
         if event.incident().is_some() {
             let now = self.now;
-            incident::book(self.incidents(), event, sinks, now);
+            incident::book(self.incidents(), event, origin, sinks, now);
         }
     }
 
@@ -129,27 +142,41 @@ pub(super) fn watch_incidents(step: &mut Step<'_>) {
             live::close(step, &id, &incident);
         }
     }
+    let known = step.known;
+    let silences = known.docs.silences(&DocKey::Silences);
     for (id, incident) in step.incidents().iter_mut().filter(|(_, i)| i.acked.is_none()) {
+        let event = incident.as_event();
+        let silenced = |sink: &str| {
+            silences.is_some_and(|all| silence::covering(all, &event, &incident.origin, sink, now).is_some())
+        };
+        let critical = incident.severity == Severity::Critical;
         let mut escalated = BTreeMap::new();
         let mut reminded = Vec::new();
         let opened = incident.opened;
         for (sink, told) in &mut incident.told {
             let Some(timing) = told.route.and_then(|i| world.routes.get(i)).map(|r| &r.timing) else { continue };
+            let quiet = timing.quiet.as_ref().filter(|_| !critical);
+            if silenced(sink) || quiet.is_some_and(|quiet| timing::quiet_until(quiet, now).is_some()) {
+                continue;
+            }
             if timing.remind.is_some_and(|every| elapsed(told.last, now) >= every) {
                 told.last = now;
                 told.reminders += 1;
                 reminded.push((sink.clone(), told.reminders.to_string()));
             }
             if let Some(others) = due_escalation(timing, told, opened, now) {
-                told.escalated = true;
-                escalated.extend(others.iter().map(|s| (s.clone(), told.route)));
+                let heard = others.iter().filter(|other| !silenced(other));
+                escalated.extend(heard.map(|s| (s.clone(), told.route)));
+                told.escalated = !others.iter().any(|other| silenced(other));
             }
         }
         for (sink, part) in reminded {
             messages.push(message(world, &sink, (id, incident), DeliveryKind::Reminder, &part, now));
         }
         for (sink, route) in escalated {
-            if !incident.told.contains_key(&sink) {
+            // Of its own trouble a sink is told nothing: it would wait behind it.
+            let is_about = incident.kind.starts_with("sink.") && incident.subject == sink;
+            if !incident.told.contains_key(&sink) && !is_about {
                 messages.push(message(world, &sink, (id, incident), DeliveryKind::Single, "", now));
                 incident.told.insert(sink, Told { route, last: now, reminders: 0, escalated: true, live: None });
             }

@@ -7,3 +7,4 @@ mod holds;
 mod live;
 mod looks;
 mod money;
+mod timing;

@@ -83,6 +83,8 @@ pub fn level(data: &LevelData, zone: &TimeZone) -> Words {
         (true, _) => noun,
         // `model our-own-model`, but no `wallet wallet`.
         (false, true) if data.key == data.noun => noun,
+        // `Individual credits balance is low at 4.03`, and `Provider Qdrant is degraded`.
+        _ if !is_state(&data.after) => format!("{} {}", capitalize(&brief(&data.name, NAME)), brief(&data.noun, NAME)),
         _ => format!("{noun} {}", brief(&data.name, NAME)),
     };
     let first = if data.baseline { "already " } else { "" };
@@ -93,9 +95,12 @@ pub fn level(data: &LevelData, zone: &TimeZone) -> Words {
 
 /// `low at 4.03` of a number; a state stands for itself.
 fn stands(band: &str, value: &Value, zone: &TimeZone) -> String {
-    let is_state = value.as_str().is_some_and(|text| text.parse::<f64>().is_err());
     let shown = show::value(value, VALUE, zone);
-    if is_state { shown } else { format!("{} at {shown}", brief(band, NAME)) }
+    if is_state(value) { shown } else { format!("{} at {shown}", brief(band, NAME)) }
+}
+
+fn is_state(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.parse::<f64>().is_err())
 }
 
 /// `ana started "Fix CI" in acme/web`.
@@ -129,16 +134,28 @@ fn generic(kind: &str, data: &ChangeData, zone: &TimeZone) -> (String, String) {
         other => other.replace(['_', '.'], " "),
     };
     let head = format!("{} {} {verb}", capitalize(&brief(noun, NAME)), name(data));
-    let by = data.who.as_ref().map(|w| format!("Of {}", who(w))).unwrap_or_default();
+    // Of a person's own record it is obvious whose it is.
+    let of = data.who.as_ref().map(who).filter(|person| *person != data.name && *person != data.key);
+    let by = of.map(|person| format!("Of {person}")).unwrap_or_default();
     match data.changed.as_slice() {
         [] => (head, by),
         // `mission.paused` says what the status is now.
-        [field] if text(data.after.as_ref(), field).as_deref() == Some(&verb) => {
-            let before = text(data.before.as_ref(), field).map(|was| format!("Was {was}")).unwrap_or_default();
-            (head, [before, by].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(". "))
+        [field] if is_said_by(&verb, text(data.after.as_ref(), field).as_deref()) => {
+            let before = text(data.before.as_ref(), field).map(|was| format!("Was {}", was.replace('_', " ")));
+            let parts = [before.unwrap_or_default(), by];
+            (head, parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(". "))
+        }
+        // `Mission "Launch" status active → draft`: that it changed need not be said.
+        [field] if verb == format!("{} changed", label(field).to_lowercase()) => {
+            (format!("{} {} {}", capitalize(&brief(noun, NAME)), name(data), differences(data, zone)), by)
         }
         _ => (format!("{head}: {}", differences(data, zone)), by),
     }
+}
+
+/// Whether the verb says what a status is now: `paused`, and `started` or `resumed` of what is active.
+fn is_said_by(verb: &str, status: Option<&str>) -> bool {
+    status == Some(verb) || (matches!(verb, "started" | "resumed") && status == Some("active"))
 }
 
 /// `status active → paused, name a → b and 2 more`.

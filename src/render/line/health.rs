@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::{NAME, Words, because};
-use crate::domain::event::Event;
+use crate::domain::event::{Event, highest_severity};
 use crate::domain::payload::{
     DeadData, DegradedData, DigestData, HeldData, SinkHealthData, SourceHealthData, StaleData, TestData,
 };
@@ -18,8 +18,11 @@ const KINDS: usize = 4;
 const FIELDS: usize = 5;
 
 pub fn source_failing(event: &Event, data: &SourceHealthData, zone: &TimeZone) -> Words {
-    let head = format!("Source {} can't be read{}", brief(&data.source, NAME), because(&data.error, ERROR));
-    (head, in_a_row(data.failures, "poll", &data.since, event, zone))
+    // What is done about it comes after what is wrong.
+    let (wrong, then) = data.error.split_once("; ").unwrap_or((&data.error, ""));
+    let head = format!("Source {} can't be read{}", brief(&data.source, NAME), because(wrong, ERROR));
+    let tail = in_a_row(data.failures, "poll", &data.since, event, zone);
+    (head, if then.is_empty() { tail } else { format!("{tail}; {}", brief(then, ERROR)) })
 }
 
 pub fn source_recovered(data: &SourceHealthData) -> Words {
@@ -104,10 +107,10 @@ pub fn digest(event: &Event, data: &DigestData, zone: &TimeZone) -> Words {
     (format!("{of} {}: {events}", recent(&data.from, event.time, zone)), counts)
 }
 
-/// `9 threads created, 2 budgets exceeded`, most frequent first.
+/// `9 threads created, 2 budgets exceeded`, most frequent first, and of those the gravest.
 pub fn counted<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> String {
     let mut counts: Vec<(&str, u64)> = counts.filter(|(_, n)| *n > 0).collect();
-    counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    counts.sort_by(|a, b| b.1.cmp(&a.1).then(highest_severity(b.0).cmp(&highest_severity(a.0))).then(a.0.cmp(b.0)));
     list(counts.into_iter().map(|(kind, n)| format!("{} {}", count(n), several(kind, n))), KINDS)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Made anew for each attempt, so that it can carry the attempt's time.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use slack_morphism::{
 };
 use url::Url;
 
+use crate::domain::delivery::Timings;
 use crate::domain::time::Timestamp;
 use crate::http::{Cap, HttpClient, HttpError, Reply};
 
@@ -36,6 +38,22 @@ pub struct Connector {
     pub deadline: Duration,
     /// The attempt's time, for a `Retry-After` that is a date.
     pub now: Timestamp,
+    /// Where the time of its last call went.
+    pub timings: LastCall,
+}
+
+/// Where the time of an attempt's last call went. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct LastCall(Arc<Mutex<Option<Timings>>>);
+
+impl LastCall {
+    pub fn read(&self) -> Option<Timings> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, timings: Timings) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(timings);
+    }
 }
 
 /// What the crate's own errors have no room for. Travels as the cause of a `SystemError`.
@@ -56,8 +74,9 @@ impl From<Fault> for SlackClientError {
 impl Connector {
     async fn call<RS: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> ClientResult<RS> {
         let cap = Cap::Cut(RESPONSE_BYTES);
-        let reply = self.http.send(request, self.deadline, cap).await.map_err(Fault::NoAnswer)?;
-        self.read(&reply)
+        let (reply, timings) = self.http.send_timed(request, self.deadline, cap).await;
+        self.timings.note(timings);
+        self.read(&reply.map_err(Fault::NoAnswer)?)
     }
 
     fn read<RS: DeserializeOwned>(&self, reply: &Reply) -> ClientResult<RS> {

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use slack_morphism::{SlackApiToken, SlackApiTokenValue, SlackClientHttpApiUri};
 
-use super::Slack;
+use super::{PACE, Slack};
 use crate::domain::event::Severity;
 use crate::domain::setting::{Many, Secret};
 use crate::http::{ClientOptions, HttpClient};
@@ -161,6 +161,7 @@ impl SlackConfig {
             Way::Bot { target, token, .. } => Redactor::default().url(&target.url).secret(&token.token_value.0),
         };
         let renderer = Arc::clone(&context.renderer);
+        let pacer = context.pacers.of(&way.place(), PACE);
         let mentions = self.mention.clone();
         Ok(Slack {
             name: name.to_owned(),
@@ -170,6 +171,7 @@ impl SlackConfig {
             http,
             redact,
             renderer,
+            pacer,
             told_no_pictures: AtomicBool::new(false),
         })
     }
@@ -196,6 +198,16 @@ impl SinkConfig for SlackConfig {
 }
 
 impl Way {
+    /// What Slack counts messages by: the app and the channel. Sinks that share it share its pace.
+    fn place(&self) -> Vec<&str> {
+        match self {
+            Self::Webhook { target } => vec!["webhook", target.url.as_str()],
+            Self::Bot { target, token, channel } => {
+                vec!["bot", target.url.as_str(), &token.token_value.0, channel.trim_start_matches('#')]
+            }
+        }
+    }
+
     pub fn target(&self) -> &Target {
         match self {
             Self::Webhook { target } | Self::Bot { target, .. } => target,

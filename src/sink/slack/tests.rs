@@ -38,6 +38,7 @@ async fn a_bot_posts_through_the_web_api() {
     let report = bot(&slack.base, &common()).send(&message()).await;
     assert_eq!(report.outcome, Outcome::Accepted);
     assert_eq!(report.reference, Some(json!({ "channel": "C1", "ts": "17.5", "to": "#ops" })));
+    assert!(report.timings.is_some_and(|timings| timings.connect_ms.is_some() && timings.first_byte_ms.is_some()));
     let seen = &slack.seen()[0];
     assert_eq!(seen.path, "/api/chat.postMessage");
     assert_eq!(seen.header("authorization"), format!("Bearer {TOKEN}"));
@@ -197,7 +198,9 @@ async fn refused_blocks_are_sent_again_as_text_in_the_same_attempt() {
     )
     .await;
     let sink = bot_with_blocks(&slack.base);
-    let answer = sink.exchange(&message(), post_of(json!({ "text": "t", "channel": "#ops", "blocks": [{}] }))).await;
+    let answer = sink
+        .exchange(&message(), &LastCall::default(), post_of(json!({ "text": "t", "channel": "#ops", "blocks": [{}] })))
+        .await;
     assert_eq!(answer.outcome, Outcome::Accepted);
     assert_eq!(slack.seen().len(), 2);
     assert_eq!(slack.seen()[1].json()["text"], "t");
@@ -420,4 +423,25 @@ fn refused_blocks_leave_a_text_that_says_it_all() {
     }));
     assert!(refusal("invalid_blocks").mend(&mut post));
     assert_eq!(post_of(json!({ "text": "*head*\ndetails" })), post);
+}
+
+#[test]
+fn sinks_of_one_app_in_one_channel_share_a_pacer() {
+    let context = crate::sink::testkit::context();
+    let pacer = |settings: Value| {
+        let config: SlackConfig = config(settings);
+        config.build("x", &common(), &context).unwrap().pacer().unwrap()
+    };
+    let bot = |token: &str, channel: &str| pacer(json!({ "bot_token": token, "channel": channel }));
+    let hook = |path: &str| pacer(json!({ "webhook_url": format!("https://hooks.example.com{path}") }));
+    assert!(Arc::ptr_eq(&bot(TOKEN, "#ops"), &bot(TOKEN, "ops")));
+    assert!(Arc::ptr_eq(&hook("/a"), &hook("/a")));
+    for (one, other) in [
+        (bot(TOKEN, "#ops"), bot(TOKEN, "#dev")),
+        (bot(TOKEN, "#ops"), bot("xoxb-another", "#ops")),
+        (hook("/a"), hook("/b")),
+        (hook("/a"), bot(TOKEN, "#ops")),
+    ] {
+        assert!(!Arc::ptr_eq(&one, &other));
+    }
 }

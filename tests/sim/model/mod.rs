@@ -6,6 +6,7 @@ pub mod health;
 pub mod money;
 pub mod outbox;
 pub mod records;
+pub mod timing;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use health::{SinkHealth, SourceHealth};
 use money::Money;
 use outbox::Outbox;
 use records::Collection;
+use timing::Desk;
 
 #[derive(Debug, Clone, Default)]
 pub struct Model {
@@ -23,6 +25,7 @@ pub struct Model {
     pub sinks: BTreeMap<String, SinkHealth>,
     pub money: Money,
     pub outbox: Outbox,
+    pub desk: Desk,
     /// Every event that was made, by id.
     pub events: BTreeMap<String, Fact>,
     /// (sink, incident) to what the sink left.
@@ -35,24 +38,22 @@ impl Model {
         Self { collections, ..Self::default() }
     }
 
-    /// The sinks that must hear of a fact.
-    pub fn routed(setup: &Setup, fact: &Fact) -> Vec<String> {
-        let mut sinks: Vec<String> = Vec::new();
-        for route in setup.routing() {
+    /// The sinks that must hear of a fact, each with the first route that reaches it.
+    pub fn routed(setup: &Setup, fact: &Fact) -> BTreeMap<String, Option<usize>> {
+        let mut sinks: BTreeMap<String, Option<usize>> = BTreeMap::new();
+        for (number, route) in setup.routing().into_iter().enumerate() {
             let fits = fact.kind.starts_with(route.prefix)
                 && route.source.is_none_or(|s| s == fact.origin)
                 && fact.severity >= route.least;
-            if fits {
-                sinks.extend(route.sinks.iter().map(|s| (*s).to_owned()));
+            for sink in route.sinks.iter().filter(|_| fits) {
+                sinks.entry((*sink).to_owned()).or_insert(Some(number));
             }
         }
-        sinks.retain(|s| fact.about.as_ref() != Some(s));
+        sinks.retain(|s, _| fact.about.as_ref() != Some(s));
         if sinks.is_empty() && is_internal(&fact.kind) {
-            sinks = crate::setup::SINKS.iter().map(|s| (*s).to_owned()).collect();
-            sinks.retain(|s| fact.about.as_ref() != Some(s));
+            sinks = crate::setup::SINKS.iter().map(|s| ((*s).to_owned(), None)).collect();
+            sinks.retain(|s, _| fact.about.as_ref() != Some(s));
         }
-        sinks.sort();
-        sinks.dedup();
         sinks
     }
 }

@@ -32,6 +32,8 @@ pub struct Bench {
     pub ledger: BTreeMap<(String, Date), Arc<DaySpend>>,
     pub events: Vec<StoredEvent>,
     pub deliveries: BTreeMap<String, Delivery>,
+    /// By sink and room: what waits there.
+    pub waiting: BTreeMap<(String, String), Vec<(u64, StoredEvent)>>,
     missed: BTreeMap<CollectionId, Vec<u64>>,
     shown: BTreeSet<String>,
 }
@@ -46,6 +48,7 @@ impl Bench {
             ledger: BTreeMap::new(),
             events: Vec::new(),
             deliveries: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             missed: BTreeMap::new(),
             shown: BTreeSet::new(),
         }
@@ -93,6 +96,10 @@ impl Bench {
             let rows: Vec<StoredRow> = self.live(id).filter(|r| self.was_missed(id, &r.key)).cloned().collect();
             known.held_more = rows.len() > HELD;
             known.held_rows = rows.into_iter().take(HELD).collect();
+        }
+        for (sink, room) in &needs.rooms {
+            let waiting = self.waiting.get(&(sink.clone(), room.clone())).cloned();
+            known.rooms.insert(room.clone(), waiting.unwrap_or_default());
         }
         for id in &needs.deliveries {
             known.deliveries.extend(self.deliveries.get(id).map(|d| (id.clone(), d.clone())));
@@ -144,6 +151,15 @@ impl Bench {
         }
         self.ledger.extend(plan.spend.iter().map(|(k, v)| (k.clone(), Arc::clone(v))));
         self.events.extend(plan.events.iter().cloned());
+        for wait in &plan.waits {
+            let (seq, event) = self.events.iter().enumerate().rfind(|(_, e)| e.event.id == wait.event).unwrap();
+            let room = self.waiting.entry((wait.sink.clone(), wait.room.clone())).or_default();
+            room.push((seq as u64, event.clone()));
+        }
+        for (sink, room, gone) in &plan.released {
+            let room = self.waiting.entry((sink.clone(), room.clone())).or_default();
+            room.retain(|(seq, _)| !gone.contains(seq));
+        }
         let settled = plan.settled.iter().map(|(_, d)| d);
         for delivery in plan.deliveries.iter().chain(settled).chain(&plan.changed) {
             self.deliveries.insert(delivery.id.clone(), delivery.clone());

@@ -24,7 +24,7 @@ fn usd(n: i64) -> Micros {
     Micros(n * Micros::PER_DOLLAR)
 }
 
-fn budget(sources: &[&str], limit: i64, period: PeriodKind) -> RuleSpec {
+pub fn budget(sources: &[&str], limit: i64, period: PeriodKind) -> RuleSpec {
     let thresholds = vec![Percent(50_000), Percent(100_000)];
     RuleSpec {
         name: "limit".into(),
@@ -39,7 +39,7 @@ fn bench(rules: Vec<RuleSpec>) -> (Bench, Arc<CollectionSpec>) {
     (bench, collection("acme", "usage", Role::Spend))
 }
 
-fn row(day: Date, user: &str, dollars: i64) -> SpendRow {
+pub fn row(day: Date, user: &str, dollars: i64) -> SpendRow {
     SpendRow {
         day,
         user: Some(user.into()),
@@ -52,11 +52,11 @@ fn row(day: Date, user: &str, dollars: i64) -> SpendRow {
     }
 }
 
-fn look(bench: &mut Bench, spec: &Arc<CollectionSpec>, rows: Vec<SpendRow>) -> Vec<String> {
+pub fn look(bench: &mut Bench, spec: &Arc<CollectionSpec>, rows: Vec<SpendRow>) -> Vec<String> {
     bench.look(spec, vec![Rows::Spend(rows)], Evidence::Complete)
 }
 
-fn today(bench: &Bench) -> Date {
+pub fn today(bench: &Bench) -> Date {
     utc_day(bench.now)
 }
 

@@ -63,3 +63,28 @@ async fn a_name_that_turns_inward_is_refused_and_nothing_inside_is_connected_to(
     assert_eq!(names.asked.load(Ordering::SeqCst), 4, "asked at each connection, once");
     assert_eq!((opened.load(Ordering::SeqCst), entered.load(Ordering::SeqCst)), (2, 0));
 }
+
+#[tokio::test]
+async fn an_attempt_says_where_its_time_went_as_far_as_it_is_known() {
+    let listener = TcpListener::bind((OPEN, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let app = axum::Router::new().fallback(|| async { "ok" });
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let names = Arc::new(Script { answers: vec![vec![OPEN]], asked: AtomicUsize::new(0) });
+    let config: WebhookConfig = testkit::config(json!({
+        "url": format!("http://timed.example.com:{port}{PATH}"), "secrets": SECRET, "allow_networks": "127.0.0.2",
+    }));
+    let sink = config.assemble("x", &common(), &testkit::context(), Some(names)).unwrap();
+    let known = async || {
+        let timings = sink.send(&message()).await.timings.unwrap();
+        (timings.dns_ms.is_some(), timings.connect_ms.is_some(), timings.first_byte_ms.is_some())
+    };
+    assert_eq!(known().await, (true, true, true));
+    assert_eq!(known().await, (false, false, true), "the connection was open");
+    // Nobody answers: there was a connection, and no first byte.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}{PATH}", silent.local_addr().unwrap());
+    let sink = testkit::sink::<WebhookConfig>(json!({ "url": url, "secrets": SECRET }), &testkit::hasty());
+    let timings = sink.send(&message()).await.timings.unwrap();
+    assert_eq!((timings.dns_ms, timings.connect_ms.is_some(), timings.first_byte_ms), (None, true, None));
+}
