@@ -13,8 +13,10 @@ use crate::domain::delivery::DeliveryKind;
 use crate::domain::event::{Event, StoredEvent};
 
 /// Kinds of message that hold several events.
-const TOGETHER: [DeliveryKind; 4] =
-    [DeliveryKind::Group, DeliveryKind::Digest, DeliveryKind::Update, DeliveryKind::Reminder];
+const TOGETHER: [DeliveryKind; 2] = [DeliveryKind::Group, DeliveryKind::Digest];
+/// Kinds of message about an incident that stays open, and what is shown of it.
+const AGAIN: [DeliveryKind; 2] = [DeliveryKind::Update, DeliveryKind::Reminder];
+const OPEN: &str = "budget.exceeded";
 const STYLE: &str = include_str!("gallery/style.css");
 
 /// Every sample of every type in every sink, and messages of several events.
@@ -33,6 +35,11 @@ pub fn gallery(renderer: &Renderer) -> String {
     for kind in TOGETHER {
         let exhibits = ["sample", "hostile"].map(|variant| exhibit(renderer, variant, kind, one_of_each(variant)));
         add(kind.as_str(), exhibits.to_vec());
+    }
+    for kind in AGAIN {
+        let variants = samples::variants(OPEN).into_iter();
+        let exhibits = variants.map(|(variant, event)| exhibit(renderer, variant, kind, vec![event]));
+        add(kind.as_str(), exhibits.collect());
     }
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>ampbridge: messages</title>\n\
@@ -55,7 +62,10 @@ fn exhibit(renderer: &Renderer, variant: &str, kind: DeliveryKind, events: Vec<E
         || events.first().and_then(|stored| serde_json::to_value(&stored.event).ok()).unwrap_or_default(),
         |rendered| rendered.value,
     );
-    let line = events.first().map(|stored| renderer.line(&stored.event)).unwrap_or_default();
+    let line = match events.as_slice() {
+        [only] => renderer.line(&only.event),
+        _ => slack.value.text.clone(),
+    };
     let drawn = email.value.chart.as_ref().filter(|_| variant == "sample").map_or(String::new(), picture::chart);
     let exhibit = format!(
         "{failed}<div class=\"pair\">{}{}</div>\n{drawn}<p class=\"line\">{}</p>\n\
@@ -90,7 +100,8 @@ mod tests {
             assert!(page.contains(&format!("<section id=\"{kind}\">")), "{kind}");
         }
         let count = |text: &str| page.matches(text).count();
-        let shown: usize = samples::types().iter().map(|kind| samples::variants(kind).len()).sum::<usize>() + 8;
+        let shown: usize = samples::types().iter().map(|kind| samples::variants(kind).len()).sum::<usize>();
+        let shown = shown + 4 + 2 * samples::variants(OPEN).len();
         assert_eq!((count("class=\"slack\""), count("class=\"mail\"")), (shown, shown));
         assert_eq!(count("class=\"failed\""), 0);
         assert!(!page.contains("<script") && !page.contains("cid:"), "nothing runs");

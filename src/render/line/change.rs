@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{NAME, Words, origin, quoted};
 use crate::domain::event::Event;
+use crate::domain::money::Micros;
 use crate::domain::payload::{ChangeData, LevelData};
 use crate::render::show::{self, capitalize, label, who};
 use crate::render::text::brief;
@@ -88,15 +89,21 @@ pub fn level(data: &LevelData, zone: &TimeZone) -> Words {
         _ => format!("{noun} {}", brief(&data.name, NAME)),
     };
     let first = if data.baseline { "already " } else { "" };
-    let now = stands(&data.band_after, &data.after, zone);
-    let was = data.band_before.as_ref().map(|band| format!("Was {}", stands(band, &data.before, zone)));
+    let now = stands(&data.band_after, &data.after, &data.facts, zone);
+    let was = data.band_before.as_ref().map(|band| format!("Was {}", stands(band, &data.before, &data.facts, zone)));
     (format!("{name} is {first}{now}"), was.unwrap_or_default())
 }
 
-/// `low at 4.03` of a number; a state stands for itself.
-fn stands(band: &str, value: &Value, zone: &TimeZone) -> String {
+/// `low at $4.03` of a number; a state stands for itself.
+fn stands(band: &str, value: &Value, facts: &BTreeMap<String, Value>, zone: &TimeZone) -> String {
     let shown = show::value(value, VALUE, zone);
-    if is_state(value) { shown } else { format!("{} at {shown}", brief(band, NAME)) }
+    if is_state(value) {
+        return shown;
+    }
+    // What it is counted in is only known where the source says so.
+    let dollars = text(Some(facts), "currency").filter(|currency| currency.eq_ignore_ascii_case("usd"));
+    let dollars = dollars.and_then(|_| Micros::from_json(value, 0).ok()).map(show::usd);
+    format!("{} at {}", brief(band, NAME), dollars.unwrap_or(shown))
 }
 
 fn is_state(value: &Value) -> bool {
