@@ -100,6 +100,8 @@ pub struct CollectionSpec {
     pub one_by_one: bool,
     /// Where a record says what it may spend itself.
     pub budget: Option<OwnBudget>,
+    /// A field whose text digests quote: what a savings report says.
+    pub quoted: Option<String>,
 }
 
 /// A budget that records carry: `constraints.budget_cents` of a mission.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -34,6 +35,8 @@ pub enum DocKey {
     Sink(String),
     /// How the money of a source stands.
     Spend(String),
+    /// What a source says of itself, for digests to quote.
+    Quotes(String),
     /// A rule's memory of one group of sources: (rule, group).
     Budget(String, String),
     Spike(String, String),
@@ -60,6 +63,7 @@ impl fmt::Display for DocKey {
             Self::Spike(rule, group) => write!(f, "spike/{rule}/{group}"),
             Self::Learned(rule, group) => write!(f, "learned/{rule}/{group}"),
             Self::Spend(source) => write!(f, "spend/{source}"),
+            Self::Quotes(source) => write!(f, "quotes/{source}"),
             Self::ThreadCost(rule, group) => write!(f, "thread_cost/{rule}/{group}"),
             Self::Rooms(sink) => write!(f, "rooms/{sink}"),
             Self::Silences => f.write_str("silences"),
@@ -93,6 +97,7 @@ impl FromStr for DocKey {
             "spike" => Self::Spike(part()?, part()?),
             "learned" => Self::Learned(part()?, part()?),
             "spend" => Self::Spend(part()?),
+            "quotes" => Self::Quotes(part()?),
             "thread_cost" => Self::ThreadCost(part()?, part()?),
             "rooms" => Self::Rooms(part()?),
             "silences" => Self::Silences,
@@ -111,6 +116,14 @@ pub struct Wanted {
     pub facts: BTreeMap<String, Value>,
 }
 
+/// A sentence of a source about itself, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quote {
+    pub text: String,
+    /// The day (UTC) it was last said.
+    pub seen: Date,
+}
+
 /// A document. The tag is part of the stored form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "doc", content = "value", rename_all = "snake_case")]
@@ -126,6 +139,8 @@ pub enum Doc {
     Spike(SpikeState),
     Learned(Learned),
     Spend(SpendState),
+    /// By collection.
+    Quotes(BTreeMap<String, Quote>),
     ThreadCost(ThreadCostState),
     Rooms(Rooms),
     Silences(Silences),
@@ -155,6 +170,7 @@ impl Docs {
     reader!(collection, Collection, CollectionState);
     reader!(gauge, Gauge, GaugeState);
     reader!(wanted, Wanted, BTreeMap<String, Wanted>);
+    reader!(quotes, Quotes, BTreeMap<String, Quote>);
     reader!(people, People, BTreeMap<String, Person>);
     reader!(source_health, SourceHealth, SourceHealth);
     reader!(sink, Sink, SinkState);

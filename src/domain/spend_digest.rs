@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cycle::{self, Input, Known, Needs, World};
 use super::doc::DocKey;
 use super::money::Micros;
-use super::payload::{Ahead, DayLine, Gap, MoneyDigest, Mover, NearLimit, SmallSpike};
+use super::payload::{Ahead, DayLine, Gap, MoneyDigest, Mover, NearLimit, Quoted, SmallSpike};
 use super::rules::budget::standing::Standing;
 use super::rules::budget::{self, BudgetState};
 use super::rules::forecast::{self, WINDOW_DAYS};
@@ -30,6 +30,7 @@ const LEAST_MOVE: Micros = Micros(5 * Micros::PER_DOLLAR);
 pub fn needs(world: &World, sources: &[String], now: Timestamp, from: Date, to: Date) -> Needs {
     let mut needs = cycle::needs(world, now, &Input::Tick { sources: sources.to_vec() });
     let first = minus_days(first_drawn(from, to), WINDOW_DAYS);
+    needs.docs.extend(sources.iter().map(|source| DocKey::Quotes(source.clone())));
     needs.ledger.extend(sources.iter().map(|source| (source.clone(), first, to)));
     needs
 }
@@ -60,6 +61,7 @@ pub fn money(
         withdrawn: Vec::new(),
         small_spikes: Vec::new(),
         gaps: view.gaps(),
+        quotes: view.quotes(),
         days: view.drawn(&all),
         daily_limit_usd: None,
     };
@@ -286,6 +288,20 @@ impl View<'_> {
                 expected_usd: told.expected,
             })
             .collect()
+    }
+
+    /// What was said within these days, or since.
+    fn quotes(&self) -> Vec<Quoted> {
+        let mut quotes = Vec::new();
+        for source in self.sources {
+            let said = self.known.docs.quotes(&DocKey::Quotes(source.clone()));
+            for quote in said.into_iter().flat_map(BTreeMap::values).filter(|quote| quote.seen >= self.from) {
+                let (source, text, seen) = (source.clone(), quote.text.clone(), quote.seen.to_string());
+                quotes.push(Quoted { source, text, seen });
+            }
+        }
+        quotes.truncate(NAMED);
+        quotes
     }
 
     fn gaps(&self) -> Vec<Gap> {

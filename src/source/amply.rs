@@ -195,6 +195,15 @@ mod tests {
     }
 
     #[test]
+    fn the_report_is_quoted_by_digests() {
+        let key = Secret::new("amply_sk_1");
+        let config = Config { api_key: key, base_url: None, wallet_low_usd: two_dollars() };
+        let plans = config.connector().unwrap().plans;
+        let all: Vec<_> = plans.into_iter().filter_map(|plan| Some((plan.name, plan.quoted?))).collect();
+        assert_eq!(all, [("report".to_owned(), "summary".to_owned())]);
+    }
+
+    #[test]
     fn states_of_providers_in_the_shapes_they_may_have() {
         let expected = vec![("qdrant".to_owned(), json!("degraded"))];
         for known in [

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use ampbridge::domain::cycle::{self, Input};
-use ampbridge::domain::doc::{Doc, DocKey};
+use ampbridge::domain::doc::{Doc, DocKey, Quote};
 use ampbridge::domain::event::StoredEvent;
 use ampbridge::domain::payload::MoneyDigest;
 use ampbridge::domain::routing::Route;
@@ -58,6 +58,27 @@ fn b19_days_nobody_answered_for_are_gaps_and_not_zero() {
     assert_eq!(digest.gaps.len(), 1);
     let lines = lines(&digest, day("2026-11-19"));
     assert!(lines.iter().any(|l| l.contains("unknown")), "{lines:?}");
+}
+
+#[test]
+fn b19_what_a_source_says_of_itself_is_quoted_and_no_reason_to_write() {
+    let mut play = office();
+    play.acme("2026-11-18T22:00:00Z", &[row(day("2026-11-18"), "ana", 35)]);
+    let (now, from, to) = (at("2026-11-18T22:30:00Z"), day("2026-11-18"), day("2026-11-19"));
+    let needs = spend_digest::needs(&play.world, &play.world.sources, now, from, to);
+    let quoted = |seen: &str, play: &Play| {
+        let mut known = play.replay.load(&needs);
+        let quote = Quote { text: "Amply saved $12.".to_owned(), seen: day(seen) };
+        let doc = Doc::Quotes([("report".to_owned(), quote)].into());
+        known.docs.0.insert(DocKey::Quotes("acme".to_owned()), (1, Some(Arc::new(doc))));
+        spend_digest::money(&play.world, &play.world.sources, &known, now, from, to)
+    };
+    let said = lines(&quoted("2026-11-18", &play).unwrap(), day("2026-11-19"));
+    assert!(said.contains(&"acme says: Amply saved $12.".to_owned()), "{said:?}");
+    assert_eq!(quoted("2026-11-17", &play).unwrap().quotes, [], "old news");
+    let mut quiet = Play::new(Vec::new());
+    quiet.world.sources = vec!["acme".to_owned()];
+    assert_eq!(quoted("2026-11-18", &quiet), None);
 }
 
 #[test]

@@ -7,17 +7,19 @@ use super::plausible::{clock_is_behind, last_plausible, plausible_days};
 use super::{Needs, Step, SweepEnd, World, spending, wanted};
 use crate::domain::collection::{CollectionId, CollectionSpec, CollectionState, LookNotes, Role};
 use crate::domain::diff::{self, Change, Match, Reading};
-use crate::domain::doc::{Doc, DocKey};
+use crate::domain::doc::{Doc, DocKey, Quote};
 use crate::domain::health;
 use crate::domain::record::{CostRow, Evidence, Page, Person, Record, Rows, StoredRow};
 use crate::domain::rules::gauge::GaugeState;
 use crate::domain::rules::{Rule, RuleSpec, change, gauge, group_name, thread_cost};
 use crate::domain::spend::{DaySpend, OwnLimits, SpendRow};
 use crate::domain::sweep;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, utc_day};
 
 /// Quarantined rows shown in the log.
 const SAMPLES: usize = 5;
+/// Longest sentence kept for digests to quote, characters.
+const QUOTE: usize = 300;
 
 pub(super) fn begin_needs(spec: &CollectionSpec, needs: &mut Needs) {
     needs.docs.insert(DocKey::Collection(spec.id()));
@@ -35,6 +37,9 @@ pub(super) fn page_needs(world: &World, now: Timestamp, spec: &CollectionSpec, p
         Rows::Records(_) => {
             needs.docs.insert(DocKey::People(spec.source.clone()));
             needs.docs.extend(wanted::keys(world, spec));
+            if spec.quoted.is_some() {
+                needs.docs.insert(DocKey::Quotes(spec.source.clone()));
+            }
             if spec.budget.is_some() {
                 needs.docs.insert(DocKey::Spend(spec.source.clone()));
             }
@@ -136,6 +141,9 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
     learn_people(step, &spec.source, people);
     if let (Some(budget), Rows::Records(records)) = (&spec.budget, rows) {
         spending::learn_limits(step, &spec.source, |limits| records.iter().for_each(|r| limits.learn(budget, r)));
+    }
+    if let (Some(field), Rows::Records(records)) = (&spec.quoted, rows) {
+        quote(step, spec, field, records);
     }
     match rows {
         Rows::Records(records) if spec.one_by_one => {
@@ -305,6 +313,17 @@ fn records_page(
     wanted::note(step, spec, &touched, quiet);
     step.plan.rows.extend(rows);
     step.tell_all(drafts);
+}
+
+/// Notes what a record says, for digests.
+fn quote(step: &mut Step<'_>, spec: &CollectionSpec, field: &str, records: &[Record]) {
+    let said = |r: &Record| r.fields.get(field).or_else(|| r.facts.get(field))?.as_str().map(str::to_owned);
+    let Some(text) = records.iter().find_map(said).filter(|text| !text.trim().is_empty()) else { return };
+    let key = DocKey::Quotes(spec.source.clone());
+    let mut quotes = step.known.docs.quotes(&key).cloned().unwrap_or_default();
+    let text = text.chars().take(QUOTE).collect();
+    quotes.insert(spec.name.clone(), Quote { text, seen: utc_day(step.now) });
+    step.put(key, Doc::Quotes(quotes));
 }
 
 fn spend_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[SpendRow], notes: &mut LookNotes) {

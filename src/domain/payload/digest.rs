@@ -67,10 +67,24 @@ pub struct MoneyDigest {
     pub small_spikes: Vec<SmallSpike>,
     /// What is not known: a day nobody answered for, or a source that stands still.
     pub gaps: Vec<Gap>,
+    /// What sources say of themselves, in their own words: what a savings report says.
+    #[serde(default)]
+    pub quotes: Vec<Quoted>,
     /// The last 28 days, oldest first; from the first day with spend on.
     pub days: Vec<DayLine>,
     /// The limit of all spend a day, where there is one.
     pub daily_limit_usd: Option<Micros>,
+}
+
+/// A sentence of a source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Quoted {
+    /// The source, by its name in the config.
+    pub source: String,
+    /// What it says.
+    pub text: String,
+    /// The day it was last said, YYYY-MM-DD.
+    pub seen: String,
 }
 
 /// One day of all spend, and what was to be expected of it.

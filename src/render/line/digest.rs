@@ -10,6 +10,9 @@ use crate::domain::time::{Timestamp, utc_day};
 use crate::render::show::{day, percent, usd, usd_rounded, who};
 use crate::render::text::brief;
 
+/// Longest sentence of a source that is quoted.
+const QUOTE: usize = 200;
+
 /// A line for each thing worth one, besides the total.
 pub fn lines(digest: &MoneyDigest, now: Date) -> Vec<String> {
     let mut lines = Vec::new();
@@ -48,6 +51,7 @@ pub fn lines(digest: &MoneyDigest, now: Date) -> Vec<String> {
             usd(spike.expected_usd)
         ));
     }
+    lines.extend(digest.quotes.iter().map(|q| format!("{} says: {}", brief(&q.source, NAME), brief(&q.text, QUOTE))));
     for gap in &digest.gaps {
         let source = brief(&gap.source, NAME);
         lines.push(match gap.kind.as_str() {

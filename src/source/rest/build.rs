@@ -120,6 +120,7 @@ fn spec(source: &str, plan: &Plan, base: &Url, owner: &[String]) -> CollectionSp
         noun: plan.noun.clone(),
         hold_all: false,
         budget: plan.budget.clone(),
+        quoted: plan.quoted.clone(),
         ..CollectionSpec::default()
     }
 }

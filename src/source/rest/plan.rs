@@ -97,6 +97,8 @@ pub struct Plan {
     pub events: EventNames,
     pub gauge: GaugeSpec,
     pub budget: Option<OwnBudget>,
+    /// A field that digests quote.
+    pub quoted: Option<String>,
     /// Intervals where the source's `every` is a minute; `None` follows `every` itself.
     pub every: Option<Duration>,
     pub hot_every: Option<Duration>,
@@ -155,6 +157,7 @@ fn compile(name: &str, manifest: &CollectionManifest, binds: &[String], faults: 
     check_interval("sweep.every", manifest.sweep.every, faults);
     let (events, gauge) = events::compile(&noun, manifest, faults);
     let budget = manifest.budget.as_ref().and_then(|budget| own_budget(budget, manifest, faults));
+    let quoted = manifest.quoted.as_ref().and_then(|field| told_field("quoted", field, manifest, faults));
     let (request, page, rows) = (request?, page?, rows?);
     let full_every = manifest
         .sweep
@@ -179,6 +182,7 @@ fn compile(name: &str, manifest: &CollectionManifest, binds: &[String], faults: 
         events,
         gauge,
         budget,
+        quoted,
         every: manifest.every.map(Span::std),
         hot_every: manifest.hot.as_ref().map(|hot| hot.every.std()),
         full_every,
@@ -307,6 +311,7 @@ fn check_shape(manifest: &CollectionManifest, faults: &mut Faults) {
         (!manifest.on.is_empty(), "on", record, "record"),
         (manifest.window.is_some(), "window", manifest.role == Role::Spend, "spend"),
         (manifest.budget.is_some(), "budget", record, "record"),
+        (manifest.quoted.is_some(), "quoted", record, "record"),
         (manifest.spend.is_some(), "spend", manifest.role == Role::Spend, "spend"),
         (manifest.value.is_some(), "value", manifest.role == Role::Gauge, "gauge"),
         (!manifest.bands.is_empty(), "bands", manifest.role == Role::Gauge, "gauge"),
@@ -330,13 +335,17 @@ fn own_budget(budget: &BudgetManifest, manifest: &CollectionManifest, faults: &m
     if scale.is_none() {
         faults.add("budget.unit", "must be dollars or cents");
     }
-    let told = manifest.watch.iter().flatten().chain(&manifest.facts).any(|field| *field == budget.amount);
-    if !told {
-        faults.add("budget.amount", format!("{:?} is neither in watch nor in facts", budget.amount));
-    }
+    let field = told_field("budget.amount", &budget.amount, manifest, faults);
     faults.take("budget.dim", super::faults::check_name(&budget.dim));
-    let field = faults.one("budget.amount", &budget.amount)?.label();
-    Some(OwnBudget { dimension: budget.dim.clone(), field, scale: scale? })
+    Some(OwnBudget { dimension: budget.dim.clone(), field: field?, scale: scale? })
+}
+
+/// The name of a field that records carry because it is watched or a fact.
+fn told_field(key: &str, field: &str, manifest: &CollectionManifest, faults: &mut Faults) -> Option<String> {
+    if !manifest.watch.iter().flatten().chain(&manifest.facts).any(|told| told == field) {
+        faults.add(key, format!("{field:?} is neither in watch nor in facts"));
+    }
+    Some(faults.one(key, field)?.label())
 }
 
 fn check_window(window: Option<&Window>, request: Option<&Request>, faults: &mut Faults) {

@@ -338,3 +338,19 @@ fn a_begin_that_changes_nothing_writes_nothing() {
     );
     assert!(end.events.is_empty());
 }
+
+#[test]
+fn what_a_report_says_is_kept_for_digests() {
+    let mut bench = Bench::new();
+    let spec = Arc::new(crate::domain::collection::CollectionSpec { quoted: Some("title".into()), ..threads() });
+    let said = |bench: &Bench| match bench.docs.get(&DocKey::Quotes("acme".into())).map(|(_, d)| d.as_ref()) {
+        Some(Doc::Quotes(quotes)) => quotes.values().map(|q| q.text.clone()).collect::<Vec<_>>(),
+        _ => Vec::new(),
+    };
+    bench.sweep(&spec, &[record("report", &[("title", "Saved $12.".into())])]);
+    assert_eq!(said(&bench), ["Saved $12."]);
+    bench.sweep(&spec, &[record("report", &[("title", Value::Null)])]);
+    assert_eq!(said(&bench), ["Saved $12."], "nothing new was said");
+    bench.sweep(&spec, &[record("report", &[("title", "long ".repeat(500).into())])]);
+    assert_eq!(said(&bench)[0].chars().count(), 300);
+}

@@ -5,7 +5,9 @@ use jiff::civil::date;
 use super::{Data, ana, bo, cents, person, text};
 use crate::domain::event::{Severity, data_of};
 use crate::domain::ids;
-use crate::domain::payload::{Ahead, DayLine, DigestData, DigestItem, Gap, MoneyDigest, Mover, NearLimit, SmallSpike};
+use crate::domain::payload::{
+    Ahead, DayLine, DigestData, DigestItem, Gap, MoneyDigest, Mover, NearLimit, Quoted, SmallSpike,
+};
 use crate::domain::time::plus_days;
 
 pub fn daily() -> Data {
@@ -105,6 +107,11 @@ fn spend(from: &str, total: i64, expected: i64) -> MoneyDigest {
             expected_usd: cents(420),
         }],
         gaps: vec![Gap { source: text("claude"), since: text("2026-11-20"), kind: text("unknown") }],
+        quotes: vec![Quoted {
+            source: text("amply"),
+            text: text("Amply saved your agent fleet $1,240.55 in the last 30 days."),
+            seen: text("2026-11-21"),
+        }],
         days: days(),
         daily_limit_usd: Some(cents(20_000)),
     }

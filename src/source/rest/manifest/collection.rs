@@ -77,6 +77,9 @@ pub struct CollectionManifest {
     pub spend: Option<SpendManifest>,
     /// Role `record`: where a record says what it may spend, for budgets with `limit = "own"`.
     pub budget: Option<BudgetManifest>,
+    /// Role `record`: a text, one of the fields under `watch` or `facts`, that digests quote: what a report
+    /// says of savings.
+    pub quoted: Option<String>,
     /// Role `gauge`: where the level or the state is.
     pub value: Option<References>,
     /// Role `gauge`: named lower bounds of a level; at or below it the level is in that band.
