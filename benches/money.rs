@@ -119,6 +119,7 @@ fn poll(users: usize, models: usize) {
             plus(start_of_utc_day(day), SignedDuration::from_hours(23)),
         );
     }
+    let booked_only = support::rss();
     let begun = Instant::now();
     replay.evaluate(start_of_utc_day(TODAY));
     let first = begun.elapsed();
@@ -140,7 +141,8 @@ fn poll(users: usize, models: usize) {
     print_row(&[&name("evaluation after a look"), &ms(median(planned.iter().copied()))]);
     let both = booked.iter().zip(&planned).map(|(a, b)| *a + *b);
     print_row(&[&name("a poll's plan"), &ms(median(both))]);
-    print_row(&["resident memory by then", &support::rss()]);
+    print_row(&[&format!("resident memory, {DAYS} days booked"), &booked_only]);
+    print_row(&["the same after all polls and their plans", &support::rss()]);
     guard_of(&world, &replay, now);
 }
 

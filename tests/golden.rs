@@ -177,9 +177,9 @@ fn mrkdwn_is_taken_as_it_stands() {
 
 #[test]
 fn no_data_becomes_markup_or_a_header_in_email() {
-    const TAGS: [&str; 20] = [
-        "!doctype", "a", "body", "br", "code", "head", "html", "li", "meta", "p", "span", "strong", "style", "table",
-        "td", "title", "tr", "ul", "tbody", "thead",
+    const TAGS: [&str; 21] = [
+        "!doctype", "a", "body", "br", "code", "head", "html", "img", "li", "meta", "p", "span", "strong", "style",
+        "table", "td", "title", "tr", "ul", "tbody", "thead",
     ];
     let renderer = renderer();
     for case in cases() {
@@ -196,6 +196,9 @@ fn no_data_becomes_markup_or_a_header_in_email() {
                 .take_while(|c| c.is_ascii_alphanumeric() || *c == '!')
                 .collect();
             assert!(TAGS.contains(&tag.as_str()), "{name} {variant}: <{tag}");
+        }
+        for (at, _) in email.html.match_indices("<img ") {
+            assert!(email.html[at..].starts_with("<img src=\"cid:spend-chart\" width"), "{name} {variant}: a picture");
         }
         for (at, _) in email.html.match_indices("href=\"") {
             let address = email.html[at + 6..].split('"').next().unwrap();

@@ -7,12 +7,16 @@
     clippy::expect_used,
     clippy::print_stderr,
     clippy::disallowed_methods,
+    clippy::cast_precision_loss,
     reason = "a test fails by panicking, and says loudly what it had to leave out"
 )]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use ampbridge::domain::rules::forecast;
+use jiff::civil::Date;
 use serde_json::Value;
 
 fn shared() -> Option<PathBuf> {
@@ -98,4 +102,33 @@ fn calm_is_surer_and_eager_finds_more() {
     let Some((eager, _)) = score("synth_daily", &["--preset", "eager"]) else { return };
     let ([sure, less, _], [loose, more, _]) = (figures(&calm), figures(&eager));
     assert!(sure > loose && more >= less, "calm {calm}, eager {eager}");
+}
+
+/// Of the days of a set, the part that lies in the range that is said to hold 80 of 100 of them.
+fn held(set: &str, whole: bool) -> Option<f64> {
+    let text = std::fs::read_to_string(shared()?.join(format!("dev/{set}.csv"))).unwrap();
+    let mut series: BTreeMap<&str, BTreeMap<Date, f64>> = BTreeMap::new();
+    for line in text.lines().skip(1) {
+        let parts: Vec<&str> = line.split(',').collect();
+        let name = if whole { "all" } else { parts[0] };
+        *series.entry(name).or_default().entry(parts[1][..10].parse().unwrap()).or_default() +=
+            parts[2].parse::<f64>().unwrap();
+    }
+    let days = series.values().flat_map(|days| {
+        days.iter()
+            .filter(|(_, usd)| **usd > 0.0)
+            .filter_map(|(day, usd)| Some((*usd, forecast::day_range(days, *day)?)))
+    });
+    let inside: Vec<bool> = days.map(|(usd, r)| r.low.as_f64() <= usd && usd <= r.high.as_f64()).collect();
+    let part = inside.iter().filter(|inside| **inside).count() as f64 / inside.len() as f64;
+    eprintln!("{set}: {part:.3} of {} days", inside.len());
+    Some(part)
+}
+
+#[test]
+fn the_range_of_a_day_holds_about_eighty_of_a_hundred() {
+    for (set, whole) in [("synth_daily", true), ("semireal_daily", false)] {
+        let Some(part) = held(set, whole) else { return };
+        assert!((0.75..=0.88).contains(&part), "{set}: {part}");
+    }
 }

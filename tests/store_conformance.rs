@@ -118,7 +118,7 @@ async fn look_that_ends(store: &Opened, now: Timestamp, shown: &[Record], eviden
         kinds.extend(plan.events.iter().map(|e| e.event.kind.clone()));
         cycle::add_notes(&mut notes, plan.notes);
     }
-    let end = SweepEnd { spec, epoch: 1, evidence, notes, cursor: None, confirmed: BTreeSet::new() };
+    let end = SweepEnd { spec, epoch: 1, evidence, notes, cursor: None, quota: None, confirmed: BTreeSet::new() };
     let plan = step(store, now, Input::SweepEnd(end)).await;
     kinds.extend(plan.events.iter().map(|e| e.event.kind.clone()));
     flush(store).await;

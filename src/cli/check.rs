@@ -1,20 +1,25 @@
 //! `ampbridge check`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::Value;
 
 use super::{Failure, Outcome, output, timeline};
+use crate::admin::client::Client;
+use crate::admin::{Answer, Op, OpError, execute};
 use crate::app::Parts;
 use crate::config::Problem;
 use crate::domain::event::{glob_matches, highest_severity};
 use crate::domain::routing::{Route, is_internal};
-use crate::domain::rules::Rule;
+use crate::domain::rules::budget::limits::Own;
+use crate::domain::rules::{Rule, RuleSpec};
 use crate::domain::setting::Span;
-use crate::source::Source;
 use crate::source::quota::Quota;
-use crate::store::Sync;
+use crate::source::{Allowance, Remembered, Source};
+use crate::store::{self, Sync, sled};
 
 /// Longest wait for one answer with `--connect`.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -35,6 +40,7 @@ fn templates(parts: &Parts) -> Outcome {
 
 pub(super) async fn run(parts: Parts, args: &CheckArgs) -> Outcome {
     templates(&parts)?;
+    remind(&parts).await;
     print_plan(&parts);
     for warning in warnings(&parts) {
         output::warning(&warning);
@@ -77,10 +83,14 @@ fn print_plan(parts: &Parts) {
         if let Some(total) = total {
             output::line(&format!("    together {total} calls a day{}", allowed(source.as_ref())));
         }
-        if let Some(times) = source.allowance().stretched {
+        let allowance = source.allowance();
+        if let Some(times) = allowance.stretched {
             output::line(&format!(
                 "    stretched {times:.1} times to fit: what changes is seen that much later; a longer `every` does the same"
             ));
+        }
+        for line in learned(&allowance, source.collections().len()) {
+            output::line(&format!("    {line}"));
         }
     }
     output::heading("rules");
@@ -117,13 +127,76 @@ fn allowed(source: &dyn Source) -> String {
     quota.map(|quota| format!(", of {} allowed ({quota})", quota.per_day())).unwrap_or_default()
 }
 
+/// What the answers so far said, and what that does.
+fn learned(allowance: &Allowance, collections: usize) -> Vec<String> {
+    let Some(quota) = allowance.learned else { return Vec::new() };
+    let mut lines = vec![format!("its answers so far say that it allows {quota}")];
+    if quota.per_day() < collections as u64 {
+        lines.push(format!(
+            "that is not enough for one look a day at each of {collections} collections: leave some out, or look from \
+             elsewhere with credentials that may call more"
+        ));
+    } else if let Some(times) = allowance.slower {
+        lines.push(format!(
+            "so looks are {times:.1} times further apart than said: what changes is seen that much later; a longer \
+             `every` does the same"
+        ));
+    }
+    lines
+}
+
+/// Tells the sources what is stored of them, where anything is: what their answers said so far.
+async fn remind(parts: &Parts) {
+    let folder = &parts.settings.store.path;
+    if !sled::exists(folder) {
+        return;
+    }
+    let rows = match stored(parts).await {
+        Ok(rows) => rows,
+        Err(why) => {
+            output::warning(&format!("what is stored can't be read, so learned limits are not shown: {why}"));
+            return;
+        }
+    };
+    for source in &parts.sources {
+        let prefix = format!("{}/", source.name());
+        let own = |row: &&Value| row["collection"].as_str().is_some_and(|name| name.starts_with(&prefix));
+        let quota = rows.iter().filter(own).find_map(|row| serde_json::from_value::<Quota>(row["quota"].clone()).ok());
+        source.remember(Remembered { quota, not_before: None });
+    }
+}
+
+/// What is known of all collections, through the running service where there is one.
+async fn stored(parts: &Parts) -> Result<Vec<Value>, OpError> {
+    let settings = &parts.settings;
+    let op = Op::StateShow { collection: None, limit: 0 };
+    let answer = if sled::holder(&settings.store.path).is_some() {
+        Client::find(&settings.store.path, settings.admin.token.as_ref())?.execute(&op).await?
+    } else {
+        let note = format!("process {} (ampbridge check)", std::process::id());
+        let store = store::open(&settings.store, &settings.store.path, &note)?;
+        let answer = execute(&parts.desk(Arc::clone(&store)), op).await;
+        store.close().await?;
+        answer?
+    };
+    let rows = match answer {
+        Answer::Data(mut all) => all["collections"].take(),
+        Answer::Done(_) => Value::Null,
+    };
+    serde_json::from_value(rows).map_err(|e| OpError::Service(format!("the answer names no collections: {e}")))
+}
+
 fn describe(rule: &Rule) -> String {
     match rule {
         Rule::Budget(b) => {
             let thresholds: Vec<String> = b.thresholds.iter().map(|t| format!("{t} %")).collect();
+            let limit = match b.own {
+                None => b.limit.to_string(),
+                Some(Own::Only) => "what the source says".to_owned(),
+                Some(Own::OrLimit) => format!("what the source says, else {}", b.limit),
+            };
             format!(
-                "{} a {} per {}, told at {}",
-                b.limit,
+                "{limit} a {} per {}, told at {}",
                 b.period,
                 format!("{:?}", b.per).to_lowercase(),
                 thresholds.join(", ")
@@ -154,6 +227,7 @@ fn warnings(parts: &Parts) -> Vec<String> {
             warnings.push(format!("no route can match {kind} of {}; it is kept and sent nowhere", lost.join(", ")));
         }
     }
+    warnings.extend(parts.settings.rules.iter().filter_map(|rule| without_own_limits(parts, rule)));
     let used: BTreeSet<&String> = settings.routes.iter().flat_map(|r| &r.sinks).collect();
     for name in settings.sinks.keys().filter(|name| !used.contains(name)) {
         warnings.push(format!("no route names sink {name}; it only hears of ampbridge's own health"));
@@ -169,6 +243,21 @@ fn warnings(parts: &Parts) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// A budget whose limits no source names would never speak.
+fn without_own_limits(parts: &Parts, rule: &RuleSpec) -> Option<String> {
+    let Rule::Budget(budget) = &rule.rule else { return None };
+    budget.own?;
+    let mut of_it = parts.sources.iter().filter(|source| rule.group_of(source.name()).is_some());
+    let names = |source: &Arc<dyn Source>| {
+        let own = source.collections().iter().filter_map(|c| c.spec.budget.clone());
+        own.into_iter().any(|own| own.dimension == budget.per.as_str())
+    };
+    let named = of_it.any(names);
+    let per = budget.per.as_str();
+    (!named)
+        .then(|| format!("rule {}: no source says what a {per} may spend, so limit = \"own\" never speaks", rule.name))
 }
 
 const INTERNAL: [&str; 9] = [

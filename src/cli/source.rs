@@ -44,8 +44,9 @@ pub(super) async fn run(parts: Parts, args: &CheckArgs) -> Outcome {
     output::heading(&format!("source {} ({}), looked at twice, nothing stored", source.name(), source.kind()));
     let mut failures = Vec::new();
     for collection in source.collections() {
-        if collection.spec.role == Role::Cost {
-            output::line(&format!("{}: asked for when a rule wants it, not here", collection.spec.name));
+        if collection.spec.is_asked_one_by_one() {
+            let when = if collection.spec.one_by_one { "a record changes" } else { "a rule wants it" };
+            output::line(&format!("{}: asked for when {when}, not here", collection.spec.name));
             continue;
         }
         match looks(source, collection, parts.clock.now()).await {

@@ -1,6 +1,7 @@
 //! `ampbridge spend`: the ledger, looked at.
 
 mod bars;
+mod picture;
 mod why;
 
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ pub(super) enum SpendCommand {
     Show(ShowArgs),
     /// Why a day is a spike, or is none: the detector's numbers in words.
     Why(why::WhyArgs),
-    /// Spend a day as bars, against what was to be expected.
+    /// Spend a day as bars, or as a picture, against what was to be expected.
     Chart(bars::ChartArgs),
 }
 
@@ -81,6 +82,8 @@ pub(super) struct Book {
     pub ledger: Ledger,
     pub sources: Vec<String>,
     pub view: LedgerView,
+    /// The first day that was asked for.
+    pub from: Date,
 }
 
 impl Book {
@@ -92,11 +95,19 @@ impl Book {
         for source in &sources {
             ledger.loaded_from(source, from);
         }
-        Self { ledger, sources, view }
+        Self { ledger, sources, view, from }
     }
 
     pub(super) fn people(&self) -> People<'_> {
         People(self.view.people.values().collect())
+    }
+
+    /// Whether every source has answered for the day.
+    fn asked(&self, day: Date) -> bool {
+        self.sources.iter().all(|source| {
+            self.view.status.get(source).is_some_and(|s| s.knows(day))
+                || self.ledger.days.contains_key(&(source.clone(), day))
+        })
     }
 
     fn sums(&self, per: &Per, groups: &Groups, from: Date, to: Date) -> BTreeMap<Scope, Sum> {
@@ -191,11 +202,7 @@ fn days(book: &Book, groups: &Groups, since: Date, until: Date, today: Date) -> 
     let mut day = since;
     while day <= until {
         let sums = book.sums(&Per::Workspace, groups, day, plus_days(day, 1));
-        let asked = book.sources.iter().all(|source| {
-            book.view.status.get(source).is_some_and(|s| s.knows(day))
-                || book.ledger.days.contains_key(&(source.clone(), day))
-        });
-        let note = match (asked, DayState::of(day, today)) {
+        let note = match (book.asked(day), DayState::of(day, today)) {
             (false, _) => "unknown",
             (_, DayState::Open) => "open",
             (_, DayState::Settling) => "settling",

@@ -32,7 +32,7 @@ pub fn load(file: &Path, env: &BTreeMap<String, String>, problems: &mut Problems
 pub fn load_text(text: &str, folder: &Path, env: &BTreeMap<String, String>, problems: &mut Problems) -> Option<Value> {
     let defaults = parse(DEFAULTS, &mut Problems::default());
     let tree = parse(text, problems);
-    let overrides = Layer(overrides(env, &Value::new(None, ValueKind::Table(tree.clone()))));
+    let overrides = Layer(overrides(env, &Value::new(None, ValueKind::Table(tree.clone())), problems));
     let merged = ::config::Config::builder()
         .add_source(Layer(defaults))
         .add_source(Layer(tree))
@@ -152,15 +152,20 @@ fn position(text: &str, at: usize) -> (usize, usize) {
 }
 
 /// `AMPBRIDGE__SINKS__AUTOMATION__URL` to `sinks.automation.url`: cases and `-` are those of the file where it has the
-/// key. A number names an item of a list.
-fn overrides(env: &BTreeMap<String, String>, tree: &Value) -> Map<String, Value> {
+/// key. A number names an item of a list, from 0. A variable that names nothing there can be is a problem.
+fn overrides(env: &BTreeMap<String, String>, tree: &Value, problems: &mut Problems) -> Map<String, Value> {
     let mut layer = Value::new(None, ValueKind::Table(Map::new()));
     for (name, text) in env.iter().filter_map(|(n, t)| n.strip_prefix(PREFIX).map(|rest| (rest, t))) {
         let origin = format!("{PREFIX}{name}");
         let segments: Vec<&str> = name.split("__").collect();
-        if segments.iter().all(|s| !s.is_empty()) {
-            let value = Value::new(Some(&origin), ValueKind::String(text.clone()));
-            put(&mut layer, Some(tree), &segments, value);
+        let value = Value::new(Some(&origin), ValueKind::String(text.clone()));
+        let done = if segments.iter().any(|s| s.is_empty()) {
+            Err("names no key: its parts are separated by two underscores each".to_owned())
+        } else {
+            put(&mut layer, Some(tree), &segments, value)
+        };
+        if let Err(why) = done {
+            problems.add("", format!("the environment variable {origin} {why}"));
         }
     }
     match layer.kind {
@@ -169,10 +174,10 @@ fn overrides(env: &BTreeMap<String, String>, tree: &Value) -> Map<String, Value>
     }
 }
 
-fn put(into: &mut Value, shape: Option<&Value>, segments: &[&str], value: Value) {
+fn put(into: &mut Value, shape: Option<&Value>, segments: &[&str], value: Value) -> Result<(), String> {
     let Some((first, rest)) = segments.split_first() else {
         *into = value;
-        return;
+        return Ok(());
     };
     if let (Some(ValueKind::Array(items)), Ok(index)) = (shape.map(|s| &s.kind), first.parse::<usize>()) {
         if !matches!(into.kind, ValueKind::Array(_)) {
@@ -181,9 +186,9 @@ fn put(into: &mut Value, shape: Option<&Value>, segments: &[&str], value: Value)
         if let ValueKind::Array(list) = &mut into.kind
             && let Some(slot) = list.get_mut(index)
         {
-            put(slot, items.get(index), rest, value);
+            return put(slot, items.get(index), rest, value);
         }
-        return;
+        return Err(format!("names item {index} of a list of {}; they are counted from 0", items.len()));
     }
     if !matches!(into.kind, ValueKind::Table(_)) {
         into.kind = ValueKind::Table(Map::new());
@@ -202,8 +207,9 @@ fn put(into: &mut Value, shape: Option<&Value>, segments: &[&str], value: Value)
             .cloned()
             .unwrap_or_else(|| first.to_lowercase());
         let slot = table.entry(key.clone()).or_insert_with(|| Value::new(None, ValueKind::Nil));
-        put(slot, known.get(&key), rest, value);
+        return put(slot, known.get(&key), rest, value);
     }
+    Ok(())
 }
 
 /// Replaces `{ env = "…" }` and `{ file = "…" }` by the text they stand for.
@@ -338,6 +344,16 @@ mod tests {
         assert_eq!(text_at("routes.0.sinks").as_deref(), Some("y,z"));
         assert_eq!(text_at("sinks.other.kind").as_deref(), Some("slack"));
         assert_eq!(text_at("sinks.other.webhook_url").as_deref(), Some("00123"), "never taken for a number");
+    }
+
+    #[test]
+    fn a_variable_that_names_nothing_is_told() {
+        let env = [("AMPBRIDGE__ROUTES__1__SINKS", "x"), ("AMPBRIDGE__BRIDGE____NAME", "x")];
+        let (_, problems) = load_text("[[routes]]\nsinks = [\"x\"]\n", &env);
+        let all = problems.join("\n");
+        assert!(all.contains("AMPBRIDGE__ROUTES__1__SINKS names item 1 of a list of 1"), "{all}");
+        assert!(all.contains("AMPBRIDGE__BRIDGE____NAME names no key"), "{all}");
+        assert_eq!(problems.len(), 2);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ::config::{Value, ValueKind};
+use jiff::tz::TimeZone;
 
 pub use problem::{Problem, hint};
 pub use sections::{Admin, Bridge, schema};
@@ -137,7 +138,8 @@ fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -
     let prices = sections::prices(section("prices"), problems);
     let sources = sources(section("sources"), problems);
     let groups = groups::read(section("groups"), problems);
-    let rule_specs = rule_specs(section("rules"), sources.keys(), &groups, problems);
+    let zone = bridge.as_ref().map_or(TimeZone::UTC, |bridge| bridge.zone.clone());
+    let rule_specs = rule_specs(section("rules"), sources.keys(), &groups, &zone, problems);
     let sinks = sinks(section("sinks"), folder, problems);
     let names = (sources.keys().cloned().collect(), sinks.keys().cloned().collect());
     let scene = routes::Scene { sources: &names.0, sinks: &names.1, bridge: bridge.as_ref() };
@@ -267,6 +269,7 @@ fn rule_specs<'a>(
     section: Option<Value>,
     sources: impl Iterator<Item = &'a String>,
     groups: &Groups,
+    zone: &TimeZone,
     problems: &mut Problems,
 ) -> Vec<RuleSpec> {
     let known: BTreeSet<&str> = sources.map(String::as_str).collect();
@@ -282,7 +285,7 @@ fn rule_specs<'a>(
         let Some(kind) = take_kind(&mut entry, &path, &kinds, problems) else { continue };
         let Some(kind) = rules::KINDS.iter().find(|k| k.name == kind) else { continue };
         let Some(config) = parse::collect(entry, &path, &kind.parse, problems) else { continue };
-        match config.build() {
+        match config.build(zone) {
             Ok(rule) => {
                 if groups.0.is_empty() && counts_groups(&rule) {
                     problems.add(format!("{path}.per"), "is \"group\", and there are no [groups]");

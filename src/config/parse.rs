@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::{Error as PathError, Path, Segment};
 
 use super::problem::{Problems, hint};
+use crate::domain::strict::Strict;
 
 /// No section has more problems than a person would read.
 const ROUNDS: usize = 64;
@@ -12,7 +13,7 @@ const ROUNDS: usize = 64;
 /// Reads `value` as a `T`; everything that was wrong is in `problems`. What comes back then stands for the rest, so
 /// that more can be found out about it; `None` where not enough is left for that.
 pub fn read<T: DeserializeOwned>(value: Value, base: &str, problems: &mut Problems) -> Option<T> {
-    collect(value, base, &|v| serde_path_to_error::deserialize(v), problems)
+    collect(value, base, &|v| serde_path_to_error::deserialize(Strict(v)), problems)
 }
 
 /// Tries again and again: each round finds one problem, cuts it out of the tree, and goes on.
@@ -22,7 +23,7 @@ pub fn collect<T>(
     parse: &dyn Fn(Value) -> Result<T, PathError<ConfigError>>,
     problems: &mut Problems,
 ) -> Option<T> {
-    let mut filled: Vec<Vec<String>> = Vec::new();
+    let mut filled: Vec<(Vec<String>, usize)> = Vec::new();
     let mut cut: Vec<Vec<String>> = Vec::new();
     for _ in 0..ROUNDS {
         let error = match parse(value.clone()) {
@@ -43,19 +44,24 @@ pub fn collect<T>(
         } else if let Some(name) = missing(&text) {
             let mut full = path.clone();
             full.push(name.clone());
-            if filled.contains(&full) {
-                return None;
-            }
-            if !cut.contains(&full) {
-                problems.add(join(base, &full, None), "is missing");
-            }
-            // A stand-in, so that the search for problems can go on.
+            // A stand-in, so that the search for problems can go on; another one where that is of the wrong type.
+            let tried = if let Some((_, tried)) = filled.iter_mut().find(|(path, _)| *path == full) {
+                *tried += 1;
+                *tried
+            } else {
+                let inside = filled.iter().any(|(f, _)| path.starts_with(f));
+                if !inside && !cut.contains(&full) {
+                    problems.add(join(base, &full, None), "is missing");
+                }
+                filled.push((full, 0));
+                0
+            };
+            let stand_in = stand_in(tried)?;
             if let Some(Value { kind: ValueKind::Table(table), .. }) = node(&mut value, &path) {
-                table.insert(name, Value::new(None, ValueKind::String(String::new())));
+                table.insert(name, Value::new(None, stand_in));
             }
-            filled.push(full);
         } else {
-            let stand_in = filled.iter().any(|f| path.starts_with(f));
+            let stand_in = filled.iter().any(|(f, _)| path.starts_with(f));
             let origin = node(&mut value, &path).and_then(|v| v.origin().map(str::to_owned));
             if !stand_in {
                 problems.add_at(join(base, &path, None), origin.as_deref(), text);
@@ -66,6 +72,18 @@ pub fn collect<T>(
         }
     }
     None
+}
+
+/// What can stand where something is missing, most likely first.
+fn stand_in(tried: usize) -> Option<ValueKind> {
+    let kinds = [
+        ValueKind::String(String::new()),
+        ValueKind::String("1".to_owned()),
+        ValueKind::Boolean(false),
+        ValueKind::Array(Vec::new()),
+        ValueKind::Table(::config::Map::new()),
+    ];
+    kinds.into_iter().nth(tried)
 }
 
 /// The innermost message, without what the path says anyway.
@@ -197,6 +215,7 @@ mod tests {
             "s.count: ",
             "s.list[1]: ",
             "s.inner.extra: unknown key",
+            "s.inner.deep: is integer `7`, and must be true or false",
         ] {
             assert!(found.contains(part), "{part} not in\n{found}");
         }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::Severity;
-use super::time::Timestamp;
+use super::quota::Quota;
+use super::time::{SignedDuration, Timestamp, plus};
 
 /// What kind of rows a collection has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -92,11 +93,42 @@ pub struct CollectionSpec {
     pub gauge: GaugeSpec,
     /// A word for one record: `thread`, `member`.
     pub noun: String,
+    /// Another collection of the source, which asks one by one for those records of this one that came or changed.
+    pub followed_by: Option<String>,
+    /// Its records are asked for one by one, because another collection says that they came or changed: there is no
+    /// list of them.
+    pub one_by_one: bool,
+    /// Where a record says what it may spend itself.
+    pub budget: Option<OwnBudget>,
+}
+
+/// A budget that records carry: `constraints.budget_cents` of a mission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnBudget {
+    /// The dimension of money rows whose values are the keys of these records.
+    pub dimension: String,
+    /// The watched field or fact with the amount.
+    pub field: String,
+    /// Decimal places between its unit and a dollar.
+    pub scale: u32,
 }
 
 impl CollectionSpec {
     pub fn id(&self) -> CollectionId {
         CollectionId { source: self.source.clone(), name: self.name.clone() }
+    }
+
+    /// Whether a look needs to be told what to ask for.
+    pub fn is_asked_one_by_one(&self) -> bool {
+        self.one_by_one || self.role == Role::Cost
+    }
+
+    /// The document with what is to be asked for, where it is asked for one by one.
+    pub fn wanted(&self) -> Option<super::doc::DocKey> {
+        match self.role {
+            Role::Cost => Some(super::doc::DocKey::Wanted(self.source.clone())),
+            _ => self.one_by_one.then(|| super::doc::DocKey::Queue(self.id())),
+        }
     }
 
     /// The event types this collection can make, apart from those about its health.
@@ -153,6 +185,23 @@ pub struct CollectionState {
     pub quarantined: u64,
     /// Stretches of over an hour without a good look, the newest last.
     pub gaps: Vec<(Timestamp, Timestamp)>,
+    /// The system asked to be left alone until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// What its answers say that it allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
+}
+
+/// No system is left alone longer than this because it asked for it. An instant further ahead was written by a clock that
+/// has been set back since.
+pub const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(1);
+
+impl CollectionState {
+    /// Until when the system wants to be left alone, where that has not passed.
+    pub fn asked_to_wait_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.not_before.filter(|at| *at > now && *at <= plus(now, LONGEST_WAIT))
+    }
 }
 
 /// Removals that wait for a person.
@@ -178,6 +227,8 @@ pub struct LookNotes {
     pub rows: u64,
     /// The earliest day money rows were of.
     pub first_day: Option<jiff::civil::Date>,
+    /// Days of money rows that this machine's clock has yet to come to, the next few.
+    pub ahead: BTreeSet<jiff::civil::Date>,
     pub created: u64,
     pub changed: u64,
     /// Watched fields seen on some row.

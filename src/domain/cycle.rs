@@ -4,11 +4,14 @@
 //! the plan is committed in one transaction or not at all.
 
 mod command;
+mod digest;
 mod live;
 mod look;
+mod plausible;
 mod release;
 mod spending;
 mod tell;
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,6 +24,7 @@ use super::diff::Match;
 use super::doc::{Doc, DocKey, Docs};
 use super::event::StoredEvent;
 use super::health::{self, SinkState};
+use super::quota::Quota;
 use super::record::{Evidence, Page, StoredRow};
 use super::retry::RetryPolicy;
 use super::routing::Route;
@@ -30,6 +34,7 @@ use super::sweep::{Missing, StillMissed};
 use super::time::{Timestamp, WeekStart, plus_days, utc_day};
 
 pub use command::Command;
+pub use digest::due as due_rooms;
 pub use look::add_notes;
 
 /// What does not change while the process runs.
@@ -94,6 +99,8 @@ pub struct SweepEnd {
     pub notes: LookNotes,
     /// Where the next look may start; from server values only.
     pub cursor: Option<serde_json::Value>,
+    /// What the system's answers say that it allows.
+    pub quota: Option<Quota>,
     /// Missing records whose own address says that they are gone; asked for where the collection's deletions need it.
     pub confirmed: BTreeSet<String>,
 }
@@ -224,7 +231,7 @@ pub fn needs(world: &World, now: Timestamp, input: &Input) -> Needs {
             needs.docs.extend(list.iter().map(|s| DocKey::Sink(s.delivery.sink.clone())));
             needs.claims.extend(list.iter().map(|s| (s.delivery.sink.clone(), s.claim, s.delivery.seq)));
         }
-        Input::Release { sink, rooms } => release::needs(sink, rooms, &mut needs),
+        Input::Release { sink, rooms } => release::needs(world, now, sink, rooms, &mut needs),
         Input::Incidents => {}
         Input::Command(command) => command.needs(&mut needs),
     }

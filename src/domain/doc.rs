@@ -27,6 +27,8 @@ pub enum DocKey {
     Gauge(CollectionId),
     /// Threads of a source whose cost should be asked for.
     Wanted(String),
+    /// Records of another collection that this one should ask about.
+    Queue(CollectionId),
     People(String),
     SourceHealth(String),
     Sink(String),
@@ -50,6 +52,7 @@ impl fmt::Display for DocKey {
             Self::Collection(id) => write!(f, "collection/{id}"),
             Self::Gauge(id) => write!(f, "gauge/{id}"),
             Self::Wanted(source) => write!(f, "wanted/{source}"),
+            Self::Queue(id) => write!(f, "queue/{id}"),
             Self::People(source) => write!(f, "people/{source}"),
             Self::SourceHealth(source) => write!(f, "source/{source}"),
             Self::Sink(sink) => write!(f, "sink/{sink}"),
@@ -82,6 +85,7 @@ impl FromStr for DocKey {
             "collection" => Self::Collection(CollectionId { source: part()?, name: part()? }),
             "gauge" => Self::Gauge(CollectionId { source: part()?, name: part()? }),
             "wanted" => Self::Wanted(part()?),
+            "queue" => Self::Queue(CollectionId { source: part()?, name: part()? }),
             "people" => Self::People(part()?),
             "source" => Self::SourceHealth(part()?),
             "sink" => Self::Sink(part()?),
@@ -99,7 +103,7 @@ impl FromStr for DocKey {
     }
 }
 
-/// A thread whose cost is wanted, with what an event about it would tell.
+/// A record that is to be asked about (a thread whose cost is wanted), with what an event about it would tell.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Wanted {
     /// Text that orders by recency (the server's `updatedAt`).
@@ -179,6 +183,7 @@ mod tests {
             "sink/ops",
             "budget/daily/acme+claude",
             "wanted/acme",
+            "queue/acme/messages",
             "learned/a/b",
             "spend/acme",
             "rooms/ops",

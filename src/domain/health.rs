@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::collection::{CollectionSpec, CollectionState};
+use super::collection::{CollectionSpec, CollectionState, LONGEST_WAIT};
 use super::delivery::{Delivery, DeliveryState, Outcome, Report};
 use super::event::{Draft, Severity, data_of};
 use super::ids;
@@ -100,6 +100,10 @@ pub fn look_failed(
     now: Timestamp,
 ) -> Vec<Draft> {
     state.last_error = Some(failure.message.clone());
+    if let FailureKind::Throttled { after_secs } = failure.kind {
+        let wait = SignedDuration::from_secs(i64::try_from(after_secs).unwrap_or(i64::MAX)).min(LONGEST_WAIT);
+        state.not_before = Some(plus(now, wait));
+    }
     if let FailureKind::Forbidden { scope } = &failure.kind {
         return freeze(spec, state, scope, (Vec::new(), Some(scope.clone())), failure, now).into_iter().collect();
     }
@@ -131,6 +135,7 @@ pub fn look_succeeded(
     let error = state.last_error.take().unwrap_or_default();
     state.failing_since = None;
     state.frozen = None;
+    state.not_before = None;
     if let Some(last) = state.last_good.filter(|last| elapsed(*last, now) > GAP) {
         state.gaps.push((last, now));
         let surplus = state.gaps.len().saturating_sub(GAPS);

@@ -2,6 +2,7 @@
 //!
 //! A type once published never changes its meaning; fields are only ever added.
 
+mod digest;
 mod health;
 mod money;
 
@@ -11,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use digest::*;
 pub use health::*;
 pub use money::*;
 
@@ -84,32 +86,4 @@ pub struct LevelData {
     pub incident: String,
     /// `open` or `resolved`.
     pub state: String,
-}
-
-/// What happened in a stretch of time, in one message.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct DigestData {
-    /// `day` or `week`.
-    pub period: String,
-    /// First instant of the stretch.
-    pub from: String,
-    /// Its end.
-    pub to: String,
-    /// Number of events by type.
-    pub counts: BTreeMap<String, u64>,
-    /// Number of events.
-    pub events: u64,
-    /// The gravest and newest of them, at most five.
-    pub top: Vec<DigestItem>,
-}
-
-/// One event named in a digest.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct DigestItem {
-    pub id: String,
-    #[serde(rename = "type")]
-    pub kind: String,
-    pub subject: String,
-    pub severity: crate::domain::event::Severity,
-    pub time: String,
 }

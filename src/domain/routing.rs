@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::event::{Event, Severity, glob_matches};
 use super::money::Micros;
-use super::timing::Timing;
+use super::timing::{Digest, Timing};
 
 /// One `[[routes]]` entry, checked.
 #[derive(Debug, Clone, Default)]
@@ -75,6 +75,27 @@ impl Route {
             && (self.sources.is_empty() || self.sources.iter().any(|s| s == origin))
             && self.fields.iter().all(|field| field.matches(event))
     }
+}
+
+/// Types that speak of money.
+const MONEY: [&str; 4] = ["budget.threshold_reached", "budget.exceeded", "budget.forecast_exceeded", "cost.spike"];
+
+/// The routes whose digest tells `sink` of spend: of each stretch (a day, a week) the first in the file that lets
+/// budgets or spikes through. A route that is narrowed to subjects or fields is for someone whom the whole is no
+/// business of.
+pub fn digests_of_money<'a>(routes: &'a [Route], sink: &str) -> Vec<(usize, &'a Digest)> {
+    let mut found: Vec<(usize, &Digest)> = Vec::new();
+    for (index, route) in routes.iter().enumerate() {
+        let Some(digest) = &route.timing.digest else { continue };
+        let tells = route.sinks.iter().any(|s| s == sink)
+            && route.subjects.is_empty()
+            && route.fields.is_empty()
+            && MONEY.iter().any(|kind| any_glob(&route.events, kind));
+        if tells && found.iter().all(|(_, other)| other.every != digest.every) {
+            found.push((index, digest));
+        }
+    }
+    found
 }
 
 /// Whether any of the globs matches; no glob at all matches everything.

@@ -8,6 +8,7 @@ mod day;
 mod groups;
 mod index;
 mod ledger;
+mod limits;
 mod scope;
 mod status;
 mod wire;
@@ -25,6 +26,7 @@ pub use day::{Cell, Corrected, DaySpend, Kind, Row};
 pub use groups::{Groups, People};
 pub use index::{Cut, Index};
 pub use ledger::{Ledger, Members, Sum};
+pub use limits::OwnLimits;
 pub use scope::{Per, Scope};
 pub use status::{DayState, SpendState};
 

@@ -1,203 +1,95 @@
 //! The money part of a digest: what was spent against what was to be expected, who moved, what nears its limit, what
 //! is no longer heading past it, what was too small to wake anyone, and what is not known.
 //!
-//! Pure: [`needs`] says what must be known, [`money`] makes the part, `None` where there is nothing to say. A digest
-//! (a room with the timing `digest`) calls both for its stretch when it is released, puts the part into its data as
-//! `money`, and shows `render::digest_lines`.
+//! Pure: [`needs`] says what must be known, [`money`] makes the part, `None` where there is nothing to say. A digest calls
+//! both for its stretch when it is due.
 
 use std::collections::{BTreeMap, BTreeSet};
-
-use jiff::civil::Date;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use super::cycle::{self, Input, Known, Needs, World};
 use super::doc::DocKey;
 use super::money::Micros;
-use super::payload::Who;
+use super::payload::{Ahead, DayLine, Gap, MoneyDigest, Mover, NearLimit, SmallSpike};
+use super::rules::budget::standing::Standing;
 use super::rules::budget::{self, BudgetState};
 use super::rules::forecast::{self, WINDOW_DAYS};
 use super::rules::scene::Scene;
-use super::rules::{Rule, group_name};
+use super::rules::{Rule, RuleSpec, group_name};
 use super::spend::{Cut, Groups, Ledger, People, Per, Scope, SpendState, Sum};
-use super::time::{Timestamp, minus_days, plus_days, start_of_utc_day};
+use super::time::{PeriodKind, Timestamp, minus_days, plus_days, start_of_utc_day};
+use jiff::civil::Date;
 
 /// Of each kind, so many are named.
 const NAMED: usize = 5;
+/// Days drawn in the chart of a digest.
+pub const CHART_DAYS: i64 = 28;
 /// Who moved by less is not named.
 const LEAST_MOVE: Micros = Micros(5 * Micros::PER_DOLLAR);
 
-/// Spend of a stretch of days.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct MoneyDigest {
-    /// First day, YYYY-MM-DD.
-    pub from: String,
-    /// Last day.
-    pub to: String,
-    /// Spent in these days.
-    pub total_usd: Micros,
-    /// What was to be expected of them; null with too little history.
-    pub expected_usd: Option<Micros>,
-    /// Part of it is worked out from tokens or prices, not billed.
-    pub estimated: bool,
-    /// Who spent most above, or below, their usual.
-    pub movers: Vec<Mover>,
-    /// Budgets past their first threshold.
-    pub near_limits: Vec<NearLimit>,
-    /// Limits that will not hold as things are.
-    pub ahead: Vec<Ahead>,
-    /// The same that had been told, and no longer look so.
-    pub withdrawn: Vec<Ahead>,
-    /// Spikes that were too small to wake anyone.
-    pub small_spikes: Vec<SmallSpike>,
-    /// What is not known: a day nobody answered for, or a source that stands still.
-    pub gaps: Vec<Gap>,
-}
-
-/// One who spent more, or less, than usual.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Mover {
-    /// `user:<id>`.
-    pub scope: String,
-    /// The person.
-    pub who: Option<Who>,
-    /// Spent.
-    pub actual_usd: Micros,
-    /// Their usual.
-    pub expected_usd: Micros,
-}
-
-/// A budget past its first threshold.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct NearLimit {
-    /// The name of the rule in the config.
-    pub rule: String,
-    /// Whose budget.
-    pub scope: String,
-    /// The person, for a user's budget.
-    pub who: Option<Who>,
-    /// `day`, `week` or `month`.
-    pub period: String,
-    /// Spent in the period so far.
-    pub spend_usd: Micros,
-    /// The limit.
-    pub limit_usd: Micros,
-    /// Spend in percent of the limit.
-    pub percent: Option<f64>,
-    /// Passed again after it had been told as corrected.
-    pub recrossed: bool,
-}
-
-/// Where a period is heading.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Ahead {
-    /// The name of the rule in the config.
-    pub rule: String,
-    /// Whose budget.
-    pub scope: String,
-    /// First day of the period, YYYY-MM-DD.
-    pub period_start: String,
-    /// Expected by its end.
-    pub forecast_usd: Micros,
-    /// The limit.
-    pub limit_usd: Micros,
-}
-
-/// A spike that woke nobody.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SmallSpike {
-    /// Whose.
-    pub scope: String,
-    /// The person.
-    pub who: Option<Who>,
-    /// The day, YYYY-MM-DD.
-    pub date: String,
-    /// Spent on it.
-    pub actual_usd: Micros,
-    /// What was to be expected.
-    pub expected_usd: Micros,
-}
-
-/// What is not known.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Gap {
-    /// The source, by its name in the config.
-    pub source: String,
-    /// A day, or since when it stands still.
-    pub since: String,
-    /// `unknown` or `stale`.
-    pub kind: String,
-}
-
-/// What must be known for the days `[from, to)`.
-pub fn needs(world: &World, now: Timestamp, from: Date, to: Date) -> Needs {
-    let mut needs = cycle::needs(world, now, &Input::Tick { sources: world.sources.clone() });
-    for source in &world.sources {
-        needs.ledger.push((source.clone(), minus_days(from, WINDOW_DAYS), to));
-    }
+/// What must be known for the days `[from, to)` of `sources`.
+pub fn needs(world: &World, sources: &[String], now: Timestamp, from: Date, to: Date) -> Needs {
+    let mut needs = cycle::needs(world, now, &Input::Tick { sources: sources.to_vec() });
+    let first = minus_days(first_drawn(from, to), WINDOW_DAYS);
+    needs.ledger.extend(sources.iter().map(|source| (source.clone(), first, to)));
     needs
 }
 
-/// The part for the days `[from, to)`.
-pub fn money(world: &World, known: &Known, now: Timestamp, from: Date, to: Date) -> Option<MoneyDigest> {
-    let people = People(world.sources.iter().filter_map(|s| known.docs.people(&DocKey::People(s.clone()))).collect());
-    let view = View { world, known, now, from, to, people };
-    let all = view.days(&Per::Workspace, from, to);
-    let total: Micros = all.values().flat_map(BTreeMap::values).map(|s| s.amount).sum();
-    let estimated = all.values().flat_map(BTreeMap::values).any(|s| s.estimated);
-    let (mut near_limits, mut ahead, mut withdrawn, mut small_spikes) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for rule in &world.rules {
-        let groups: BTreeSet<Vec<String>> = world.sources.iter().filter_map(|s| rule.group_of(s)).collect();
-        for sources in groups {
-            match &rule.rule {
-                Rule::Budget(budget) => {
-                    let key = DocKey::Budget(rule.name.clone(), group_name(&sources));
-                    let Some(state) = known.docs.budget(&key) else { continue };
-                    near_limits.extend(view.near_limits(&rule.name, budget, state, &sources));
-                    let (open, gone) = view.outlooks(&rule.name, state);
-                    ahead.extend(open);
-                    withdrawn.extend(gone);
-                }
-                Rule::Spike(_) => small_spikes.extend(view.small_spikes(&rule.name, &sources)),
-                Rule::ThreadCost(_) => {}
-            }
-        }
-    }
-    near_limits.sort_by(|a, b| b.percent.unwrap_or(0.0).total_cmp(&a.percent.unwrap_or(0.0)));
-    near_limits.truncate(NAMED);
-    small_spikes.truncate(NAMED);
-    let digest = MoneyDigest {
+/// The part for the days `[from, to)` of `sources`; what spans other sources, too, is left out.
+pub fn money(
+    world: &World,
+    sources: &[String],
+    known: &Known,
+    now: Timestamp,
+    from: Date,
+    to: Date,
+) -> Option<MoneyDigest> {
+    let people = People(sources.iter().filter_map(|s| known.docs.people(&DocKey::People(s.clone()))).collect());
+    let view = View { world, sources, known, now, from, to, people };
+    let all = view.days(&Per::Workspace, minus_days(first_drawn(from, to), WINDOW_DAYS), to);
+    let stretch = || all.range(from..to).flat_map(|(_, sums)| sums.values());
+    let mut digest = MoneyDigest {
         from: from.to_string(),
         to: minus_days(to, 1).to_string(),
-        total_usd: total,
-        expected_usd: view
-            .expected(&Scope::Workspace, &view.days(&Per::Workspace, minus_days(from, WINDOW_DAYS), from)),
-        estimated,
+        total_usd: stretch().map(|s| s.amount).sum(),
+        expected_usd: view.expected(&Scope::Workspace, &all),
+        estimated: stretch().any(|s| s.estimated),
+        open: start_of_utc_day(to) > now,
         movers: view.movers(),
-        near_limits,
-        ahead,
-        withdrawn,
-        small_spikes,
-        gaps: view.gaps(),
-    };
-    (digest != empty(&digest)).then_some(digest)
-}
-
-/// The same stretch with nothing to say.
-fn empty(digest: &MoneyDigest) -> MoneyDigest {
-    MoneyDigest {
-        from: digest.from.clone(),
-        to: digest.to.clone(),
-        total_usd: Micros::ZERO,
-        expected_usd: digest.expected_usd.filter(|usd| *usd == Micros::ZERO),
-        estimated: false,
-        movers: Vec::new(),
         near_limits: Vec::new(),
         ahead: Vec::new(),
         withdrawn: Vec::new(),
         small_spikes: Vec::new(),
-        gaps: Vec::new(),
+        gaps: view.gaps(),
+        days: view.drawn(&all),
+        daily_limit_usd: None,
+    };
+    for rule in &world.rules {
+        let groups: BTreeSet<Vec<String>> = sources.iter().filter_map(|s| rule.group_of(s)).collect();
+        for group in groups.iter().filter(|group| group.iter().all(|source| sources.contains(source))) {
+            view.rule(&mut digest, rule, group);
+        }
+    }
+    digest.near_limits.sort_by(|a, b| b.percent.unwrap_or(0.0).total_cmp(&a.percent.unwrap_or(0.0)));
+    digest.near_limits.truncate(NAMED);
+    digest.small_spikes.truncate(NAMED);
+    digest.says_something().then_some(digest)
+}
+
+/// First day of the chart.
+fn first_drawn(from: Date, to: Date) -> Date {
+    from.min(minus_days(to, CHART_DAYS))
+}
+
+impl MoneyDigest {
+    fn says_something(&self) -> bool {
+        self.total_usd != Micros::ZERO
+            || self.expected_usd.is_some_and(|usd| usd != Micros::ZERO)
+            || !(self.movers.is_empty()
+                && self.near_limits.is_empty()
+                && self.ahead.is_empty()
+                && self.withdrawn.is_empty()
+                && self.small_spikes.is_empty()
+                && self.gaps.is_empty())
     }
 }
 
@@ -206,6 +98,8 @@ type Days = BTreeMap<Date, BTreeMap<Scope, Sum>>;
 
 struct View<'a> {
     world: &'a World,
+    /// Whose money.
+    sources: &'a [String],
     known: &'a Known,
     now: Timestamp,
     from: Date,
@@ -222,14 +116,57 @@ impl View<'_> {
         self.known.docs.spend(&DocKey::Spend(source.to_owned()))
     }
 
+    /// What one rule has to say of one group of sources.
+    fn rule(&self, digest: &mut MoneyDigest, rule: &RuleSpec, group: &[String]) {
+        match &rule.rule {
+            Rule::Budget(budget) => {
+                let key = DocKey::Budget(rule.name.clone(), group_name(group));
+                let state = self.known.docs.budget(&key);
+                if budget.per == Per::Workspace && budget.period == PeriodKind::Day && group.len() == self.sources.len()
+                {
+                    let limit = self.standing(&rule.name, budget, state, group, &Scope::Workspace).limit;
+                    digest.daily_limit_usd = digest.daily_limit_usd.into_iter().chain(limit).min();
+                }
+                let Some(state) = state else { return };
+                digest.near_limits.extend(self.near_limits(&rule.name, budget, state, group));
+                let (open, gone) = self.outlooks(&rule.name, state);
+                digest.ahead.extend(open);
+                digest.withdrawn.extend(gone);
+            }
+            Rule::Spike(_) => digest.small_spikes.extend(self.small_spikes(&rule.name, group)),
+            Rule::ThreadCost(_) => {}
+        }
+    }
+
+    /// The days of the chart: whole ones up to the end of the stretch, none before anything was spent.
+    fn drawn(&self, all: &Days) -> Vec<DayLine> {
+        let past = spent(all, &Scope::Workspace);
+        let Some(first) = past.iter().find(|(_, usd)| **usd > 0.0).map(|(day, _)| *day) else { return Vec::new() };
+        let mut lines = Vec::new();
+        let mut day = first.max(minus_days(self.to, CHART_DAYS));
+        while day < self.to {
+            let range = forecast::day_range(&past, day);
+            let sums = all.get(&day).map(|sums| sums.values().map(|sum| sum.amount).sum());
+            lines.push(DayLine {
+                date: day.to_string(),
+                spend_usd: sums,
+                expected_usd: range.map(|r| r.point),
+                low_usd: range.map(|r| r.low),
+                high_usd: range.map(|r| r.high),
+            });
+            day = plus_days(day, 1);
+        }
+        lines
+    }
+
     /// Known days only.
     fn days(&self, per: &Per, from: Date, to: Date) -> Days {
         let groups = Groups::default();
-        let cut = Cut { sources: &self.world.sources, per, groups: &groups, people: &self.people };
+        let cut = Cut { sources: self.sources, per, groups: &groups, people: &self.people };
         let mut days = Days::new();
         let mut day = from;
         while day < to {
-            if self.world.sources.iter().any(|s| self.is_known(s, day)) {
+            if self.sources.iter().any(|s| self.is_known(s, day)) {
                 days.insert(day, self.ledger().sums(cut, day, plus_days(day, 1)));
             }
             day = plus_days(day, 1);
@@ -242,9 +179,7 @@ impl View<'_> {
     }
 
     fn expected(&self, scope: &Scope, before: &Days) -> Option<Micros> {
-        let past =
-            before.iter().map(|(day, sums)| (*day, sums.get(scope).map_or(0.0, |sum| sum.amount.as_f64()))).collect();
-        forecast::rest(&past, self.from, self.to).map(|rest| Micros::from_estimate(rest.usd()))
+        forecast::rest(&spent(before, scope), self.from, self.to).map(|rest| Micros::from_estimate(rest.usd()))
     }
 
     fn movers(&self) -> Vec<Mover> {
@@ -270,13 +205,14 @@ impl View<'_> {
         movers
     }
 
-    fn near_limits(
+    fn standing(
         &self,
         name: &str,
         rule: &budget::BudgetRule,
-        state: &BudgetState,
+        state: Option<&BudgetState>,
         sources: &[String],
-    ) -> Vec<NearLimit> {
+        scope: &Scope,
+    ) -> Standing {
         let status: BTreeMap<&str, &SpendState> =
             sources.iter().filter_map(|s| Some((s.as_str(), self.status(s)?))).collect();
         let scene = Scene {
@@ -290,24 +226,32 @@ impl View<'_> {
             status: &status,
             complete: true,
         };
+        budget::standing::standing(rule, state, &scene, scope)
+    }
+
+    fn near_limits(
+        &self,
+        name: &str,
+        rule: &budget::BudgetRule,
+        state: &BudgetState,
+        sources: &[String],
+    ) -> Vec<NearLimit> {
         // Whatever is past a threshold has been noted as told, silently or not.
-        let scopes = state.told.keys();
-        scopes
-            .filter_map(|scope| {
-                let standing = budget::standing::standing(rule, Some(state), &scene, scope);
-                let limit_usd = standing.limit?;
-                (standing.sum.amount >= standing.warns_at?).then(|| NearLimit {
-                    rule: name.to_owned(),
-                    scope: scope.to_string(),
-                    who: scene.person(scope),
-                    period: rule.period.to_string(),
-                    spend_usd: standing.sum.amount,
-                    limit_usd,
-                    percent: standing.sum.amount.percent_of(limit_usd),
-                    recrossed: standing.recrossed,
-                })
+        let near = |scope: &Scope| {
+            let standing = self.standing(name, rule, Some(state), sources, scope);
+            let limit_usd = standing.limit?;
+            (standing.sum.amount >= standing.warns_at?).then(|| NearLimit {
+                rule: name.to_owned(),
+                scope: scope.to_string(),
+                who: scope.user().map(|id| self.people.who(id)),
+                period: rule.period.to_string(),
+                spend_usd: standing.sum.amount,
+                limit_usd,
+                percent: standing.sum.amount.percent_of(limit_usd),
+                recrossed: standing.recrossed,
             })
-            .collect()
+        };
+        state.told.keys().filter_map(near).collect()
     }
 
     fn outlooks(&self, rule: &str, state: &BudgetState) -> (Vec<Ahead>, Vec<Ahead>) {
@@ -346,7 +290,7 @@ impl View<'_> {
 
     fn gaps(&self) -> Vec<Gap> {
         let mut gaps = Vec::new();
-        for source in &self.world.sources {
+        for source in self.sources {
             // A source that has no money says nothing of it.
             let Some(status) = self.status(source) else { continue };
             let mut day = self.from;
@@ -363,4 +307,9 @@ impl View<'_> {
         gaps.truncate(NAMED);
         gaps
     }
+}
+
+/// Dollars of one scope, by day.
+fn spent(days: &Days, scope: &Scope) -> BTreeMap<Date, f64> {
+    days.iter().map(|(day, sums)| (*day, sums.get(scope).map_or(0.0, |sum| sum.amount.as_f64()))).collect()
 }

@@ -128,6 +128,16 @@ pub struct Rooms {
     /// By route: when its last messages went out, for its rate.
     #[serde(default, with = "by_number")]
     pub sent: BTreeMap<usize, Vec<Timestamp>>,
+    /// By route with a digest of spend: when the last one was due, or when the first was waited for.
+    #[serde(default, with = "by_number")]
+    pub digests: BTreeMap<usize, Timestamp>,
+}
+
+impl Rooms {
+    /// When the last digest of the route was due. A time that has not come yet is the word of a clock that was wrong.
+    pub fn digested(&self, route: usize, now: Timestamp) -> Option<Timestamp> {
+        self.digests.get(&route).copied().filter(|at| *at <= now)
+    }
 }
 
 /// A map by number, whose keys are texts wherever it is written: a number that went through a flattened document comes
@@ -137,14 +147,14 @@ mod by_number {
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-    use super::Timestamp;
-
-    pub fn serialize<S: Serializer>(map: &BTreeMap<usize, Vec<Timestamp>>, to: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<T: Serialize, S: Serializer>(map: &BTreeMap<usize, T>, to: S) -> Result<S::Ok, S::Error> {
         map.iter().map(|(number, times)| (number.to_string(), times)).collect::<BTreeMap<_, _>>().serialize(to)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<usize, Vec<Timestamp>>, D::Error> {
-        let read = BTreeMap::<String, Vec<Timestamp>>::deserialize(from)?;
+    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<usize, T>, D::Error> {
+        let read = BTreeMap::<String, T>::deserialize(from)?;
         read.into_iter().map(|(number, times)| Ok((number.parse().map_err(de::Error::custom)?, times))).collect()
     }
 }
@@ -194,6 +204,16 @@ pub enum Place {
     Room(String),
 }
 
+/// The room in which a route's digest gathers.
+pub fn digest_room(route: usize) -> String {
+    format!("digest:{route}")
+}
+
+/// The route whose digest gathers in a room, if any does.
+pub fn digest_route(room: &str) -> Option<usize> {
+    room.strip_prefix("digest:")?.parse().ok()
+}
+
 /// Decides for one event, one sink and the route that sets the timing, and books it in `rooms`.
 pub fn place(timing: &Timing, route: usize, event: &Event, origin: &str, rooms: &mut Rooms, now: Timestamp) -> Place {
     if let Some(digest) = &timing.digest {
@@ -202,7 +222,7 @@ pub fn place(timing: &Timing, route: usize, event: &Event, origin: &str, rooms: 
             DigestEvery::Weekly => Why::Weekly,
         };
         let due = next_digest(digest, now);
-        return enter(rooms, format!("digest:{route}"), DeliveryKind::Digest, why, due, event, now);
+        return enter(rooms, digest_room(route), DeliveryKind::Digest, why, due, event, now);
     }
     if let Some(end) =
         timing.quiet.as_ref().filter(|_| event.severity < Severity::Critical).and_then(|q| quiet_until(q, now))

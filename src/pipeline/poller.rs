@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::Core;
@@ -12,10 +13,10 @@ use super::schedule::{self, Past};
 use crate::domain::collection::{CollectionSpec, CollectionState, Deletes, LookNotes, Role};
 use crate::domain::cycle::{self, Input, Needs, SweepEnd};
 use crate::domain::doc::DocKey;
-use crate::domain::record::{Evidence, Failure, FailureKind};
+use crate::domain::record::{Evidence, Failure};
 use crate::domain::sweep;
 use crate::domain::time::{Timestamp, elapsed};
-use crate::source::{Collection, LookEnd, LookRequest, Pages, Reach, Source};
+use crate::source::{Collection, LookEnd, LookRequest, Pages, Reach, Remembered, Source};
 use crate::store::StoreError;
 use crate::telemetry::metrics as meter;
 
@@ -57,15 +58,18 @@ impl Looked {
 pub struct Poller {
     core: Core,
     source: Arc<dyn Source>,
+    /// The source knows what was found out before.
+    reminded: Arc<OnceCell<()>>,
 }
 
 impl Poller {
     pub fn new(core: Core, source: Arc<dyn Source>) -> Self {
-        Self { core, source }
+        Self { core, source, reminded: Arc::default() }
     }
 
     /// Looks once at one collection and commits what it shows. An error is the store's; a failed look is an outcome.
     pub async fn look(&self, collection: &Collection, reach: Reach) -> Result<Looked, StoreError> {
+        self.reminded.get_or_try_init(|| self.remind()).await?;
         let spec = match self.source.identify(collection).await {
             Ok(spec) => spec,
             Err(failure) => return self.not_begun(collection, reach, failure).await,
@@ -88,7 +92,7 @@ impl Poller {
         let (notes, end) = self.read(&spec, &request).await?;
         let confirmed = self.confirm(&spec, &notes, &end).await?;
         let pages = end.pages;
-        let sweep = SweepEnd { spec, epoch, evidence: end.evidence, notes, cursor: end.cursor, confirmed };
+        let sweep = SweepEnd { spec, epoch, evidence: end.evidence, notes, cursor: end.cursor, quota: None, confirmed };
         self.end(collection, sweep, Looked { reach, pages, baseline, ..Looked::of(collection) }).await
     }
 
@@ -100,6 +104,7 @@ impl Poller {
             evidence: Evidence::Partial(failure),
             notes: LookNotes::default(),
             cursor: None,
+            quota: None,
             confirmed: BTreeSet::new(),
         };
         self.end(collection, sweep, Looked { reach, ..Looked::of(collection) }).await
@@ -107,6 +112,7 @@ impl Poller {
 
     /// Commits the end of a look and says what it came to.
     async fn end(&self, collection: &Collection, sweep: SweepEnd, mut looked: Looked) -> Result<Looked, StoreError> {
+        let sweep = SweepEnd { quota: self.source.allowance().learned, ..sweep };
         let (plan, _) = self.core.step(&Input::SweepEnd(sweep.clone())).await?;
         looked.notes = sweep.notes;
         looked.notes.events += plan.notes.events;
@@ -196,7 +202,8 @@ impl Poller {
         loop {
             let state = self.state(collection).await?;
             let now = self.core.clock.now();
-            let (reach, at) = schedule::next(&collection.schedule, &state, &past, now, self.core.dice.unit());
+            let schedule = collection.schedule.slower(self.source.allowance().slower);
+            let (reach, at) = schedule::next(&schedule, &state, &past, now, self.core.dice.unit());
             if !sleep_until(&self.core, now, at, stop).await {
                 return Ok(());
             }
@@ -205,21 +212,26 @@ impl Poller {
                 () = stop.cancelled() => return Ok(()),
             };
             let now = self.core.clock.now();
-            past.not_before = None;
             match &looked.evidence {
-                Evidence::Partial(failure) => {
-                    if let FailureKind::Throttled { after_secs } = failure.kind {
-                        let wait =
-                            jiff::SignedDuration::from_secs(i64::try_from(after_secs).unwrap_or(3600).min(86_400));
-                        past.not_before = Some(crate::domain::time::plus(now, wait));
-                    }
-                    // A failed sweep is made up for by the next one, not forgotten; heads go on meanwhile.
-                    past.head = Some(now);
-                }
+                // A failed sweep is made up for by the next one, not forgotten; heads go on meanwhile.
+                Evidence::Partial(_) => past.head = Some(now),
                 _ => past.book(looked.reach, now, looked.pages),
             }
             round(!matches!(looked.evidence, Evidence::Partial(_)));
         }
+    }
+
+    /// Tells the source what its collections remember: what it may call, and until when it is to be left alone.
+    async fn remind(&self) -> Result<(), StoreError> {
+        let now = self.core.clock.now();
+        let mut remembered = Remembered::default();
+        for collection in self.source.collections() {
+            let state = self.state(collection).await?;
+            remembered.quota = remembered.quota.or(state.quota);
+            remembered.not_before = remembered.not_before.max(state.asked_to_wait_until(now));
+        }
+        self.source.remember(remembered);
+        Ok(())
     }
 
     async fn state(&self, collection: &Collection) -> Result<CollectionState, StoreError> {
@@ -231,12 +243,10 @@ impl Poller {
         })
     }
 
-    /// Keys whose cost is wanted, most recent first.
+    /// Keys that are to be asked about, most recent first.
     async fn wanted(&self, collection: &Collection) -> Result<Vec<String>, StoreError> {
-        if collection.spec.role != Role::Cost {
-            return Ok(Vec::new());
-        }
-        let doc = self.core.store.doc(&DocKey::Wanted(collection.spec.source.clone())).await?;
+        let Some(key) = collection.spec.wanted() else { return Ok(Vec::new()) };
+        let doc = self.core.store.doc(&key).await?;
         let Some(crate::domain::doc::Doc::Wanted(wanted)) = doc.as_deref() else { return Ok(Vec::new()) };
         let mut keys: Vec<(&String, &String)> = wanted.iter().map(|(key, w)| (&w.recency, key)).collect();
         keys.sort_unstable_by(|a, b| b.cmp(a));

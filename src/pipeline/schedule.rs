@@ -23,8 +23,6 @@ pub struct Past {
     pub full: Option<Timestamp>,
     /// Pages of the last sweep.
     pub pages: u32,
-    /// Do not ask before this (a `Retry-After`).
-    pub not_before: Option<Timestamp>,
 }
 
 impl Past {
@@ -62,7 +60,7 @@ pub fn next(
         }
     }
     let at = delayed(best.1, schedule, state, now, unit);
-    (best.0, past.not_before.map_or(at, |t| at.max(t)))
+    (best.0, state.asked_to_wait_until(now).map_or(at, |t| at.max(t)))
 }
 
 /// Sweeps of small collections come more often: at most every twenty base intervals per page, never rarer than said.
@@ -159,6 +157,16 @@ mod tests {
             next(&schedule(), &state, &Past::default(), at(0), 0.0).1
         };
         assert_eq!((when(-600), when(90_000)), (at(3_000), at(3_600)));
+    }
+
+    #[test]
+    fn what_asked_to_be_left_alone_is_for_an_hour_at_most() {
+        let when = |not_before| {
+            let state = CollectionState { not_before: Some(at(not_before)), ..CollectionState::default() };
+            next(&schedule(), &state, &Past::default(), at(100), 0.0).1
+        };
+        assert_eq!((when(50), when(2_000)), (at(100), at(2_000)), "whichever process was asked");
+        assert_eq!(when(90_000), at(100), "written by a clock that has been set back since");
     }
 
     #[test]

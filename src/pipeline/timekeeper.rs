@@ -1,13 +1,15 @@
 //! What time alone brings: rooms that are due, incidents that stay open.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::Core;
-use crate::domain::cycle::Input;
+use crate::domain::cycle::{self, Input};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::time::{Timestamp, elapsed};
+use crate::domain::timing::Rooms;
 use crate::store::StoreError;
 
 /// How often it looks; nothing it does is more urgent than that.
@@ -35,15 +37,20 @@ pub async fn run(core: Core, stop: CancellationToken) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// Sends what waits and is due. Returns the number of rooms that were emptied.
+/// Sends what waits and is due, and digests. Returns the number of rooms that were emptied.
 pub async fn release(core: &Core) -> Result<usize, StoreError> {
     let now = core.clock.now();
     let mut emptied = 0;
+    let mut sinks: BTreeMap<String, Rooms> =
+        core.world.timed_sinks().into_iter().map(|sink| (sink, Rooms::default())).collect();
+    // What waits goes out even where no route makes anything wait any more.
     for (key, doc) in core.store.docs("rooms/").await? {
-        let (DocKey::Rooms(sink), Doc::Rooms(rooms)) = (key, doc.as_ref()) else { continue };
-        let due: Vec<String> =
-            rooms.rooms.iter().filter(|(_, room)| room.due <= now).map(|(key, _)| key.clone()).collect();
-        for room in due {
+        if let (DocKey::Rooms(sink), Doc::Rooms(rooms)) = (key, doc.as_ref()) {
+            sinks.insert(sink, rooms.clone());
+        }
+    }
+    for (sink, rooms) in sinks {
+        for room in cycle::due_rooms(&core.world, &sink, &rooms, now) {
             core.step(&Input::Release { sink: sink.clone(), rooms: vec![room] }).await?;
             emptied += 1;
         }

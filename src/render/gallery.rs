@@ -66,8 +66,9 @@ fn exhibit(renderer: &Renderer, variant: &str, kind: DeliveryKind, events: Vec<E
         [only] => renderer.line(&only.event),
         _ => slack.value.text.clone(),
     };
+    let drawn = email.value.chart.as_ref().filter(|_| variant == "sample").map_or(String::new(), picture::chart);
     let exhibit = format!(
-        "{failed}<div class=\"pair\">{}{}</div>\n<p class=\"line\">{}</p>\n\
+        "{failed}<div class=\"pair\">{}{}</div>\n{drawn}<p class=\"line\">{}</p>\n\
          <details><summary>plain text · notification · webhook</summary><div class=\"pair\">\
          <pre>{}</pre><pre>{}\n\n{}</pre></div></details>\n",
         picture::slack(&slack.value),
@@ -103,6 +104,10 @@ mod tests {
         let shown = shown + 4 + 2 * samples::variants(OPEN).len();
         assert_eq!((count("class=\"slack\""), count("class=\"mail\"")), (shown, shown));
         assert_eq!(count("class=\"failed\""), 0);
-        assert!(!page.contains("<script") && !page.contains("<img"), "nothing runs or loads");
+        assert!(!page.contains("<script") && !page.contains("cid:"), "nothing runs");
+        let loaded =
+            page.match_indices("<img").filter(|(at, _)| !page[*at..].contains("src=\"data:image/png;base64,iVBOR"));
+        assert_eq!(loaded.count(), 0, "nothing loads");
+        assert_eq!(count("class=\"chart\""), 2 * 2, "a chart on either ground for each digest");
     }
 }

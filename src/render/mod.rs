@@ -5,6 +5,7 @@
 mod acks;
 mod body;
 mod card;
+pub mod chart;
 mod engine;
 mod filters;
 mod gallery;
@@ -31,16 +32,20 @@ pub use acks::AckLinks;
 use acks::Acks;
 pub use body::BodyTemplate;
 pub use card::Card;
+use chart::Chart;
 pub use gallery::gallery;
 pub use library::{Finding, lint};
 use library::{Library, Part};
 pub use line::Tone;
-pub use line::digest::lines as digest_lines;
+pub use line::digest::{lines as digest_lines, total as digest_total};
 use scene::Scene;
 pub use slack::flatten as slack_flatten;
 
 /// Longest subject of an email, in characters.
 pub const SUBJECT: usize = 120;
+
+/// How a letter's HTML names the spend chart: `<img src="cid:spend-chart">`.
+pub const CHART_CID: &str = "cid:spend-chart";
 
 /// What templates see.
 #[derive(Debug, Clone)]
@@ -74,12 +79,14 @@ pub struct SlackParts {
     pub tone: Tone,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EmailParts {
     /// One line of at most [`SUBJECT`] characters.
     pub subject: String,
     pub text: String,
     pub html: String,
+    /// The picture that the HTML shows as [`CHART_CID`], if it does.
+    pub chart: Option<Chart>,
 }
 
 /// A template that can't be used, found when loading or checking.
@@ -141,10 +148,12 @@ impl Renderer {
         let subject = self.part(Part::EMAIL_SUBJECT, &scene, &mut fallbacks, scene::subject);
         let body = self.part(Part::EMAIL_TEXT, &scene, &mut fallbacks, scene::plain);
         let html = self.part(Part::EMAIL_HTML, &scene, &mut fallbacks, scene::html);
+        let html = html.unwrap_or_else(|| scene.plain_html());
         let value = EmailParts {
             subject: subject.unwrap_or_else(|| text::brief(&scene.said.head, SUBJECT)),
             text: body.unwrap_or_else(|| scene.plain_text()),
-            html: html.unwrap_or_else(|| scene.plain_html()),
+            chart: scene.event.filter(|_| html.contains(CHART_CID)).and_then(Chart::of_event),
+            html,
         };
         Rendered { value, fallbacks }
     }

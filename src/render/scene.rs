@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::chart::Chart;
 use super::line::{self, Said, Tone};
 use super::text::{brief, cut, escape_html, tidy};
 use super::{Context, SUBJECT, lenient, mrkdwn, show, slack};
 use crate::domain::delivery::DeliveryKind;
 use crate::domain::event::{Event, StoredEvent};
+use crate::domain::payload::MoneyDigest;
 
 /// Longest plain-text body of an email.
 pub const BODY: usize = 200_000;
@@ -113,6 +116,13 @@ fn top_lines(event: Option<&Event>, events: &[&Event], zone: &TimeZone) -> Vec<S
         .collect()
 }
 
+/// The lines of what a digest says of spend, besides its headline.
+fn money_lines(event: &Event, zone: &TimeZone) -> Vec<String> {
+    let money = event.data.get("money").and_then(|money| MoneyDigest::deserialize(money).ok());
+    let lines = money.map(|money| line::digest::lines(&money, event.time.to_zoned(zone.clone()).date()));
+    lines.unwrap_or_default()
+}
+
 fn template_context(
     kind: DeliveryKind,
     event: Option<&Event>,
@@ -151,6 +161,10 @@ fn template_context(
         .collect();
     context.insert("lines", &lines);
     context.insert("top_lines", &top_lines(event, shown, zone));
+    // What the chart shows, in words; nothing where there is none.
+    let chart = event.filter(|_| !several).and_then(Chart::of_event);
+    context.insert("chart", &chart.map_or_else(String::new, |chart| chart.alt()));
+    context.insert("money_lines", &event.map_or_else(Vec::new, |event| money_lines(event, zone)));
     context
 }
 

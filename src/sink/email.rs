@@ -22,6 +22,7 @@ use lettre::transport::smtp::client::TlsParameters;
 use crate::domain::delivery::{Outcome, RecipientState, Report, cut};
 use crate::domain::time::{Timestamp, elapsed};
 use crate::render::Renderer;
+use crate::render::chart::{Chart, Theme};
 
 use super::redact::Redactor;
 use super::{Common, Manners, Message, Sink, rendering};
@@ -87,7 +88,11 @@ impl Sink for Email {
 
     async fn send(&self, message: &Message) -> Report {
         let parts = rendering::told(&self.name, message, self.renderer.email(&rendering::context(message)));
-        let letter = match letter::compose(message, parts, &self.addresses) {
+        let png = match &parts.chart {
+            Some(chart) => self.draw(message, chart).await,
+            None => None,
+        };
+        let letter = match letter::compose(message, parts, png, &self.addresses) {
             Ok(letter) => letter,
             Err(reason) => {
                 return Report::new(Outcome::Permanent, None, format!("no letter can be made of it: {reason}"));
@@ -130,6 +135,22 @@ impl Sink for Email {
 }
 
 impl Email {
+    /// The picture of a letter. It goes out without one rather than late. The ground is light whatever the reader's: not
+    /// every mail client says which it has, none that darkens letters by itself darkens pictures, and a light card is
+    /// legible on either.
+    async fn draw(&self, message: &Message, chart: &Chart) -> Option<Vec<u8>> {
+        let chart = chart.clone();
+        let drawn = tokio::task::spawn_blocking(move || chart.png(Theme::Light));
+        let reason = match tokio::time::timeout(self.common.timeout / 2, drawn).await {
+            Ok(Ok(Ok(png))) => return Some(png),
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(_)) | Err(_) => "it was not drawn in time".to_owned(),
+        };
+        let id = message.delivery.id.as_str();
+        tracing::warn!(sink = self.name, delivery = id, "delivery {id} goes out without its chart: {reason}");
+        None
+    }
+
     /// Hands the letter in for everybody whose copy is still open.
     async fn attempt(&self, message: &Message, letter: &[u8], progress: &mut Progress) {
         let mut open: Vec<&Mailbox> = self.addresses.to.iter().filter(|to| state(message, to).is_none()).collect();

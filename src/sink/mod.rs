@@ -121,7 +121,10 @@ pub struct Kind {
 const fn kind<C: SinkConfig + DeserializeOwned + JsonSchema + 'static>(name: &'static str) -> Kind {
     Kind {
         name,
-        parse: |value| serde_path_to_error::deserialize::<_, C>(value).map(|c| Box::new(c) as Box<dyn SinkConfig>),
+        parse: |value| {
+            serde_path_to_error::deserialize::<_, C>(crate::domain::strict::Strict(value))
+                .map(|c| Box::new(c) as Box<dyn SinkConfig>)
+        },
         schema: |generator| generator.subschema_for::<C>(),
         other_schema: None,
     }

@@ -2,19 +2,23 @@
 //!
 //! Invariants: `text` is always set, so that notifications and screen readers have something to say, and nothing from
 //! outside in it or in the blocks makes Slack look names up, call somebody or unfold links. With a bot an incident is
-//! one message: it is edited as things move, and its important steps stand in its thread.
+//! one message: it is edited as things move, and its important steps stand in its thread. A digest's chart hangs in
+//! its thread.
 
 mod connector;
+mod picture;
 mod post;
 mod settings;
 mod verdict;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 use slack_morphism::{SlackClient, SlackClientApiCallContext, SlackClientHttpConnector};
+use tokio::time::{Instant, timeout_at};
 
 use crate::domain::delivery::{DeliveryKind, Outcome, Report};
 use crate::domain::time::Timestamp;
@@ -46,6 +50,8 @@ struct Slack {
     redact: Redactor,
     renderer: Arc<Renderer>,
     pacer: Arc<Pacer>,
+    /// It has been said that the token may not upload pictures.
+    told_no_pictures: AtomicBool,
 }
 
 #[async_trait]
@@ -73,11 +79,22 @@ impl Sink for Slack {
 
     async fn send(&self, message: &Message) -> Report {
         let timings = LastCall::default();
-        let report = match tokio::time::timeout(self.common.timeout, self.tell(message, &timings)).await {
-            Ok(report) => report,
-            Err(_) => self.report(&Answer::Silence(HttpError::Timeout(self.common.timeout)), None),
+        let until = Instant::now() + self.common.timeout;
+        let Ok(report) = timeout_at(until, self.tell(message, &timings)).await else {
+            let silence = Answer::Silence(HttpError::Timeout(self.common.timeout));
+            return self.report(&silence, None).timed(timings.read());
         };
-        report.timed(timings.read())
+        let report = report.timed(timings.read());
+        // Only in what is left of the attempt's time: a message that was taken is never reported as one that was not.
+        if report.outcome == Outcome::Accepted
+            && let Some(posted) = &report.reference
+            && let Some(chart) = picture::of(message)
+            && timeout_at(until, self.illustrate(message, &chart, posted)).await.is_err()
+        {
+            let id = message.delivery.id.as_str();
+            tracing::warn!(sink = self.name, delivery = id, "no time was left for the chart of delivery {id}");
+        }
+        report
     }
 
     async fn connect(&self) -> Result<String, String> {

@@ -13,6 +13,7 @@ use crate::domain::time::{Timestamp, plus};
 use crate::env::{Clock, Dice};
 use crate::http::{Cap, HttpClient, HttpError, Reply};
 
+use super::Remembered;
 use super::limiter::HostLimiter;
 use super::quota::{self, Quota};
 
@@ -112,6 +113,16 @@ impl Caller {
         *self.quota.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes over what an earlier process found out: newer answers count for more.
+    pub fn remember(&self, remembered: Remembered) {
+        if let Some(quota) = remembered.quota {
+            self.quota.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(quota);
+        }
+        if let Some(at) = remembered.not_before {
+            self.resume_in(at.duration_since(self.clock.now()).min(LONGEST_OBEYED));
+        }
+    }
+
     /// The local clock.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
@@ -188,6 +199,9 @@ impl Caller {
     }
 
     fn resume_in(&self, wait: SignedDuration) {
+        if !wait.is_positive() {
+            return;
+        }
         let at = plus(self.clock.now(), wait);
         let mut resume = self.resume.lock().unwrap_or_else(PoisonError::into_inner);
         *resume = Some(resume.map_or(at, |known| known.max(at)));

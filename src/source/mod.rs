@@ -32,6 +32,11 @@ use crate::domain::record::{Evidence, Failure, Page};
 use crate::domain::time::Timestamp;
 use crate::env::Clock;
 
+/// Whatever a system says it allows, looks are at most this many times rarer than meant,
+const SLOWEST: f64 = 10_000.0;
+/// and no further apart than this: one a day is the least that is worth anything.
+const LONGEST_INTERVAL: Duration = Duration::from_hours(24);
+
 /// How far a look goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
@@ -49,6 +54,16 @@ pub struct Schedule {
     pub head: Option<Duration>,
     pub hot: Option<Duration>,
     pub full: Duration,
+}
+
+impl Schedule {
+    /// The same with intervals so many times longer.
+    #[must_use]
+    pub fn slower(self, times: Option<f64>) -> Self {
+        let Some(times) = times.filter(|times| times.is_finite() && *times > 1.0) else { return self };
+        let longer = |interval: Duration| interval.mul_f64(times.min(SLOWEST)).min(LONGEST_INTERVAL);
+        Self { head: self.head.map(longer), hot: self.hot.map(longer), full: longer(self.full).max(self.full) }
+    }
 }
 
 /// A collection with its schedule.
@@ -69,7 +84,7 @@ pub struct LookRequest {
     pub reach: Reach,
     /// As last committed: baseline, cursor.
     pub state: CollectionState,
-    /// Keys whose cost is wanted, most recent first (role `cost` only).
+    /// Keys that are to be asked about, most recent first; only where a collection is asked one by one.
     pub wanted: Vec<String>,
     pub now: Timestamp,
 }
@@ -122,8 +137,26 @@ pub struct Allowance {
     pub declared: Option<quota::Quota>,
     /// As the answers said so far.
     pub learned: Option<quota::Quota>,
-    /// How many times longer than meant the intervals are, to stay inside; nothing where they fit.
+    /// How many times longer than meant the intervals are, to stay inside what is declared; nothing where they fit.
     pub stretched: Option<f64>,
+    /// How many times longer yet looks have to be apart, to stay inside what was learned.
+    pub slower: Option<f64>,
+}
+
+impl Allowance {
+    /// Of a source with these collections, whose intervals fit into what is declared.
+    pub fn of(declared: Option<quota::Quota>, learned: Option<quota::Quota>, collections: &[Collection]) -> Self {
+        let wanted = collections.iter().filter_map(|c| c.calls_per_day).sum();
+        let slower = learned.and_then(|quota| quota.stretch(wanted));
+        Self { declared, learned, stretched: None, slower }
+    }
+}
+
+/// What an earlier process found out about a system, and how long it asked to be left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Remembered {
+    pub quota: Option<quota::Quota>,
+    pub not_before: Option<Timestamp>,
 }
 
 /// A system that is polled.
@@ -153,6 +186,8 @@ pub trait Source: Send + Sync {
     fn allowance(&self) -> Allowance {
         Allowance::default()
     }
+    /// Takes over what an earlier process found out, before the first call.
+    fn remember(&self, _remembered: Remembered) {}
     /// Signs in, for `check --connect`: a line on what works, or what does not.
     async fn connect(&self) -> Result<String, Failure>;
 }
@@ -218,7 +253,10 @@ pub struct Kind {
 const fn kind<C: SourceConfig + DeserializeOwned + JsonSchema + 'static>(name: &'static str) -> Kind {
     Kind {
         name,
-        parse: |value| serde_path_to_error::deserialize::<_, C>(value).map(|c| Box::new(c) as Box<dyn SourceConfig>),
+        parse: |value| {
+            serde_path_to_error::deserialize::<_, C>(crate::domain::strict::Strict(value))
+                .map(|c| Box::new(c) as Box<dyn SourceConfig>)
+        },
         schema: |generator| generator.subschema_for::<C>(),
     }
 }
@@ -232,3 +270,24 @@ pub const KINDS: &[Kind] = &[
     kind::<amply::Config>("amply"),
     kind::<http_json::Config>("http_json"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_further_apart_where_a_system_allows_less() {
+        let mins = Duration::from_mins;
+        let schedule = Schedule { head: Some(mins(1)), hot: Some(mins(15)), full: mins(600) };
+        let slower = schedule.slower(Some(3.0));
+        assert_eq!(
+            (slower.head, slower.hot, slower.full),
+            (Some(mins(3)), Some(mins(45)), mins(1_440)),
+            "a day at most"
+        );
+        assert_eq!(schedule.slower(None), schedule);
+        assert_eq!(schedule.slower(Some(f64::INFINITY)), schedule);
+        let rare = Schedule { full: mins(10_000), ..schedule };
+        assert_eq!(rare.slower(Some(2.0)).full, mins(10_000), "never more often than meant");
+    }
+}

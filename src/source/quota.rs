@@ -6,53 +6,12 @@
 use http::HeaderMap;
 use jiff::SignedDuration;
 
+pub use crate::domain::quota::Quota;
 use crate::domain::time::Timestamp;
 
 /// Resets above this are instants, not seconds from now: the year 2001.
 const INSTANT_FROM: i64 = 1_000_000_000;
 const DAY_SECS: u64 = 86_400;
-
-/// So many calls in so many seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
-    pub calls: u64,
-    pub secs: u64,
-}
-
-impl Quota {
-    pub fn per_minute(calls: u32) -> Self {
-        Self { calls: u64::from(calls), secs: 60 }
-    }
-
-    /// Calls a day.
-    pub fn per_day(self) -> u64 {
-        self.calls.saturating_mul(DAY_SECS) / self.secs.max(1)
-    }
-
-    /// Calls a second.
-    #[expect(clippy::cast_precision_loss, reason = "quotas are small numbers")]
-    pub fn per_second(self) -> f64 {
-        self.calls as f64 / self.secs.max(1) as f64
-    }
-
-    /// The one that allows less in a day.
-    #[must_use]
-    pub fn stricter(self, other: Self) -> Self {
-        if other.per_day() < self.per_day() { other } else { self }
-    }
-}
-
-impl std::fmt::Display for Quota {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.secs {
-            1 => write!(f, "{} calls a second", self.calls),
-            60 => write!(f, "{} calls a minute", self.calls),
-            3_600 => write!(f, "{} calls an hour", self.calls),
-            DAY_SECS => write!(f, "{} calls a day", self.calls),
-            secs => write!(f, "{} calls in {secs} s", self.calls),
-        }
-    }
-}
 
 /// What one answer says of the quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

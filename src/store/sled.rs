@@ -60,6 +60,11 @@ pub fn open(path: &Path, sync: Sync, note: &str) -> Result<Engine<SledKv>> {
     Engine::open(kv)
 }
 
+/// Whether there is a store in `path`.
+pub fn exists(path: &Path) -> bool {
+    path.join(DATA).is_dir()
+}
+
 /// Who has the store in `path` open right now, if anyone.
 pub fn holder(path: &Path) -> Option<String> {
     let file = OpenOptions::new().read(true).open(path.join(LOCK)).ok()?;

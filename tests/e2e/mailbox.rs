@@ -33,6 +33,8 @@ pub struct Letter {
     headers: BTreeMap<String, Vec<String>>,
     pub text: String,
     pub html: String,
+    /// Content-ID and head of the picture that travels along.
+    pub picture: Option<(String, String)>,
 }
 
 impl Letter {
@@ -201,8 +203,20 @@ fn parse(to: &str, raw: &str) -> Letter {
         assert!(head.contains(kind), "{head}");
         decode_quoted(body)
     };
-    let (text, html) = (content(parts[0], "text/plain"), content(parts[1], "text/html"));
-    Letter { to: to.to_owned(), headers, text, html }
+    let text = content(parts[0], "text/plain");
+    let (head, body) = parts[1].split_once("\r\n\r\n").expect("a part has a head");
+    let related = head.replace("\r\n", "");
+    let Some(boundary) = related.contains("multipart/related").then(|| related.split("boundary=\"").nth(1)).flatten()
+    else {
+        return Letter { to: to.to_owned(), headers, text, html: content(parts[1], "text/html"), picture: None };
+    };
+    let boundary = boundary.split('"').next().expect("a boundary");
+    let parts: Vec<&str> = body.split(&format!("--{boundary}")).skip(1).take(2).collect();
+    let (head, png) = parts[1].split_once("\r\n\r\n").expect("a picture has a head");
+    assert!(head.contains("Content-Type: image/png") && head.contains("Content-Disposition: inline"), "{head}");
+    let id = head.split("Content-ID: <").nth(1).and_then(|rest| rest.split('>').next()).expect("a Content-ID");
+    let picture = Some((id.to_owned(), png.chars().take(40).collect()));
+    Letter { to: to.to_owned(), headers, text, html: content(parts[0], "text/html"), picture }
 }
 
 /// Names in lower case; continued lines are one.

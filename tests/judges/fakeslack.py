@@ -8,6 +8,8 @@ import os
 import pathlib
 import subprocess
 import time
+import urllib.error
+import urllib.request
 
 from slack_sdk import WebClient, WebhookClient
 from slack_sdk.errors import SlackApiError
@@ -42,6 +44,7 @@ def python(judge: Judge, at: dict[str, str]) -> None:
     judge.check(reply["message"]["thread_ts"] == root["ts"] != reply["ts"], "slack_sdk: answers in a thread", reply)
     edit = web.chat_update(channel=at["channel"], ts=root["ts"], text="edited", blocks=[section("edited")], attachments=[])
     judge.check(edit["ts"] == root["ts"] and edit["text"] == "edited", "slack_sdk: edits", edit)
+    uploads(judge, at, web, root["ts"])
     time.sleep(4)
     for what, want, call in [
         ("a token nobody has", "invalid_auth", lambda: WebClient("xoxb-wrong", base_url=at["api"]).auth_test()),
@@ -67,6 +70,25 @@ def python(judge: Judge, at: dict[str, str]) -> None:
     time.sleep(2)
     hook = WebhookClient(at["webhook"]).send(text="hello", blocks=[{"type": "nonsense"}])
     judge.equal((hook.status_code, hook.body), (400, "invalid_blocks"), "slack_sdk: and what is wrong")
+
+
+def uploads(judge: Judge, at: dict[str, str], web: WebClient, thread: str) -> None:
+    """Step by step as ampbridge does it, then as slack_sdk does it by itself."""
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+    place = web.files_getUploadURLExternal(filename="spend.png", length=len(picture), alt_txt="a chart")
+    early = lambda: web.files_completeUploadExternal(files=[{"id": place["file_id"]}], channel_id=at["channel"])  # noqa: E731
+    judge.equal(refusal(early), "file_not_found", "slack_sdk: nothing is shared before it is there")
+    short = urllib.request.Request(place["upload_url"], data=picture[:-1], method="POST")
+    try:
+        urllib.request.urlopen(short, timeout=30)
+        judge.check(False, "slack_sdk: an upload shorter than announced is refused")
+    except urllib.error.HTTPError as error:
+        judge.equal(error.code, 400, "slack_sdk: an upload shorter than announced is refused")
+    elsewhere = lambda: web.files_completeUploadExternal(files=[{"id": place["file_id"]}], channel_id="#ops")  # noqa: E731
+    judge.equal(refusal(elsewhere), "channel_not_found", "slack_sdk: a file is shared by a channel's id, not its name")
+    done = web.files_upload_v2(filename="spend.png", content=picture, alt_txt="a chart", title="$5 in 7 days",
+                               channel=at["channel"], thread_ts=thread)
+    judge.check(done["ok"] and done["files"][0]["id"] != place["file_id"], "slack_sdk: its own upload goes through", done)
 
 
 def javascript(judge: Judge, at: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 
 #: Elements our HTML is made of; anything else came from outside or does not belong into a mail.
 ELEMENTS = {"html", "head", "meta", "title", "style", "body", "div", "p", "span", "strong", "em", "b", "i", "small", "br",
-            "hr", "a", "h1", "h2", "h3", "ul", "ol", "li", "table", "thead", "tbody", "tr", "td", "th", "code", "pre"}
+            "hr", "img", "a", "h1", "h2", "h3", "ul", "ol", "li", "table", "thead", "tbody", "tr", "td", "th", "code", "pre"}
 #: Headers a letter has, in any order, each once. What a relay adds is not judged.
 HEADERS = {"from", "to", "subject", "date", "message-id", "mime-version", "content-type", "auto-submitted",
            "x-auto-response-suppress"}
@@ -67,6 +67,16 @@ def body_problems(letter: EmailMessage) -> list[str]:
     if letter.get_content_type() != "multipart/alternative":
         return [f"it is {letter.get_content_type()}"]
     parts = list(letter.iter_parts())
+    pictures: dict[str, EmailMessage] = {}
+    if [part.get_content_type() for part in parts] == ["text/plain", "multipart/related"]:
+        # RFC 2387: the first part is the whole, the others are what it shows.
+        related = parts.pop()
+        if related.get_param("type") != "text/html":
+            found.append(f"multipart/related of the type {related.get_param('type')}")
+        html, *rest = related.iter_parts()
+        parts.append(html)
+        pictures = {str(part["content-id"]).strip("<>"): part for part in rest}
+        found += [problem for part in rest for problem in picture_problems(part)]
     if [part.get_content_type() for part in parts] != ["text/plain", "text/html"]:
         return [f"its parts are {[part.get_content_type() for part in parts]}"]
     for part in parts:
@@ -82,7 +92,21 @@ def body_problems(letter: EmailMessage) -> list[str]:
     reader = Html()
     reader.feed(parts[1].get_content())
     reader.close()
+    if sorted(reader.shown) != sorted(pictures):
+        found.append(f"the HTML shows {reader.shown}, and {sorted(pictures)} travel along")
     return found + reader.problems
+
+
+def picture_problems(part: EmailMessage) -> list[str]:
+    found = []
+    if part.get_content_type() != "image/png" or part.get_content_disposition() != "inline":
+        found.append(f"a picture that is {part.get_content_type()}, {part.get_content_disposition()}")
+    if not re.fullmatch(r"<[0-9A-Za-z_.]+@example\.com>", str(part["content-id"])):
+        found.append(f"Content-ID is {part['content-id']}")
+    content = part.get_content()
+    if not content.startswith(b"\x89PNG\r\n\x1a\n") or len(content) > 200_000:
+        found.append(f"a picture of {len(content)} bytes that begins with {content[:8]!r}")
+    return found
 
 
 class Html(HTMLParser):
@@ -92,18 +116,25 @@ class Html(HTMLParser):
         super().__init__()
         self.problems: list[str] = []
         self.open: list[str] = []
+        #: Content-IDs of the pictures shown.
+        self.shown: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag not in ELEMENTS:
             self.problems.append(f"<{tag}> in the HTML")
+        if tag == "img":
+            given = dict(attrs)
+            if not (given.get("src") or "").startswith("cid:") or not (given.get("alt") or "").strip():
+                self.problems.append(f"a picture from {given.get('src')!r} with the words {given.get('alt')!r}")
+            self.shown.append((given.get("src") or "").removeprefix("cid:"))
         for name, value in attrs:
-            if name.startswith("on") or name == "src":
+            if name.startswith("on") or (name == "src" and tag != "img"):
                 self.problems.append(f"<{tag} {name}=…> in the HTML")
             if name == "href" and not re.match(r"https?://", value or ""):
                 self.problems.append(f"a link to {(value or '')[:100]!r}")
             if "url(" in (value or "").lower():
                 self.problems.append(f"<{tag} {name}=…> fetches something")
-        if tag not in ("meta", "br", "hr"):
+        if tag not in ("meta", "br", "hr", "img"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:

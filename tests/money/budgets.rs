@@ -100,6 +100,40 @@ fn b6_without_watching_utc_days_are_counted_and_said_so() {
     assert_eq!(told[0].data["period_alignment"], json!("utc-day"));
 }
 
+/// A day's budget of $100 in Los Angeles, where midnight is 08:00 UTC.
+fn west() -> Play {
+    let zone = Zone { name: "America/Los_Angeles".to_owned(), zone: TimeZone::get("America/Los_Angeles").unwrap() };
+    Play::one(Rule::Budget(ampbridge::domain::rules::budget::BudgetRule {
+        zone: Some(zone),
+        ..budget(100, PeriodKind::Day, Per::Workspace)
+    }))
+}
+
+#[test]
+fn b6_a_utc_day_counted_for_want_of_better_is_told_while_it_is_open() {
+    let mut play = west();
+    play.acme("2026-11-17T22:00:00Z", &[]);
+    let told = play.look("acme", "2026-11-18T02:00:00Z", &[today("ana", 115)]);
+    assert_eq!(told.iter().map(sentence).collect::<Vec<_>>(), ["budget.exceeded workspace critical"]);
+    assert_eq!((&told[0].data["period_start"], &told[0].data["late"]), (&json!("2026-11-18"), &json!(false)));
+}
+
+#[test]
+fn b6_days_counted_otherwise_by_now_correct_nothing() {
+    let mut play = west();
+    play.acme("2026-11-18T07:45:00Z", &[today("ana", 5)]);
+    let tomorrow = |dollars| row(day("2026-11-19"), "ana", dollars);
+    play.acme("2026-11-18T12:00:00Z", &[today("ana", 20)]);
+    let told = play.look("acme", "2026-11-19T06:45:00Z", &[today("ana", 20), tomorrow(90)]);
+    assert_eq!(told.iter().map(sentence).collect::<Vec<_>>(), ["budget.exceeded workspace critical"]);
+    assert_eq!(told[0].data["period_alignment"], json!("local-day"), "$15 and $90");
+    // Nobody watched at local midnight, so the day is the UTC one from now on: $20.
+    for day in ["2026-11-19T20:00:00Z", "2026-11-22T12:00:00Z", "2026-11-24T12:00:00Z"] {
+        let told = play.acme(day, &[today("ana", 20), tomorrow(90)]);
+        assert!(told.iter().all(|t| !t.starts_with("budget.corrected")), "{day}: {told:?}");
+    }
+}
+
 #[test]
 fn b7_an_edited_limit_speaks_at_once_and_a_raised_one_arms_again() {
     let mut play = Play::one(daily(100, Per::Workspace));

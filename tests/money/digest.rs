@@ -1,8 +1,18 @@
+use std::sync::Arc;
+
+use ampbridge::domain::cycle::{self, Input};
+use ampbridge::domain::doc::{Doc, DocKey};
+use ampbridge::domain::event::StoredEvent;
+use ampbridge::domain::payload::MoneyDigest;
+use ampbridge::domain::routing::Route;
 use ampbridge::domain::rules::Rule;
 use ampbridge::domain::spend::Per;
-use ampbridge::domain::spend_digest::{self, MoneyDigest};
-use ampbridge::domain::time::PeriodKind;
-use ampbridge::render::digest_lines as lines;
+use ampbridge::domain::spend_digest;
+use ampbridge::domain::time::{PeriodKind, WeekStart};
+use ampbridge::domain::timing::{Digest, DigestEvery, Rooms, Timing};
+use ampbridge::render::{digest_lines as lines, digest_total as total};
+
+use jiff::tz::TimeZone;
 
 use crate::play::{Play, at, budget, day, row, spikes, usd};
 
@@ -19,8 +29,8 @@ fn office() -> Play {
 
 fn digest(play: &Play, now: &str) -> Option<MoneyDigest> {
     let (now, from, to) = (at(now), day("2026-11-18"), day("2026-11-19"));
-    let known = play.replay.load(&spend_digest::needs(&play.world, now, from, to));
-    spend_digest::money(&play.world, &known, now, from, to)
+    let known = play.replay.load(&spend_digest::needs(&play.world, &play.world.sources, now, from, to));
+    spend_digest::money(&play.world, &play.world.sources, &known, now, from, to)
 }
 
 #[test]
@@ -33,14 +43,11 @@ fn b19_a_day_against_its_usual_who_moved_and_what_nears_its_limit() {
     assert_eq!(movers, [("user:ana", usd(35), usd(10)), ("user:bo", usd(2), usd(20))]);
     let near: Vec<_> = digest.near_limits.iter().map(|n| (n.scope.as_str(), n.percent)).collect();
     assert_eq!(near, [("user:ana", Some(87.5))]);
+    let now = day("2026-11-19");
+    assert_eq!(total(&digest, now), "Spent at least $37 on 18 Nov, expected $30");
     assert_eq!(
-        lines(&digest),
-        [
-            "Spent $37 on 2026-11-18, expected $30",
-            "ana $35, $25 more than usual",
-            "bo $2, $18 less than usual",
-            "ana $35 of $40 a day, 87 %",
-        ]
+        lines(&digest, now),
+        ["ana $35, $25 more than usual", "bo $2, $18 less than usual", "ana $35 of $40 a day, 87 %",]
     );
 }
 
@@ -49,7 +56,8 @@ fn b19_days_nobody_answered_for_are_gaps_and_not_zero() {
     let play = office();
     let digest = digest(&play, "2026-11-19T12:00:00Z").unwrap();
     assert_eq!(digest.gaps.len(), 1);
-    assert!(lines(&digest).iter().any(|l| l.contains("unknown")), "{:?}", lines(&digest));
+    let lines = lines(&digest, day("2026-11-19"));
+    assert!(lines.iter().any(|l| l.contains("unknown")), "{lines:?}");
 }
 
 #[test]
@@ -58,4 +66,95 @@ fn b19_nothing_to_say_is_nothing_sent() {
     play.world.sources = vec!["acme".to_owned()];
     play.replay.book("acme", &[], at("2026-11-18T22:00:00Z"));
     assert_eq!(digest(&play, "2026-11-18T22:30:00Z"), None);
+}
+
+/// A route whose digest of a day goes to `mail` at nine.
+fn with_digest(play: &mut Play, events: &[&str]) {
+    let digest = Digest {
+        every: DigestEvery::Daily,
+        at: jiff::civil::time(9, 0, 0, 0),
+        zone: TimeZone::UTC,
+        week_start: WeekStart::default(),
+    };
+    play.world.routes = vec![Route {
+        events: events.iter().map(|e| (*e).to_owned()).collect(),
+        sinks: vec!["mail".to_owned()],
+        timing: Timing { digest: Some(digest), ..Timing::default() },
+        ..Route::default()
+    }];
+    play.world.sinks = vec!["mail".to_owned()];
+}
+
+/// What is due at `mail`, released; what was sent of it, and what waits from then on.
+fn release(play: &Play, rooms: Rooms, now: &str) -> (Vec<StoredEvent>, Rooms) {
+    let now = at(now);
+    let mut sent = Vec::new();
+    let mut rooms = rooms;
+    for room in cycle::due_rooms(&play.world, "mail", &rooms, now) {
+        let input = Input::Release { sink: "mail".to_owned(), rooms: vec![room] };
+        let key = DocKey::Rooms("mail".to_owned());
+        let mut known = play.replay.load(&cycle::needs(&play.world, now, &input));
+        known.docs.0.insert(key.clone(), (1, Some(Arc::new(Doc::Rooms(rooms.clone())))));
+        let plan = cycle::plan(&play.world, now, &known, &input);
+        assert_eq!(plan.events.len(), plan.deliveries.len(), "each has its message");
+        sent.extend(plan.events);
+        if let Some(Doc::Rooms(after)) = plan.docs.get(&key).map(Arc::as_ref) {
+            rooms = after.clone();
+        }
+    }
+    (sent, rooms)
+}
+
+#[test]
+fn b19_a_day_on_which_nothing_happened_still_tells_what_was_spent_once() {
+    let mut play = office();
+    with_digest(&mut play, &[]);
+    let (sent, rooms) = release(&play, Rooms::default(), "2026-11-18T08:00:00Z");
+    assert!(sent.is_empty(), "the first stretch begins at the first look");
+    play.acme("2026-11-18T22:00:00Z", &[row(day("2026-11-18"), "ana", 35), row(day("2026-11-18"), "bo", 2)]);
+    let (_, rooms) = release(&play, rooms, "2026-11-18T22:30:00Z");
+    let (sent, after) = release(&play, rooms.clone(), "2026-11-19T09:00:00Z");
+    let money =
+        |sent: &[StoredEvent]| -> MoneyDigest { serde_json::from_value(sent[0].event.data["money"].clone()).unwrap() };
+    assert_eq!((sent.len(), sent[0].event.kind.as_str()), (1, "digest.daily"));
+    let told = money(&sent);
+    assert_eq!((told.from.as_str(), told.to.as_str()), ("2026-11-18", "2026-11-18"));
+    assert_eq!((told.total_usd, told.open), (usd(37), false));
+    assert_eq!(told.days.len(), 28);
+    let last = told.days.last().unwrap();
+    assert_eq!((last.date.as_str(), last.spend_usd, last.expected_usd), ("2026-11-18", Some(usd(37)), Some(usd(30))));
+    // Asked for again from the same state (the process was killed before it could note it): the same event.
+    assert_eq!(release(&play, rooms, "2026-11-19T09:00:20Z").0[0].event.id, sent[0].event.id);
+    let (again, after) = release(&play, after, "2026-11-19T09:00:30Z");
+    assert!(again.is_empty(), "once");
+    // The process stood still for two days: one digest for both.
+    let (late, _) = release(&play, after, "2026-11-21T12:00:00Z");
+    assert_eq!((late.len(), money(&late).from.as_str(), money(&late).to.as_str()), (1, "2026-11-19", "2026-11-20"));
+}
+
+#[test]
+fn b19_a_digest_of_what_is_no_money_says_nothing_of_it() {
+    let mut play = office();
+    with_digest(&mut play, &["thread.*"]);
+    let (_, rooms) = release(&play, Rooms::default(), "2026-11-17T08:00:00Z");
+    let (sent, rooms) = release(&play, rooms, "2026-11-19T09:00:00Z");
+    assert!(sent.is_empty() && rooms == Rooms::default());
+    with_digest(&mut play, &["budget.*"]);
+    play.world.routes[0].subjects = vec!["user:ana".to_owned()];
+    assert!(cycle::due_rooms(&play.world, "mail", &rooms, at("2026-11-19T09:00:00Z")).is_empty(), "nor one for ana");
+    play.world.routes[0].subjects.clear();
+    play.world.routes[0].sources = vec!["claude".to_owned()];
+    let (_, rooms) = release(&play, rooms, "2026-11-18T08:00:00Z");
+    let (sent, _) = release(&play, rooms, "2026-11-19T09:00:00Z");
+    assert!(sent.is_empty(), "nor one about another source: {sent:?}");
+}
+
+#[test]
+fn b19_a_clock_that_was_ahead_keeps_no_digest_back() {
+    let mut play = office();
+    with_digest(&mut play, &[]);
+    let (_, rooms) = release(&play, Rooms::default(), "2027-03-01T08:00:00Z");
+    let (_, rooms) = release(&play, rooms, "2026-11-17T10:00:00Z");
+    let (sent, _) = release(&play, rooms, "2026-11-18T09:00:00Z");
+    assert_eq!(sent.len(), 1);
 }

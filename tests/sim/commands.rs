@@ -142,7 +142,9 @@ impl Sim {
             }
             // Whoever gives the command notes it as well.
             Command::AddSilence { .. } => {}
-            Command::ExpireSilence { id } => drop(self.model.desk.silences.remove(id).ok_or(())?),
+            Command::ExpireSilence { id } => {
+                self.model.desk.silences.remove(id).ok_or(())?;
+            }
             Command::DropDelivery { id } => {
                 let item = self.model.outbox.items.get_mut(id).unwrap();
                 if !item.state.is_open() {

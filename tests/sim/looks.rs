@@ -245,6 +245,7 @@ impl Sim {
             evidence,
             notes: running.notes.clone(),
             cursor: Some(running.cursor.clone()),
+            quota: None,
             confirmed: BTreeSet::new(),
         });
         if self.noisy && self.rng.percent(10) {

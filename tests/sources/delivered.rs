@@ -1,60 +1,72 @@
 //! Every event type of every source, delivered by the real binary to a webhook that checks its signature.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ampbridge::app::Parts;
+use ampbridge::config;
 use ampbridge::demo::{Receiver, ReceiverOptions};
 use ampbridge::domain::signing::SigningSecret;
 use ampbridge::env::{Clock as _, SystemClock};
-use serde_json::json;
+use ampbridge::source::KINDS;
+use serde_json::{Value, json};
 
 use crate::bench::Watch;
 use crate::binary::Binary;
-use crate::systems::{self, System};
+use crate::systems::{self, RULES, System};
 
 const SECRET: &str = "whsec_YW1wYnJpZGdlLXNvdXJjZXMtc2lnbmluZy1rZXktMDAwMDE=";
 /// Rounds after which everything must have been told: levels and removals take two.
 const ROUNDS: usize = 4;
 
-/// What happens in a system, and every type it is told as.
+/// What happens in a system, so that it is told as every type that its collections declare.
 struct Story {
     source: &'static str,
-    happens: fn(&System),
+    /// Goes at the end of the source's settings.
+    config: &'static str,
+    /// Before anything is known.
+    before: fn(&System, &Path),
+    happens: fn(&System, &Path),
     /// After the first has been told, for types that are the end of another.
-    then: fn(&System),
-    types: &'static [&'static str],
+    then: fn(&System, &Path),
 }
 
-const STORIES: [Story; 5] = [
+/// One for each system, and one for the folder of thread documents.
+const STORIES: [Story; 7] = [
+    Story {
+        source: "amp",
+        config: "messages = true\n[rules.dear]\nkind = \"thread_cost\"\nlimits_usd = [5]\n",
+        before: |_, _| {},
+        happens: |system, _| systems::amp::everything_happens(system),
+        then: |_, _| {},
+    },
+    Story {
+        source: "amp_threads",
+        config: "[rules.dear]\nkind = \"thread_cost\"\nlimits_usd = [5]\n",
+        before: |_, folder| systems::amp_threads::fill(folder),
+        happens: |_, folder| systems::amp_threads::everything_happens(folder),
+        then: |_, _| {},
+    },
     Story {
         source: "amp_missions",
-        happens: missions,
-        then: |_| {},
-        types: &[
-            "content.approved",
-            "content.created",
-            "content.failed",
-            "content.published",
-            "content.rejected",
-            "content.review_needed",
-            "content.scheduled",
-            "integration.changed",
-            "key.created",
-            "key.revoked",
-            "mission.completed",
-            "mission.created",
-            "mission.deleted",
-            "mission.paused",
-            "mission.resumed",
-            "mission.started",
-            "mission.status_changed",
-            "mission.updated",
-        ],
+        config: "",
+        before: |system, _| {
+            let befores = ["draft", "active", "paused", "active", "active", "active", "active"];
+            for (n, status) in befores.into_iter().enumerate() {
+                let id = format!("msn_{}", n + 10);
+                system.fake.world().table("missions").push(systems::amp_missions::mission(&id, status));
+            }
+        },
+        happens: |system, _| missions(system),
+        then: |_, _| {},
     },
     Story {
         source: "amp_cli",
-        happens: |system| {
+        config: "",
+        before: |_, _| {},
+        happens: |system, _| {
             let mut world = system.fake.world();
             world.doc("user")["email"] = json!("ana@acme.example.com");
             world
@@ -66,23 +78,16 @@ const STORIES: [Story; 5] = [
             *world.doc("balance") =
                 json!({"ok": true, "result": {"displayText": "Individual credits: $1.10 remaining"}});
         },
-        then: |system| {
+        then: |system, _| {
             let text = "Individual credits: $51.10 remaining";
             *system.fake.world().doc("balance") = json!({"ok": true, "result": {"displayText": text}});
         },
-        types: &[
-            "balance.low",
-            "balance.restored",
-            "connection.changed",
-            "thread.created",
-            "thread.deleted",
-            "thread.updated",
-            "user.changed",
-        ],
     },
     Story {
         source: "amply",
-        happens: |system| {
+        config: "",
+        before: |_, _| {},
+        happens: |system, _| {
             let mut world = system.fake.world();
             world.doc("status")["version"] = json!("3.1.13");
             world.table("providers").push(json!({"id": "milvus", "display_name": "Milvus"}));
@@ -93,28 +98,17 @@ const STORIES: [Story; 5] = [
             world.table("credentials").retain(|row| row["id"] != "crd_2");
             world.table("credentials").push(json!({"id": "crd_9", "provider_id": "milvus", "state": "active"}));
         },
-        then: |system| {
+        then: |system, _| {
             let mut world = system.fake.world();
             world.row("health", "qdrant")["state"] = json!("healthy");
             world.doc("wallet")["can_call"] = json!(false);
         },
-        types: &[
-            "credential.added",
-            "credential.changed",
-            "credential.removed",
-            "provider.added",
-            "provider.degraded",
-            "provider.recovered",
-            "provider.removed",
-            "status.changed",
-            "wallet.depleted",
-            "wallet.low",
-            "wallet.topped_up",
-        ],
     },
     Story {
         source: "anthropic",
-        happens: |system| {
+        config: "",
+        before: |_, _| {},
+        happens: |system, _| {
             let mut world = system.fake.world();
             world.row("users", "user_bo")["role"] = json!("admin");
             world.row("users", "user_ana")["name"] = json!("Ana");
@@ -122,19 +116,19 @@ const STORIES: [Story; 5] = [
                 .table("users")
                 .push(json!({"id": "user_cy", "email": "cy@example.com", "name": "cy", "role": "user"}));
         },
-        then: |system| system.fake.world().table("users").retain(|row| row["id"] != "user_cy"),
-        types: &["member.added", "member.removed", "member.role_changed", "member.updated"],
+        then: |system, _| system.fake.world().table("users").retain(|row| row["id"] != "user_cy"),
     },
     Story {
         source: "cursor",
-        happens: |system| {
+        config: "",
+        before: |_, _| {},
+        happens: |system, _| {
             let mut world = system.fake.world();
             world.row("members", "bo@example.com")["role"] = json!("owner");
             world.row("members", "ana@example.com")["name"] = json!("Ana");
             world.table("members").push(json!({"email": "cy@example.com", "name": "cy", "role": "member"}));
         },
-        then: |system| system.fake.world().table("members").retain(|row| row["email"] != "cy@example.com"),
-        types: &["member.added", "member.removed", "member.role_changed", "member.updated"],
+        then: |system, _| system.fake.world().table("members").retain(|row| row["email"] != "cy@example.com"),
     },
 ];
 
@@ -159,35 +153,54 @@ fn missions(system: &System) {
     world.doc("integrations")["integrations"][0]["status"] = json!("expired");
 }
 
+/// Every type that the collections of a config's sources declare, and those of rules about single threads.
+fn declared(binary: &Binary) -> BTreeSet<String> {
+    let folder = binary.folder.path();
+    let text = std::fs::read_to_string(folder.join("ampbridge.toml")).unwrap();
+    let settings = config::load_text(&text, folder).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let parts = Parts::assemble(settings).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let collections = parts.sources.iter().flat_map(|source| source.collections());
+    let rules = parts.settings.rules.iter().flat_map(|rule| rule.rule.event_types());
+    collections.flat_map(|c| c.spec.event_types()).chain(rules.map(|kind| (*kind).to_owned())).collect()
+}
+
+#[test]
+fn every_kind_of_source_has_a_story() {
+    let told: BTreeSet<&str> = STORIES.iter().map(|story| story.source).collect();
+    // A manifest of one's own declares what its owner writes.
+    let kinds = KINDS.iter().map(|kind| kind.name).filter(|kind| *kind != "http_json");
+    let shipped = ampbridge::source::rest::shipped::names();
+    let missing: Vec<&str> = kinds.chain(shipped).filter(|name| !told.contains(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_type_of_every_source_reaches_a_webhook() {
     for story in &STORIES {
-        let (_, start, _) = systems::all().into_iter().find(|(name, _, _)| *name == story.source).unwrap();
-        let system = start(Watch::real()).await;
-        if story.source == "amp_missions" {
-            let befores = ["draft", "active", "paused", "active", "active", "active", "active"];
-            for (n, status) in befores.into_iter().enumerate() {
-                let id = format!("msn_{}", n + 10);
-                system.fake.world().table("missions").push(systems::amp_missions::mission(&id, status));
-            }
-        }
+        let start = systems::all().into_iter().find(|(name, ..)| *name == story.source).map(|(_, start, _)| start);
+        let system = match start {
+            Some(start) => start(Watch::real()).await,
+            None => systems::amp_threads::start().await,
+        };
         let receiver = receiver().await;
         let hook = format!(
             "[sinks.hook]\nkind = \"webhook\"\nurl = \"{}\"\nsecrets = [\"{SECRET}\"]\n\
              [[routes]]\nevents = [\"*\"]\nsinks = [\"hook\"]\n[store]\nsync = \"process\"\n[admin]\nlisten = \"127.0.0.1:0\"\n",
             receiver.url()
         );
-        let binary = Binary::new(&format!("{}{hook}", system.config));
+        let binary = Binary::new(&format!("{}{}{hook}", system.config.replace(RULES, ""), story.config));
+        let folder = binary.folder.path();
+        (story.before)(&system, folder);
         binary.run(&["check", "--connect"]).await.exits(0);
         for _ in 0..2 {
             binary.run(&["once"]).await.exits(0);
         }
         assert_eq!(binary.kinds().await, Vec::<String>::new(), "{}: a quiet baseline", story.source);
-        (story.happens)(&system);
+        (story.happens)(&system, folder);
         for _ in 0..2 {
             binary.run(&["once"]).await.exits(0);
         }
-        (story.then)(&system);
+        (story.then)(&system, folder);
         for _ in 0..ROUNDS {
             binary.run(&["once"]).await.exits(0);
             if story.source == "amply" {
@@ -199,11 +212,19 @@ async fn every_event_type_of_every_source_reaches_a_webhook() {
         }
         let received = receiver.received();
         assert!(received.iter().all(|one| one.verified), "{}: every one is signed", story.source);
-        let told: BTreeSet<String> =
-            received.iter().map(|one| one.json().unwrap()["type"].as_str().unwrap().to_owned()).collect();
-        let expected: BTreeSet<String> = story.types.iter().map(|kind| (*kind).to_owned()).collect();
+        let events: Vec<Value> = received.iter().map(|one| one.json().unwrap()).collect();
+        let told: BTreeSet<String> = events.iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect();
+        let expected = declared(&binary);
         assert_eq!(told, expected, "{}", story.source);
-        println!("{}: {} event types delivered: {}", story.source, told.len(), story.types.join(", "));
+        let names: Vec<&str> = expected.iter().map(String::as_str).collect();
+        println!("{}: {} event types delivered: {}", story.source, told.len(), names.join(", "));
+        if story.source == "amp" {
+            let counted = |event: &&Value| event["data"]["changed"] == json!(["messageCount"]);
+            let event = events.iter().find(counted).unwrap_or_else(|| panic!("{events:#?}"));
+            let (before, after) = (&event["data"]["before"], &event["data"]["after"]);
+            assert_eq!((&before["messageCount"], &after["messageCount"]), (&json!(0), &json!(103)));
+            assert_eq!((&event["type"], &event["data"]["name"]), (&json!("thread.updated"), &json!("Thread 1")));
+        }
     }
 }
 

@@ -53,6 +53,8 @@ pub struct World {
     /// Rounds of looks since the fault began: what moves, moves once a round.
     pub round: usize,
     pub calls: Vec<String>,
+    /// Sent with every answer.
+    pub headers: Vec<(&'static str, &'static str)>,
     /// Another server that knows the answers.
     pub forward: Option<(String, HttpClient)>,
     /// The clock of this server.
@@ -91,6 +93,7 @@ impl Fake {
             fault: None,
             round: 0,
             calls: Vec::new(),
+            headers: Vec::new(),
             forward: None,
             now,
             cursors: 0,
@@ -136,6 +139,9 @@ async fn answer(
         let (status, document, mut headers) = forwarded.unwrap_or_else(|| respond(&mut world, &asked, &parts.headers));
         let date = httpdate::fmt_http_date(std::time::SystemTime::from(world.now.now()));
         headers.insert(http::header::DATE, date.parse().unwrap());
+        for (name, value) in &world.headers {
+            headers.insert(*name, value.parse().unwrap());
+        }
         let fault = world.fault.clone().filter(|(_, target)| target.hits(&asked.path, &parts.uri));
         (status, document, headers, fault.map(|(fault, target)| (fault, target, world.round)))
     };

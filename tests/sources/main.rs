@@ -15,6 +15,7 @@ mod fake;
 mod fault;
 mod files;
 mod inferred;
+mod limits;
 mod matrix;
 mod model;
 mod own;

@@ -1,9 +1,10 @@
 //! The source systems: a fake of each, made from its document; its config; and for each collection where things are in
 //! its answers and what a true change of it is told as.
 
-mod amp;
+pub mod amp;
 mod amp_cli;
 pub mod amp_missions;
+pub mod amp_threads;
 mod amply;
 mod neighbours;
 

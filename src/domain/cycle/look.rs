@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use super::{Needs, Step, SweepEnd, World, spending};
+use super::plausible::{clock_is_behind, last_plausible, plausible_days};
+use super::{Needs, Step, SweepEnd, World, spending, wanted};
 use crate::domain::collection::{CollectionId, CollectionSpec, CollectionState, LookNotes, Role};
 use crate::domain::diff::{self, Change, Match, Reading};
 use crate::domain::doc::{Doc, DocKey};
@@ -13,14 +12,10 @@ use crate::domain::health;
 use crate::domain::record::{CostRow, Evidence, Page, Person, Record, Rows, StoredRow};
 use crate::domain::rules::gauge::GaugeState;
 use crate::domain::rules::{Rule, RuleSpec, change, gauge, group_name, thread_cost};
-use crate::domain::spend::{DaySpend, SpendRow};
+use crate::domain::spend::{DaySpend, OwnLimits, SpendRow};
 use crate::domain::sweep;
-use crate::domain::time::{Timestamp, plus_days, utc_day};
+use crate::domain::time::Timestamp;
 
-/// Threads whose cost is wanted at most; older ones go first.
-const WANTED: usize = 2_000;
-/// Threads whose cost is asked for at the baseline: the newest.
-const WANTED_AT_BASELINE: usize = 60;
 /// Quarantined rows shown in the log.
 const SAMPLES: usize = 5;
 
@@ -29,7 +24,7 @@ pub(super) fn begin_needs(spec: &CollectionSpec, needs: &mut Needs) {
     if spec.role == Role::Gauge {
         needs.docs.insert(DocKey::Gauge(spec.id()));
     }
-    if spec.role == Role::Spend {
+    if spec.role == Role::Spend || spec.budget.is_some() {
         needs.docs.insert(DocKey::Spend(spec.source.clone()));
     }
 }
@@ -39,8 +34,9 @@ pub(super) fn page_needs(world: &World, now: Timestamp, spec: &CollectionSpec, p
     match &page.rows {
         Rows::Records(_) => {
             needs.docs.insert(DocKey::People(spec.source.clone()));
-            if cost_rules(world, &spec.source).next().is_some() && spec.noun == "thread" {
-                needs.docs.insert(DocKey::Wanted(spec.source.clone()));
+            needs.docs.extend(wanted::keys(world, spec));
+            if spec.budget.is_some() {
+                needs.docs.insert(DocKey::Spend(spec.source.clone()));
             }
         }
         Rows::Spend(rows) => {
@@ -86,6 +82,11 @@ pub(super) fn end_needs(world: &World, now: Timestamp, end: &SweepEnd, needs: &m
         }
         Role::Gauge => {}
     }
+    if spending::asks_for_limits(world, spec) {
+        spending::rule_needs(world, now, &spec.source, needs);
+    } else if spec.budget.is_some() {
+        needs.docs.insert(DocKey::Spend(spec.source.clone()));
+    }
 }
 
 /// A look begins: another epoch means everything known is forgotten, silently.
@@ -102,6 +103,9 @@ pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
             spending::forget(step, &spec.source);
         }
         forget_levels(step, &spec.id());
+        if spec.budget.is_some() {
+            spending::learn_limits(step, &spec.source, |limits| *limits = OwnLimits::default());
+        }
     }
     let fresh =
         CollectionState { epoch: old.epoch + 1, fingerprint: spec.fingerprint.clone(), ..CollectionState::default() };
@@ -130,7 +134,14 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
     notes.quarantine_samples = quarantined.iter().take(SAMPLES).cloned().collect();
     step.plan.collection = Some(spec.id());
     learn_people(step, &spec.source, people);
+    if let (Some(budget), Rows::Records(records)) = (&spec.budget, rows) {
+        spending::learn_limits(step, &spec.source, |limits| records.iter().for_each(|r| limits.learn(budget, r)));
+    }
     match rows {
+        Rows::Records(records) if spec.one_by_one => {
+            let records = wanted::settle_records(step, spec, records, asked);
+            records_page(step, spec, &state, &records, &mut notes);
+        }
         Rows::Records(records) => records_page(step, spec, &state, records, &mut notes),
         Rows::Spend(rows) => spend_page(step, spec, rows, &mut notes),
         Rows::Gauges(rows) => {
@@ -156,11 +167,14 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
 
 /// The look is over.
 pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
-    let SweepEnd { spec, epoch, evidence, notes, cursor, .. } = end;
+    let SweepEnd { spec, epoch, evidence, notes, cursor, quota, .. } = end;
+    let behind = clock_is_behind(notes, step.now);
+    let evidence = &behind.clone().map_or_else(|| evidence.clone(), Evidence::Partial);
     let key = DocKey::Collection(spec.id());
     let health_key = DocKey::SourceHealth(spec.source.clone());
     let mut state = step.known.docs.collection(&key).cloned().unwrap_or_default();
     let mut health = step.known.docs.source_health(&health_key).cloned().unwrap_or_default();
+    state.quota = quota.or(state.quota);
     // Where everything was forgotten while the look ran, what it showed before that is not known any more.
     let same_epoch = *epoch == state.epoch;
     let complete = same_epoch && *evidence == Evidence::Complete;
@@ -182,9 +196,10 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
         step.tell_all(lost);
     }
     let known_before = state.baseline.is_some();
-    if spec.role == Role::Cost && *evidence == Evidence::Window {
-        // Costs are asked for one by one; there is no list of them to be complete.
+    if spec.is_asked_one_by_one() && *evidence == Evidence::Window {
+        // There is no list of them to be complete.
         state.baseline.get_or_insert(step.now);
+        state.rows += notes.created;
     }
     if complete {
         finish_complete(step, end, &mut state, &vanished);
@@ -196,8 +211,14 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     if spec.role == Role::Spend {
         spending::observe(step, spec, evidence, complete, notes);
     }
-    if spec.role == Role::Spend && (known_before || complete) {
+    if spec.role == Role::Spend && (known_before || complete) && behind.is_none() {
         spending::evaluate(step, std::slice::from_ref(&spec.source), matches!(evidence, Evidence::Partial(_)));
+    }
+    if spec.budget.is_some() && state.baseline.is_some() {
+        spending::learn_limits(step, &spec.source, |limits| limits.whole = true);
+    }
+    if spending::asks_for_limits(step.world, spec) && !matches!(evidence, Evidence::Partial(_)) {
+        spending::evaluate(step, std::slice::from_ref(&spec.source), false);
     }
     if spec.role == Role::Cost && !matches!(evidence, Evidence::Partial(_)) {
         settle_first_sight_of_costs(step, spec);
@@ -227,6 +248,10 @@ fn finish_complete(step: &mut Step<'_>, end: &SweepEnd, state: &mut CollectionSt
 pub(super) fn remove(step: &mut Step<'_>, spec: &CollectionSpec, state: &mut CollectionState, rows: &[StoredRow]) {
     let people = step.known.docs.people(&DocKey::People(spec.source.clone())).cloned().unwrap_or_default();
     let scene = change::Scene { now: step.now, spec, epoch: state.epoch, people: &people };
+    let limited = spec.budget.as_ref().filter(|_| step.plan.expect.contains_key(&DocKey::Spend(spec.source.clone())));
+    if let Some(budget) = limited {
+        spending::learn_limits(step, &spec.source, |limits| rows.iter().for_each(|r| limits.forget(budget, &r.key)));
+    }
     for row in rows {
         let gone = diff::tombstone(row);
         let draft = change::removed(scene, row, &gone);
@@ -277,45 +302,9 @@ fn records_page(
         overlay.insert(&record.key, row);
     }
     let rows: Vec<StoredRow> = overlay.into_values().collect();
-    want_costs(step, spec, &touched, quiet);
+    wanted::note(step, spec, &touched, quiet);
     step.plan.rows.extend(rows);
     step.tell_all(drafts);
-}
-
-/// Notes the threads whose cost may have grown: new ones and those the server says were worked on.
-fn want_costs(step: &mut Step<'_>, spec: &CollectionSpec, touched: &[&Record], quiet: bool) {
-    let key = DocKey::Wanted(spec.source.clone());
-    if !step.plan.expect.contains_key(&key) || touched.is_empty() {
-        return;
-    }
-    let mut wanted = step.known.docs.wanted(&key).cloned().unwrap_or_default();
-    for record in touched {
-        let text = |name: &str| record.facts.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        // A sub-thread's cost is counted in its main thread's.
-        let main = record.fields.get("mainThreadID").and_then(Value::as_str).filter(|id| !id.is_empty());
-        let recency = [text("updatedAt"), text("firstSyncedAt"), text("createdAt")].into_iter().find(|t| !t.is_empty());
-        let mut facts = BTreeMap::new();
-        if main.is_none() {
-            for (name, value) in [("name", &record.name), ("who", &record.who), ("link", &record.link)] {
-                if let Some(value) = value {
-                    facts.insert(name.to_owned(), Value::String(value.clone()));
-                }
-            }
-            facts.insert("createdAt".to_owned(), Value::String(text("createdAt")));
-        }
-        let entry = wanted.entry(main.unwrap_or(&record.key).to_owned()).or_default();
-        entry.recency = recency.unwrap_or_default().max(std::mem::take(&mut entry.recency));
-        entry.facts.extend(facts);
-    }
-    let keep = if quiet { WANTED_AT_BASELINE } else { WANTED };
-    if wanted.len() > keep {
-        let mut order: Vec<(String, String)> = wanted.iter().map(|(k, w)| (w.recency.clone(), k.clone())).collect();
-        order.sort();
-        for (_, oldest) in order.iter().take(wanted.len() - keep) {
-            wanted.remove(oldest);
-        }
-    }
-    step.put(key, Doc::Wanted(wanted));
 }
 
 fn spend_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[SpendRow], notes: &mut LookNotes) {
@@ -324,6 +313,8 @@ fn spend_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[SpendRow], not
     notes.quarantine_samples.extend(odd.into_iter().take(SAMPLES));
     let mut by_day: BTreeMap<jiff::civil::Date, Vec<SpendRow>> = BTreeMap::new();
     notes.first_day = plausible.iter().map(|r| r.day).min();
+    let last = last_plausible(step.now);
+    notes.ahead = rows.iter().map(|r| r.day).filter(|day| *day > last).collect();
     for row in plausible {
         by_day.entry(row.day).or_default().push(row.clone());
     }
@@ -336,35 +327,8 @@ fn spend_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[SpendRow], not
     }
 }
 
-/// Rows of days that can be (none before 2000, none more than two days ahead of the clock) with amounts that can be.
-fn plausible_days(rows: &[SpendRow], now: Timestamp) -> (Vec<&SpendRow>, Vec<String>) {
-    let (first, last) = (jiff::civil::date(2000, 1, 1), plus_days(utc_day(now), 2));
-    let can_be = |r: &&SpendRow| first <= r.day && r.day <= last && !r.amount.is_negative();
-    let (plausible, odd): (Vec<&SpendRow>, Vec<&SpendRow>) = rows.iter().partition(can_be);
-    let why = |r: &&SpendRow| {
-        let what = if r.amount.is_negative() { "has a negative amount" } else { "is not of any day that can be" };
-        format!("a money row of {} {what}", r.day)
-    };
-    (plausible, odd.iter().map(why).collect())
-}
-
 fn costs_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[CostRow], asked: &[String]) {
-    let wanted_key = DocKey::Wanted(spec.source.clone());
-    let mut wanted = step.known.docs.wanted(&wanted_key).cloned().unwrap_or_default();
-    let rows: Vec<CostRow> = rows
-        .iter()
-        .map(|row| {
-            let mut row = row.clone();
-            if let Some(known) = wanted.get(&row.key) {
-                row.facts.extend(known.facts.clone());
-            }
-            row
-        })
-        .collect();
-    for key in asked {
-        wanted.remove(key);
-    }
-    step.put(wanted_key, Doc::Wanted(wanted));
+    let rows = wanted::settle_costs(step, spec, rows, asked);
     evaluate_costs(step, spec, &rows);
 }
 
@@ -412,6 +376,10 @@ fn learn_people(step: &mut Step<'_>, source: &str, people: &BTreeMap<String, Per
 /// Notes of a look so far, and of one more page.
 pub fn add_notes(total: &mut LookNotes, page: LookNotes) {
     total.rows += page.rows;
+    total.ahead.extend(page.ahead);
+    while total.ahead.len() > SAMPLES {
+        total.ahead.pop_last();
+    }
     total.first_day = [total.first_day, page.first_day].into_iter().flatten().min();
     total.created += page.created;
     total.changed += page.changed;

@@ -1,24 +1,18 @@
 //! What waited in a room goes out as one message.
 
-use std::collections::BTreeMap;
-
-use serde_json::json;
-
-use super::{Needs, Step, World};
+use super::{Needs, Step, World, digest};
 use crate::domain::delivery::{Delivery, DeliveryKind, EVENTS_MAX};
 use crate::domain::doc::DocKey;
-use crate::domain::event::{Draft, Event, Severity, StoredEvent, data_of};
-use crate::domain::health::BRIDGE;
-use crate::domain::payload::{DigestData, DigestItem};
+use crate::domain::event::{Severity, StoredEvent};
 use crate::domain::time::Timestamp;
 use crate::domain::timing::{self, Room, Timing, Why};
 
-/// Lines named in a digest's data.
-const TOP: usize = 5;
-
-pub(super) fn needs(sink: &str, rooms: &[String], needs: &mut Needs) {
+pub(super) fn needs(world: &World, now: Timestamp, sink: &str, rooms: &[String], needs: &mut Needs) {
     needs.docs.insert(DocKey::Rooms(sink.to_owned()));
     needs.rooms.extend(rooms.iter().map(|room| (sink.to_owned(), room.clone())));
+    for room in rooms {
+        digest::needs(world, now, sink, room, needs);
+    }
 }
 
 /// Empties the rooms that are due. A room that is not due any more (it was released meanwhile) stays as it is, and what
@@ -26,7 +20,10 @@ pub(super) fn needs(sink: &str, rooms: &[String], needs: &mut Needs) {
 pub(super) fn release(step: &mut Step<'_>, sink: &str, rooms: &[String]) {
     for key in rooms {
         let now = step.now;
-        let Some(room) = step.rooms(sink).rooms.get(key).filter(|room| room.due <= now).cloned() else { continue };
+        let Some(room) = step.rooms(sink).rooms.get(key).filter(|room| room.due <= now).cloned() else {
+            digest::of_money_alone(step, sink, key);
+            continue;
+        };
         let waiting = step.known.rooms.get(key).cloned().unwrap_or_default();
         let mut leaving: Vec<&(u64, StoredEvent)> = waiting.iter().collect();
         let until = held_back(step, sink, key, &room, &mut leaving);
@@ -85,7 +82,7 @@ fn timing_of<'w>(world: &'w World, key: &str) -> Option<(usize, &'w Timing)> {
 /// What leaves a room, as one message or as several of no more than a message may have.
 fn send(step: &mut Step<'_>, sink: &str, key: &str, room: &Room, events: &[&StoredEvent]) {
     if room.kind == DeliveryKind::Digest {
-        return digest(step, sink, key, room, events);
+        return digest::of_events(step, sink, key, room, events);
     }
     let found = timing_of(step.world, key).filter(|_| room.why == Why::Group);
     let most = found.and_then(|(_, timing)| usize::try_from(timing.group.as_ref()?.max).ok());
@@ -111,7 +108,7 @@ fn send(step: &mut Step<'_>, sink: &str, key: &str, room: &Room, events: &[&Stor
 }
 
 /// One delivery for many events.
-fn together(step: &Step<'_>, sink: &str, room: &Room, events: &[&StoredEvent]) -> Delivery {
+pub(super) fn together(step: &Step<'_>, sink: &str, room: &Room, events: &[&StoredEvent]) -> Delivery {
     let mut subjects: Vec<&str> = events.iter().map(|e| e.event.subject.as_str()).collect();
     subjects.dedup();
     let mut kinds: Vec<&str> = events.iter().map(|e| e.event.kind.as_str()).collect();
@@ -130,56 +127,4 @@ fn together(step: &Step<'_>, sink: &str, room: &Room, events: &[&StoredEvent]) -
         incident: incident.filter(|_| same_incident).map(str::to_owned),
         ..Delivery::due(&step.world.bridge, sink, room.kind, &[&room.first], step.now)
     }
-}
-
-fn digest(step: &mut Step<'_>, sink: &str, key: &str, room: &Room, events: &[&StoredEvent]) {
-    let weekly = room.why == Why::Weekly;
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    for stored in events {
-        *counts.entry(stored.event.kind.clone()).or_default() += 1;
-    }
-    let data = DigestData {
-        period: if weekly { "week" } else { "day" }.to_owned(),
-        from: room.since.to_string(),
-        to: step.now.to_string(),
-        counts,
-        events: events.len() as u64,
-        top: top_of(events),
-    };
-    let draft = Draft {
-        source: BRIDGE.to_owned(),
-        kind: if weekly { "digest.weekly" } else { "digest.daily" }.to_owned(),
-        subject: sink.to_owned(),
-        time: step.now,
-        severity: Severity::Info,
-        identity: vec!["digest".to_owned(), sink.to_owned(), key.to_owned(), room.first.clone()],
-        why: json!({ "room": key, "since": room.since, "events": events.len() }),
-        data: data_of(&data),
-    };
-    let (event, why) = draft.into_event(&step.world.bridge);
-    let mut delivery = together(step, sink, room, events);
-    // The digest first, then what it names, then the rest: a sink is handed the first hundred.
-    let named: Vec<String> = data.top.iter().map(|item| item.id.clone()).collect();
-    let rest = delivery.event_ids.iter().filter(|id| !named.contains(id)).cloned();
-    delivery.event_ids = std::iter::once(event.id.clone()).chain(named.clone()).chain(rest).collect();
-    delivery.event_type.clone_from(&event.kind);
-    delivery.subject.clone_from(&event.subject);
-    step.plan.deliveries.push(delivery);
-    let (routing, sinks) = (vec![format!("made for {sink}")], vec![sink.to_owned()]);
-    step.plan.notes.events += 1;
-    step.plan.events.push(StoredEvent { event, seen: step.now, why, origin: BRIDGE.to_owned(), routing, sinks });
-}
-
-/// The gravest first, then the newest.
-fn top_of(events: &[&StoredEvent]) -> Vec<DigestItem> {
-    let mut order: Vec<&Event> = events.iter().map(|e| &e.event).collect();
-    order.sort_by(|a, b| b.severity.cmp(&a.severity).then(b.time.cmp(&a.time)).then_with(|| a.id.cmp(&b.id)));
-    let item = |event: &Event| DigestItem {
-        id: event.id.clone(),
-        kind: event.kind.clone(),
-        subject: event.subject.clone(),
-        severity: event.severity,
-        time: event.time.to_string(),
-    };
-    order.into_iter().take(TOP).map(item).collect()
 }

@@ -11,7 +11,7 @@ use crate::domain::record::Evidence;
 use crate::domain::rules::scene::Scene;
 use crate::domain::rules::spike::Children;
 use crate::domain::rules::{Rule, RuleSpec, attribution, budget, figures, group_name, spike};
-use crate::domain::spend::{Ledger, People, Per, SpendState};
+use crate::domain::spend::{Ledger, OwnLimits, People, Per, SpendState};
 use crate::domain::time::{PeriodKind, Timestamp, minus_days, plus_days, utc_day};
 
 /// Documents and days the money rules of `source` need.
@@ -72,8 +72,21 @@ pub(super) fn observe(
 pub(super) fn forget(step: &mut Step<'_>, source: &str) {
     step.plan.clear_spend = Some(source.to_owned());
     let key = DocKey::Spend(source.to_owned());
-    let generation = step.known.docs.spend(&key).map_or(0, |state| state.generation);
-    step.put(key, Doc::Spend(SpendState { generation: generation + 1, ..SpendState::default() }));
+    let SpendState { generation, limits, .. } = spend_state(step, source);
+    step.put(key, Doc::Spend(SpendState { generation: generation + 1, limits, ..SpendState::default() }));
+}
+
+/// Takes note of what records say that they may spend.
+pub(super) fn learn_limits(step: &mut Step<'_>, source: &str, change: impl FnOnce(&mut OwnLimits)) {
+    let mut state = spend_state(step, source);
+    change(&mut state.limits);
+    step.put(DocKey::Spend(source.to_owned()), Doc::Spend(state));
+}
+
+/// Whether a rule asks what records of this collection may spend.
+pub(super) fn asks_for_limits(world: &World, spec: &CollectionSpec) -> bool {
+    let asks = |rule: &RuleSpec| matches!(&rule.rule, Rule::Budget(budget) if budget.own.is_some());
+    spec.budget.is_some() && world.rules.iter().any(|rule| asks(rule) && rule.group_of(&spec.source).is_some())
 }
 
 /// Evaluates every money rule that looks at any of `changed`, each group of sources once. `partial`: the look behind
@@ -141,6 +154,10 @@ fn evaluate_group(
             if state.is_none() && partial {
                 return;
             }
+            // First sight is when it is known what may be spent; until then nothing can be told too much.
+            if budget_rule.own.is_some() && !scene.knows_own_limits() {
+                return;
+            }
             let month = month_budget(world, rule, sources);
             let verdict = budget::evaluate(budget_rule, state, month, &scene);
             step.lack(verdict.lacks);
@@ -202,14 +219,15 @@ fn ledger_after(step: &Step<'_>) -> Ledger {
 
 /// How the ledgers stand once this plan is committed.
 fn fresh_status(step: &Step<'_>, sources: &[String]) -> BTreeMap<String, SpendState> {
-    let of = |source: &String| {
-        let key = DocKey::Spend(source.clone());
-        match step.plan.docs.get(&key).map(Arc::as_ref) {
-            Some(Doc::Spend(state)) => state.clone(),
-            _ => step.known.docs.spend(&key).cloned().unwrap_or_default(),
-        }
-    };
-    sources.iter().map(|source| (source.clone(), of(source))).collect()
+    sources.iter().map(|source| (source.clone(), spend_state(step, source))).collect()
+}
+
+fn spend_state(step: &Step<'_>, source: &str) -> SpendState {
+    let key = DocKey::Spend(source.to_owned());
+    match step.plan.docs.get(&key).map(Arc::as_ref) {
+        Some(Doc::Spend(state)) => state.clone(),
+        _ => step.known.docs.spend(&key).cloned().unwrap_or_default(),
+    }
 }
 
 fn people_of<'a>(docs: &'a Docs, sources: &[String]) -> People<'a> {

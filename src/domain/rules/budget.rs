@@ -23,7 +23,7 @@ use crate::domain::spend::{Per, SETTLING_DAYS, Scope, Sum};
 use crate::domain::time::{Period, PeriodKind, WeekStart, days_between, minus_days};
 
 use crossing::Crossing;
-use limits::{Frozen, Limits, Override, Usual};
+use limits::{Frozen, Limits, Override, Own, Usual};
 use outlook::Outlook;
 use period::Zone;
 
@@ -44,6 +44,8 @@ pub struct BudgetRule {
     /// Ascending, distinct, above zero.
     pub thresholds: Vec<Percent>,
     pub usual: Option<Usual>,
+    /// The limit of each scope is what its source says.
+    pub own: Option<Own>,
     pub overrides: Vec<Override>,
     /// A time zone of its own.
     pub zone: Option<Zone>,
@@ -53,7 +55,17 @@ pub struct BudgetRule {
 
 impl BudgetRule {
     pub fn new(limit: Micros, period: PeriodKind, per: Per, thresholds: Vec<Percent>) -> Self {
-        Self { limit, period, per, thresholds, usual: None, overrides: Vec::new(), zone: None, forecast: true }
+        Self {
+            limit,
+            period,
+            per,
+            thresholds,
+            usual: None,
+            own: None,
+            overrides: Vec::new(),
+            zone: None,
+            forecast: true,
+        }
     }
 
     /// Whether it forecasts: a day is over before a forecast of it could help.
@@ -70,6 +82,9 @@ pub struct BudgetState {
     pub limit: Option<Micros>,
     /// What else made limits at the last evaluation.
     pub print: limits::Print,
+    /// What the source said of limits at the last evaluation.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub own: BTreeMap<Scope, Micros>,
     /// By scope, then period start.
     pub told: BTreeMap<Scope, BTreeMap<Date, Told>>,
     /// The newest day with money of each source.
@@ -92,10 +107,21 @@ pub struct Told {
     pub amounts: BTreeSet<(Micros, Kind)>,
     /// The highest amount told by an event, and the day that was.
     pub highest: Option<(Micros, Date)>,
+    /// That event counted local days. What is counted otherwise by now neither confirms nor corrects it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub local: bool,
     pub corrected: bool,
     /// Passed again after it had been told as corrected. Shown, never told.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub recrossed: bool,
+}
+
+impl Told {
+    /// An event tells of a crossing.
+    fn note(&mut self, crossing: &Crossing, today: Date) {
+        self.highest = Some((crossing.amount, today));
+        self.local = crossing.alignment == period::Alignment::LocalDay;
+    }
 }
 
 /// The two facts an amount can stand for. Part of event ids.
@@ -132,6 +158,7 @@ pub fn evaluate(
     let print = limits::Print::of(rule);
     let limit_changed = next.limit.is_some_and(|old| old != rule.limit || next.print != print);
     (next.limit, next.print) = (Some(rule.limit), print);
+    let moved = limits::moved(rule, scene, &mut next.own);
     let today = period::today(rule, scene);
     let forgotten = notice_forgotten(&mut next, scene, today);
     let mut lacks = Vec::new();
@@ -152,12 +179,12 @@ pub fn evaluate(
                 }
                 continue;
             }
-            told.highest = Some((crossing.amount, today));
-            let cause = if limit_changed { "limit_changed" } else { "spend" };
+            told.note(&crossing, today);
+            let cause = if limit_changed || moved.contains(scope) { "limit_changed" } else { "spend" };
             drafts.push(crossing.draft(rule, month, scene, today, cause, None));
         }
         if scene.complete && !first_sight && !forgotten {
-            drafts.extend(corrections(rule, &mut next, &sums.by_scope, &limits, period, today, scene));
+            drafts.extend(corrections(rule, &mut next, &sums, &limits, period, today, scene));
         }
     }
     if let Some(draft) = first_sight_event(rule, month, at_first_sight, &mut next, scene, today) {
@@ -245,7 +272,7 @@ fn first_sight_event(
     let also = crossings.iter().skip(1).map(|c| c.scope.to_string()).collect();
     let worst = crossings.into_iter().next()?;
     if let Some(told) = state.told.get_mut(&worst.scope).and_then(|p| p.get_mut(&worst.period.start)) {
-        told.highest = Some((worst.amount, today));
+        told.note(&worst, today);
     }
     Some(worst.draft(rule, month, scene, today, "spend", Some(also)))
 }
@@ -254,7 +281,7 @@ fn first_sight_event(
 fn corrections(
     rule: &BudgetRule,
     state: &mut BudgetState,
-    sums: &BTreeMap<Scope, Sum>,
+    sums: &period::Sums,
     limits: &Limits<'_>,
     period: Period,
     today: Date,
@@ -264,10 +291,11 @@ fn corrections(
     for (scope, periods) in &mut state.told {
         let Some(told) = periods.get_mut(&period.start) else { continue };
         let Some((amount, told_on)) = told.highest else { continue };
-        let spend = sums.get(scope).copied().unwrap_or_default().amount;
+        let spend = sums.by_scope.get(scope).copied().unwrap_or_default().amount;
+        let counted_alike = told.local == (sums.alignment == period::Alignment::LocalDay);
         let last_day = told_on.min(minus_days(period.end, 1));
         let settled = days_between(last_day, today) >= SETTLING_DAYS;
-        if told.corrected || !settled || spend >= amount.percent_ceil(CORRECTED_BELOW) {
+        if told.corrected || !settled || !counted_alike || spend >= amount.percent_ceil(CORRECTED_BELOW) {
             continue;
         }
         told.corrected = true;

@@ -16,6 +16,7 @@ pub mod thread_cost;
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
@@ -62,8 +63,9 @@ impl Rule {
 
 /// The settings of one kind of rule.
 pub trait RuleConfig: std::fmt::Debug {
-    /// The rule, or what is wrong: key path inside the rule, and what to do.
-    fn build(&self) -> Result<Rule, Vec<(String, String)>>;
+    /// The rule, or what is wrong: key path inside the rule, and what to do. `zone` is the bridge's, whose days count
+    /// where the rule names none.
+    fn build(&self, zone: &TimeZone) -> Result<Rule, Vec<(String, String)>>;
 }
 
 /// Settings as read, or the path to what is wrong in them.
@@ -79,7 +81,10 @@ pub struct Kind {
 const fn kind<C: RuleConfig + DeserializeOwned + JsonSchema + 'static>(name: &'static str) -> Kind {
     Kind {
         name,
-        parse: |value| serde_path_to_error::deserialize::<_, C>(value).map(|c| Box::new(c) as Box<dyn RuleConfig>),
+        parse: |value| {
+            serde_path_to_error::deserialize::<_, C>(crate::domain::strict::Strict(value))
+                .map(|c| Box::new(c) as Box<dyn RuleConfig>)
+        },
         schema: |generator| generator.subschema_for::<C>(),
     }
 }

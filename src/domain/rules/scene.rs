@@ -8,8 +8,9 @@ use serde_json::Value;
 use super::group_name;
 use crate::domain::event::{Draft, Severity};
 use crate::domain::ids;
+use crate::domain::money::Micros;
 use crate::domain::payload::Who;
-use crate::domain::spend::{Cut, Groups, Ledger, People, Per, Scope, SpendState};
+use crate::domain::spend::{Cut, Groups, Ledger, OwnLimits, People, Per, Scope, SpendState};
 use crate::domain::time::{Timestamp, WeekStart, plus_days, utc_day};
 
 pub struct Scene<'a> {
@@ -86,6 +87,28 @@ impl<'a> Scene<'a> {
             self.status.get(source.as_str()).is_some_and(|s| s.knows(day))
                 || self.ledger.days.contains_key(&(source.clone(), day))
         })
+    }
+
+    /// Whether the sources have said what single things may spend: at least one of them has, and none is in the middle
+    /// of it.
+    pub fn knows_own_limits(&self) -> bool {
+        let mut said = self.own().peekable();
+        said.peek().is_some() && said.all(|limits| limits.whole)
+    }
+
+    /// What a thing may spend as its source says; `Some(None)` where it has no budget of its own, `None` where nothing is
+    /// known of it.
+    pub fn own_limit(&self, scope: &Scope) -> Option<Option<Micros>> {
+        self.own().find_map(|limits| limits.by.get(scope).copied())
+    }
+
+    /// All of these.
+    pub fn own_limits(&self) -> impl Iterator<Item = (&Scope, Micros)> {
+        self.own().flat_map(|limits| &limits.by).filter_map(|(scope, limit)| Some((scope, (*limit)?)))
+    }
+
+    fn own(&self) -> impl Iterator<Item = &OwnLimits> {
+        self.sources.iter().filter_map(|s| Some(&self.status.get(s.as_str())?.limits)).filter(|l| !l.is_unknown())
     }
 
     pub fn draft(&self, kind: &str, scope: &Scope, severity: Severity) -> DraftParts {

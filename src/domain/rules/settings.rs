@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::budget::BudgetRule;
-use super::budget::limits::{Override, Usual};
+use super::budget::limits::{Override, Own, Usual};
 use super::budget::period::Zone;
 use super::detector::Sensitivity;
 use super::spike::SpikeRule;
@@ -22,8 +22,11 @@ type Faults = Vec<(String, String)>;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetConfig {
-    /// US dollars; 0 means any spend is too much. Beside `limit_times_usual`: its least.
+    /// US dollars; 0 means any spend is too much. Beside `limit_times_usual`: its least. Beside `limit = "own"`: the limit
+    /// of what has no budget of its own.
     limit_usd: Option<Decimal>,
+    /// Instead of dollars: `own`, what the source says that each may spend. With `per = "mission"`, the missions' budgets.
+    limit: Option<LimitConfig>,
     /// Instead of dollars: how many times what the scope usually spends in such a period.
     limit_times_usual: Option<Decimal>,
     period: PeriodKind,
@@ -36,11 +39,19 @@ pub struct BudgetConfig {
     /// Other limits for some scopes. The first that matches counts.
     #[serde(default)]
     overrides: Vec<OverrideConfig>,
-    /// An IANA time zone: count its days where the source was watched closely enough, UTC days where not.
+    /// An IANA time zone, else the bridge's: count its days where the source was watched closely enough, UTC days where not.
     timezone: Option<String>,
     /// Tell ahead when a week's or a month's limit will not hold.
     #[serde(default = "yes")]
     forecast: bool,
+}
+
+/// Whose word counts for a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum LimitConfig {
+    /// The source's.
+    Own,
 }
 
 /// Another limit for some scopes.
@@ -123,12 +134,13 @@ fn default_thresholds() -> Many<Decimal> {
 }
 
 impl RuleConfig for BudgetConfig {
-    fn build(&self) -> Result<Rule, Faults> {
+    fn build(&self, zone: &TimeZone) -> Result<Rule, Faults> {
         let mut faults = Faults::new();
         let usual = self.usual(&mut faults);
-        if self.limit_usd.is_none() && self.limit_times_usual.is_none() {
+        if self.limit_usd.is_none() && self.limit_times_usual.is_none() && self.limit.is_none() {
             faults.push(("limit_usd".to_owned(), "is missing; or give limit_times_usual".to_owned()));
         }
+        let own = self.own(&mut faults);
         let limit = self.limit_usd.as_ref().map(|text| dollars(text, "limit_usd", &mut faults)).unwrap_or_default();
         let mut thresholds = Vec::new();
         for (index, text) in self.thresholds.0.iter().enumerate() {
@@ -150,9 +162,10 @@ impl RuleConfig for BudgetConfig {
             limit: dollars(&o.limit_usd, &format!("overrides[{index}].limit_usd"), &mut faults),
         });
         let overrides = overrides.collect();
-        let zone = self.zone(&mut faults);
+        let zone = self.zone(zone, &mut faults);
         let rule = BudgetRule {
             usual,
+            own,
             overrides,
             zone,
             forecast: self.forecast,
@@ -163,6 +176,18 @@ impl RuleConfig for BudgetConfig {
 }
 
 impl BudgetConfig {
+    fn own(&self, faults: &mut Faults) -> Option<Own> {
+        let Some(LimitConfig::Own) = self.limit else { return None };
+        if !matches!(self.per, Per::Other(_)) {
+            let what = "= \"own\" needs per to name what has budgets of its own at the source, like per = \"mission\"";
+            faults.push(("limit".to_owned(), what.to_owned()));
+        }
+        if self.limit_times_usual.is_some() {
+            faults.push(("limit".to_owned(), "= \"own\" and limit_times_usual are two limits; keep one".to_owned()));
+        }
+        Some(if self.limit_usd.is_some() { Own::OrLimit } else { Own::Only })
+    }
+
     fn usual(&self, faults: &mut Faults) -> Option<Usual> {
         let text = self.limit_times_usual.as_ref()?;
         // 2.5 times is 250 %.
@@ -175,11 +200,11 @@ impl BudgetConfig {
         }
     }
 
-    fn zone(&self, faults: &mut Faults) -> Option<Zone> {
-        let name = self.timezone.as_ref()?;
+    fn zone(&self, bridge: &TimeZone, faults: &mut Faults) -> Option<Zone> {
+        let name = self.timezone.as_deref().or(bridge.iana_name())?;
         if let Ok(zone) = TimeZone::get(name) {
             // Days of UTC are what the rows have anyway.
-            return (name != "UTC").then(|| Zone { name: name.clone(), zone });
+            return (name != "UTC").then(|| Zone { name: name.to_owned(), zone });
         }
         let what = format!("there is no time zone {name:?}; use an IANA name like \"Europe/Berlin\" or \"UTC\"");
         faults.push(("timezone".to_owned(), what));
@@ -188,7 +213,7 @@ impl BudgetConfig {
 }
 
 impl RuleConfig for SpikeConfig {
-    fn build(&self) -> Result<Rule, Faults> {
+    fn build(&self, _: &TimeZone) -> Result<Rule, Faults> {
         let mut faults = Faults::new();
         let floor = self.floor_usd.as_ref().map(|text| dollars(text, "floor_usd", &mut faults));
         let floor_usd = floor.map_or(Sensitivity::default().floor_usd, Micros::as_f64);
@@ -209,7 +234,7 @@ fn dollars(text: &Decimal, key: &str, faults: &mut Faults) -> Micros {
 }
 
 impl RuleConfig for ThreadCostConfig {
-    fn build(&self) -> Result<Rule, Faults> {
+    fn build(&self, _: &TimeZone) -> Result<Rule, Faults> {
         let mut faults = Faults::new();
         let mut limits = Vec::new();
         for (index, text) in self.limits_usd.0.iter().enumerate() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::limits::OwnLimits;
 use super::{SETTLING_DAYS, SLOTS, slot_of};
 use crate::domain::time::{Timestamp, days_between, minus_days, plus_days, utc_day};
 
@@ -33,6 +34,9 @@ pub struct SpendState {
     pub generation: u32,
     /// The data stands still: since when, as told.
     pub stale: Option<Timestamp>,
+    /// What single things may spend, as the source says.
+    #[serde(skip_serializing_if = "OwnLimits::is_unknown")]
+    pub limits: OwnLimits,
 }
 
 /// How far a day's figures are final.

@@ -1,9 +1,11 @@
 //! Pictures of messages: Slack's look, and a mail client's.
 
+use base64::Engine as _;
 use serde_json::Value;
 
+use crate::render::chart::{Chart, Theme};
 use crate::render::text::escape_html;
-use crate::render::{EmailParts, SlackParts};
+use crate::render::{CHART_CID, EmailParts, SlackParts};
 
 /// A message as Slack shows it.
 pub fn slack(parts: &SlackParts) -> String {
@@ -24,13 +26,31 @@ pub fn slack(parts: &SlackParts) -> String {
 
 /// A letter as a mail client shows it. Its styles are shut in with it.
 pub fn mail(parts: &EmailParts) -> String {
-    let inside = parts.html.replace("<body", "<div").replace("</body>", "</div>");
+    let mut inside = parts.html.replace("<body", "<div").replace("</body>", "</div>");
+    if let Some(chart) = &parts.chart {
+        inside = inside.replace(CHART_CID, &data_uri(chart, Theme::Light));
+    }
     format!(
         "<div class=\"mail\"><div class=\"head\"><h3 class=\"subject\">{}</h3><div class=\"from\">\
          <div class=\"face\">B</div><div><b>Bridge</b> &lt;bridge@example.com&gt;<br>to finance@example.com</div></div></div>\
          <div><template shadowrootmode=\"open\">{inside}</template></div></div>\n",
         escape_html(&parts.subject),
     )
+}
+
+/// The spend chart as Slack shows it in a message's thread, and as `spend chart --dark` draws it.
+pub fn chart(chart: &Chart) -> String {
+    let show = |theme| {
+        let alt = escape_html(&chart.alt());
+        format!("<img class=\"chart\" src=\"{}\" alt=\"{alt}\">", data_uri(chart, theme))
+    };
+    format!("<div class=\"pair\">{}{}</div>\n", show(Theme::Light), show(Theme::Dark))
+}
+
+/// The picture inside the page.
+fn data_uri(chart: &Chart, theme: Theme) -> String {
+    let png = chart.png(theme).unwrap_or_default();
+    format!("data:image/png;base64,{}", base64::engine::general_purpose::STANDARD.encode(png))
 }
 
 fn block(block: &Value) -> String {

@@ -1,16 +1,18 @@
 //! The money part of a digest in lines, the number first.
 
+use jiff::civil::Date;
+
 use super::NAME;
 use crate::domain::money::Micros;
-use crate::domain::payload::Who;
+use crate::domain::payload::{Ahead, MoneyDigest, Who};
 use crate::domain::spend::Scope;
-use crate::domain::spend_digest::{Ahead, MoneyDigest};
-use crate::render::show::{percent, usd, usd_rounded, who};
+use crate::domain::time::{Timestamp, utc_day};
+use crate::render::show::{day, percent, usd, usd_rounded, who};
 use crate::render::text::brief;
 
-/// `Spent $1,204.10 in 7 days, expected $980. …`: a line for each thing worth one.
-pub fn lines(digest: &MoneyDigest) -> Vec<String> {
-    let mut lines = vec![total(digest)];
+/// A line for each thing worth one, besides the total.
+pub fn lines(digest: &MoneyDigest, now: Date) -> Vec<String> {
+    let mut lines = Vec::new();
     for mover in &digest.movers {
         let (moved, word) = match mover.actual_usd - mover.expected_usd {
             up if up > Micros::ZERO => (up, "more"),
@@ -42,29 +44,42 @@ pub fn lines(digest: &MoneyDigest) -> Vec<String> {
         lines.push(format!(
             "{name} {} on {}, {} is usual (small)",
             usd(spike.actual_usd),
-            spike.date,
+            date(&spike.date, now),
             usd(spike.expected_usd)
         ));
     }
     for gap in &digest.gaps {
         let source = brief(&gap.source, NAME);
         lines.push(match gap.kind.as_str() {
-            "stale" => format!("{source} shows nothing new since {}", gap.since),
-            _ => format!("{source} has not been read for {}; its money that day is unknown", gap.since),
+            "stale" => format!("{source} shows nothing new since {}", instant(&gap.since, now)),
+            _ => format!("{source} has not been read for {}: its spend that day is unknown", date(&gap.since, now)),
         });
     }
     lines
 }
 
-fn total(digest: &MoneyDigest) -> String {
+/// `Spent $1,204.10 from 16 to 22 Nov, expected $980`.
+pub fn total(digest: &MoneyDigest, now: Date) -> String {
     let estimated = if digest.estimated { "est. " } else { "" };
-    let span = if digest.from == digest.to {
-        format!("on {}", digest.from)
-    } else {
-        format!("from {} to {}", digest.from, digest.to)
+    let least = if digest.open { "at least " } else { "" };
+    let span = match (digest.from.parse::<Date>(), digest.to.parse::<Date>()) {
+        (Ok(from), Ok(to)) if from == to => format!("on {}", day(to, now)),
+        (Ok(from), Ok(to)) if from.first_of_month() == to.first_of_month() => {
+            format!("from {} to {}", from.day(), day(to, now))
+        }
+        _ => format!("from {} to {}", date(&digest.from, now), date(&digest.to, now)),
     };
     let expected = digest.expected_usd.map_or(String::new(), |usd| format!(", expected {}", usd_rounded(usd)));
-    format!("Spent {estimated}{} {span}{expected}", usd(digest.total_usd))
+    format!("Spent {least}{estimated}{} {span}{expected}", usd(digest.total_usd))
+}
+
+fn date(text: &str, now: Date) -> String {
+    text.parse::<Date>().map_or_else(|_| brief(text, NAME), |date| day(date, now))
+}
+
+/// The day of an instant.
+fn instant(text: &str, now: Date) -> String {
+    text.parse::<Timestamp>().map_or_else(|_| brief(text, NAME), |at| day(utc_day(at), now))
 }
 
 fn name(scope: &str, person: Option<&Who>) -> String {

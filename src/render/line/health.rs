@@ -93,9 +93,17 @@ pub fn test(data: &TestData) -> Words {
 }
 
 pub fn digest(event: &Event, data: &DigestData, zone: &TimeZone) -> Words {
-    let of = if data.period == "week" { "Week from" } else { "Digest of" };
     let events = if data.events == 1 { "1 event".to_owned() } else { format!("{} events", count(data.events)) };
     let counts = counted(data.counts.iter().map(|(kind, n)| (kind.as_str(), *n)));
+    if let Some(money) = &data.money {
+        let tail = match (data.events, counts.is_empty()) {
+            (0, _) => String::new(),
+            (_, true) => events,
+            (_, false) => format!("{events}: {counts}"),
+        };
+        return (super::digest::total(money, event.time.to_zoned(zone.clone()).date()), tail);
+    }
+    let of = if data.period == "week" { "Week from" } else { "Digest of" };
     (format!("{of} {}: {events}", recent(&data.from, event.time, zone)), counts)
 }
 

@@ -1,5 +1,6 @@
 //! The data of the samples, built from the payload structs, so that it can't drift from them.
 
+mod digest;
 mod health;
 mod levels;
 mod money;
@@ -14,6 +15,7 @@ use crate::domain::ids;
 use crate::domain::money::Micros;
 use crate::domain::payload::Who;
 
+pub use digest::*;
 pub use health::*;
 pub use levels::*;
 pub use money::*;

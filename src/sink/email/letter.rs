@@ -1,17 +1,17 @@
 //! A letter: what is handed to the mail server.
 //!
 //! Invariant: nothing from outside becomes a header line, and the letter is ASCII with short lines, so any server
-//! takes it. Sources: RFC 5322 (format), RFC 2046 section 5.1.4 (alternative), RFC 3834 (`Auto-Submitted`).
+//! takes it. Sources: RFC 5322 (format), RFC 2046 section 5.1.4 (alternative), RFC 2387 (related), RFC 3834 (`Auto-Submitted`).
 
 use std::time::SystemTime;
 
 use lettre::Address;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
-use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
+use lettre::message::{Attachment, Body, Mailbox, MultiPart, SinglePart};
 use serde_json::{Value, json};
 
 use crate::domain::delivery::cut;
-use crate::render::EmailParts;
+use crate::render::{CHART_CID, EmailParts};
 use crate::sink::Message;
 use crate::sink::target::Problem;
 
@@ -87,8 +87,14 @@ impl List {
     }
 }
 
-/// Writes the letter: the same bytes for every recipient, and but for the date at every attempt.
-pub fn compose(message: &Message, parts: EmailParts, addresses: &Addresses) -> Result<Vec<u8>, String> {
+/// Writes the letter: the same bytes for every recipient, and but for the date at every attempt. `png` is the picture
+/// that the HTML shows; without it the HTML shows none.
+pub fn compose(
+    message: &Message,
+    parts: EmailParts,
+    png: Option<Vec<u8>>,
+    addresses: &Addresses,
+) -> Result<Vec<u8>, String> {
     let mut builder = lettre::Message::builder()
         .from(addresses.from.clone())
         .subject(one_line(&parts.subject))
@@ -111,9 +117,31 @@ pub fn compose(message: &Message, parts: EmailParts, addresses: &Addresses) -> R
     // `=_` can't occur in quoted-printable text, so no part can hold the boundary (RFC 2045, section 6.7).
     let alternative = MultiPart::alternative()
         .boundary(format!("=_{}", message.delivery.id))
-        .singlepart(part(ContentType::TEXT_PLAIN, parts.text)?)
-        .singlepart(part(ContentType::TEXT_HTML, parts.html)?);
+        .singlepart(part(ContentType::TEXT_PLAIN, parts.text)?);
+    let alternative = match png {
+        Some(png) => alternative.multipart(illustrated(message, &parts.html, png, addresses)?),
+        None => alternative.singlepart(part(ContentType::TEXT_HTML, without_picture(&parts.html))?),
+    };
     builder.multipart(alternative).map(|letter| letter.formatted()).map_err(|e| e.to_string())
+}
+
+/// The HTML with its picture (RFC 2387). It travels along: nothing is loaded from elsewhere.
+fn illustrated(message: &Message, html: &str, png: Vec<u8>, addresses: &Addresses) -> Result<MultiPart, String> {
+    // A name of its own: clients that show letters together must not mix up their pictures.
+    let id = format!("chart.{}@{}", message.delivery.id, addresses.from.email.domain());
+    let html = html.replace(CHART_CID, &format!("cid:{id}"));
+    let kind = format!("multipart/related; type=\"text/html\"; boundary=\"=_related_{}\"", message.delivery.id);
+    let kind = ContentType::parse(&kind).map_err(|e| e.to_string())?;
+    let png_kind = ContentType::parse("image/png").map_err(|e| e.to_string())?;
+    let picture = Attachment::new_inline_with_name(id, "spend.png".to_owned()).body(png, png_kind);
+    Ok(MultiPart::builder().header(kind).singlepart(part(ContentType::TEXT_HTML, html)?).singlepart(picture))
+}
+
+/// HTML without a picture that did not come about.
+fn without_picture(html: &str) -> String {
+    let Some(at) = html.find(&format!("<img src=\"{CHART_CID}\"")) else { return html.to_owned() };
+    let end = html[at..].find('>').map_or(html.len(), |end| at + end + 1);
+    format!("{}{}", &html[..at], &html[end..])
 }
 
 /// What later letters of the incident answer to.
@@ -167,8 +195,8 @@ mod tests {
         let leave = ["mailto:leave@example.com".to_owned(), "https://example.com/leave?a=1".to_owned()];
         let mut addresses = addresses();
         addresses.list = List::parse(Some("Amp news <amp.example.com>"), &leave, true).unwrap();
-        let parts = EmailParts { subject: "s".into(), text: "t".into(), html: "h".into() };
-        let letter = String::from_utf8(compose(&message(), parts, &addresses).unwrap()).unwrap();
+        let parts = EmailParts { subject: "s".into(), text: "t".into(), html: "h".into(), chart: None };
+        let letter = String::from_utf8(compose(&message(), parts, None, &addresses).unwrap()).unwrap();
         for line in [
             "List-Id: Amp news <amp.example.com>\r\n",
             "<mailto:leave@example.com>",
@@ -189,8 +217,8 @@ mod tests {
     }
 
     fn letter(subject: &str, text: &str, html: &str) -> String {
-        let parts = EmailParts { subject: subject.into(), text: text.into(), html: html.into() };
-        String::from_utf8(compose(&message(), parts, &addresses()).unwrap()).unwrap()
+        let parts = EmailParts { subject: subject.into(), text: text.into(), html: html.into(), chart: None };
+        String::from_utf8(compose(&message(), parts, None, &addresses()).unwrap()).unwrap()
     }
 
     #[test]
@@ -227,12 +255,39 @@ mod tests {
         let mut message = message();
         assert_eq!(reference(&message, &addresses()), json!({ "message_id": "<dlv_1@example.com>" }));
         message.reference = Some(json!({ "message_id": "<dlv_0@example.com>" }));
-        let parts = EmailParts { subject: "s".into(), text: "t".into(), html: "h".into() };
-        let letter = String::from_utf8(compose(&message, parts.clone(), &addresses()).unwrap()).unwrap();
+        let parts = EmailParts { subject: "s".into(), text: "t".into(), html: "h".into(), chart: None };
+        let letter = String::from_utf8(compose(&message, parts.clone(), None, &addresses()).unwrap()).unwrap();
         assert!(letter.contains("References: <dlv_0@example.com>\r\n"));
         assert_eq!(reference(&message, &addresses()), json!({ "message_id": "<dlv_0@example.com>" }));
         message.reference = Some(json!({ "message_id": "<x\r\nBcc: eve@example.com>" }));
-        assert!(!String::from_utf8(compose(&message, parts, &addresses()).unwrap()).unwrap().contains("eve"));
+        assert!(!String::from_utf8(compose(&message, parts, None, &addresses()).unwrap()).unwrap().contains("eve"));
+    }
+
+    #[test]
+    fn a_picture_travels_with_the_html_that_shows_it() {
+        let html = "<p>before</p><img src=\"cid:spend-chart\" alt=\"Chart &gt; 1\"><p>after</p>".to_owned();
+        let parts = EmailParts { subject: "s".into(), text: "t".into(), html, chart: None };
+        let png = b"\x89PNG\r\n\x1a\nand so on".to_vec();
+        let letter = String::from_utf8(compose(&message(), parts.clone(), Some(png), &addresses()).unwrap()).unwrap();
+        for line in [
+            "Content-Type: multipart/related; type=\"text/html\";",
+            "boundary=\"=_related_dlv_1\"",
+            "Content-ID: <chart.dlv_1@example.com>\r\n",
+            "Content-Disposition: inline; filename=\"spend.png\"\r\n",
+            "Content-Transfer-Encoding: base64\r\n",
+            "iVBORw0KGg",
+        ] {
+            assert!(letter.contains(line), "{line} in {letter}");
+        }
+        let unfolded = letter.replace("=\r\n", "");
+        assert!(unfolded.contains("<img src=3D\"cid:chart.dlv_1@example.com\" alt"), "{letter}");
+        let at = |what: &str| letter.find(what).unwrap();
+        assert!(at("multipart/alternative") < at("text/plain") && at("text/plain") < at("multipart/related"));
+        assert!(letter.split("\r\n").all(|line| line.len() <= 998) && letter.is_ascii());
+        let without = String::from_utf8(compose(&message(), parts, None, &addresses()).unwrap()).unwrap();
+        assert!(
+            !without.contains("<img") && !without.contains("related") && without.contains("<p>before</p><p>after</p>")
+        );
     }
 
     proptest! {

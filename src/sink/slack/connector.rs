@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 use http::{Method, StatusCode};
@@ -185,16 +186,26 @@ impl SlackClientHttpConnector for Connector {
         unused()
     }
 
+    /// A file. It goes to a place that an answer named, so the token stays here.
     fn http_post_uri_binary<'a, 'p, RS>(
         &'a self,
-        _: Url,
-        _: String,
-        _: &'a [u8],
+        uri: Url,
+        kind: String,
+        bytes: &'a [u8],
         _: SlackClientApiCallContext<'a>,
     ) -> BoxFuture<'a, ClientResult<RS>>
     where
         RS: for<'de> serde::de::Deserialize<'de> + Send + 'a,
     {
-        unused()
+        let request =
+            self.http.request(Method::POST, uri).header(http::header::CONTENT_TYPE, kind).body(bytes.to_vec());
+        async move {
+            let reply =
+                self.http.send(request, self.deadline, Cap::Cut(RESPONSE_BYTES)).await.map_err(Fault::NoAnswer)?;
+            // In plain words, `OK - 1234`: the status counts.
+            let reply = if reply.status.is_success() { Reply { body: Bytes::new(), ..reply } } else { reply };
+            self.read(&reply)
+        }
+        .boxed()
     }
 }

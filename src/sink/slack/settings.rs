@@ -1,6 +1,7 @@
 //! Settings of a Slack sink.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -20,7 +21,7 @@ use crate::sink::{Common, Context, Sink, SinkConfig};
 pub struct SlackConfig {
     /// An incoming webhook.
     webhook_url: Option<Secret>,
-    /// A bot's token (`xoxb-…`) with the right `chat:write`.
+    /// A bot's token (`xoxb-…`) with the right `chat:write`; with `files:write`, digests come with a chart of spend.
     bot_token: Option<Secret>,
     /// Where the bot posts: a channel's id, or `#name`.
     channel: Option<String>,
@@ -162,7 +163,17 @@ impl SlackConfig {
         let renderer = Arc::clone(&context.renderer);
         let pacer = context.pacers.of(&way.place(), PACE);
         let mentions = self.mention.clone();
-        Ok(Slack { name: name.to_owned(), common: *common, way, mentions, http, redact, renderer, pacer })
+        Ok(Slack {
+            name: name.to_owned(),
+            common: *common,
+            way,
+            mentions,
+            http,
+            redact,
+            renderer,
+            pacer,
+            told_no_pictures: AtomicBool::new(false),
+        })
     }
 }
 

@@ -6,7 +6,9 @@ use jiff::SignedDuration;
 use super::*;
 use crate::domain::event::Severity;
 use crate::sink::SinkConfig as _;
-use crate::sink::testkit::{Receiver, common, config, hasty, message, sink};
+use crate::sink::testkit::{Receiver, Seen, common, config, hasty, message, sink};
+
+mod picture;
 
 const TOKEN: &str = "xoxb-s3cret-t0ken";
 const PATH: &str = "/services/T0000/B00000000/XyZs3cret";

@@ -7,9 +7,11 @@ use jiff::SignedDuration;
 use reqwest::Url;
 use serde_json::{Map, Value};
 
+use crate::domain::quota::Quota;
 use crate::domain::record::{Failure, FailureKind};
 use crate::domain::time::{Timestamp, plus};
 use crate::http::Reply;
+use crate::source::Remembered;
 use crate::source::calls::{CallError, Caller};
 use crate::source::oauth::ClientCredentials;
 
@@ -34,6 +36,8 @@ pub(super) enum Refusal {
     /// 400: the server does not like what was asked.
     Invalid(Failure),
     TooLarge(Failure),
+    /// An answer that is no list that can be read to its end.
+    Odd(Failure),
     Failed(Failure),
 }
 
@@ -42,7 +46,7 @@ impl Refusal {
     pub fn into_failure(self, what: &str) -> Failure {
         match self {
             Self::NotFound => Failure::broken(format!("{what} was answered 404; check base_url")),
-            Self::Invalid(failure) | Self::TooLarge(failure) | Self::Failed(failure) => failure,
+            Self::Invalid(failure) | Self::TooLarge(failure) | Self::Odd(failure) | Self::Failed(failure) => failure,
         }
     }
 }
@@ -91,6 +95,14 @@ pub(super) struct Client {
 impl Client {
     pub fn new(caller: Caller, auth: ClientCredentials, base: Url) -> Self {
         Self { caller, auth, base, ahead: Mutex::default() }
+    }
+
+    pub fn quota(&self) -> Option<Quota> {
+        self.caller.quota()
+    }
+
+    pub fn remember(&self, remembered: Remembered) {
+        self.caller.remember(remembered);
     }
 
     pub fn auth(&self) -> &ClientCredentials {

@@ -15,13 +15,14 @@ use crate::source::oauth::{self, ClientCredentials};
 use crate::source::origin::{authority, is_exposed, parse_url};
 use crate::source::{Common, Context, Source, SourceConfig};
 
+use super::Amp;
 use super::client::{Client, SCOPES};
-use super::thread_usage::Hourly;
-use super::{Amp, collections};
+use super::collections::{SingleThreads, collections};
+use super::hourly::Hourly;
 
 /// Changes whenever keys are made in another way: everything known is then learned anew, silently.
 const KEYS: &str = "1";
-/// The most calls an hour for the costs of threads that may be set.
+/// The most calls an hour for single threads that may be set.
 const MOST_THREAD_CALLS: u32 = 3_600;
 
 /// Settings of a source of kind `amp` (Amp External API v2).
@@ -41,6 +42,13 @@ pub struct Config {
     /// Calls an hour, at most, to ask what single threads have cost; only made where a rule of kind `thread_cost` asks.
     #[serde(default = "default_thread_calls")]
     thread_calls_per_hour: u32,
+    /// Whether `thread.updated` also tells how many messages a thread has and how the last one ended. Their text is not
+    /// kept. Takes a call for each 100 messages of a thread that was worked on.
+    #[serde(default)]
+    messages: bool,
+    /// Calls an hour for that; a thread that was begun is read to its end, and the next ones wait for it.
+    #[serde(default = "default_thread_calls")]
+    message_calls_per_hour: u32,
 }
 
 fn default_base_url() -> Secret {
@@ -69,8 +77,13 @@ impl SourceConfig for Config {
                 problem(key, "is empty; set it to that of the workspace's API client".to_owned());
             }
         }
-        if !(1..=MOST_THREAD_CALLS).contains(&self.thread_calls_per_hour) {
-            problem("thread_calls_per_hour", format!("must be between 1 and {MOST_THREAD_CALLS}"));
+        for (key, calls) in [
+            ("thread_calls_per_hour", self.thread_calls_per_hour),
+            ("message_calls_per_hour", self.message_calls_per_hour),
+        ] {
+            if !(1..=MOST_THREAD_CALLS).contains(&calls) {
+                problem(key, format!("must be between 1 and {MOST_THREAD_CALLS}"));
+            }
         }
         problems
     }
@@ -98,12 +111,17 @@ impl SourceConfig for Config {
         let scopes = SCOPES.map(str::to_owned).to_vec();
         let (id, secret) = (self.client_id.clone(), self.client_secret.clone());
         let auth = ClientCredentials::new(caller(&token_url), oauth::Client { token_url, id, secret, scopes });
+        let single = SingleThreads {
+            costs: context.wants_costs.then_some(self.thread_calls_per_hour),
+            messages: self.messages.then_some(self.message_calls_per_hour),
+        };
         Ok(Arc::new(Amp {
             name: name.to_owned(),
-            collections: collections(name, &fingerprint, common.every, context.wants_costs, self.thread_calls_per_hour),
+            collections: collections(name, &fingerprint, common.every, single),
             client: Client::new(caller(&base), auth, base),
             prices: Arc::clone(&context.prices),
-            thread_calls: Hourly::new(usize::try_from(self.thread_calls_per_hour).unwrap_or(usize::MAX)),
+            thread_calls: Hourly::new(self.thread_calls_per_hour),
+            message_calls: Hourly::new(self.message_calls_per_hour),
             names: std::sync::Mutex::default(),
         }))
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::record::{Failure, key_hash};
 
-use super::client::{Client, Get};
+use super::client::{Client, Get, Refusal};
 
 /// Pages of one look, at most: two million threads.
 pub(super) const PAGES: u32 = 20_000;
@@ -52,26 +52,37 @@ impl<'a> Listing<'a> {
     /// # Errors
     /// Why the list broke off; the listing is over then.
     pub async fn next(&mut self) -> Result<Option<Vec<Value>>, Failure> {
+        let what = self.get.what();
+        self.next_or_refusal().await.map_err(|refusal| refusal.into_failure(&what))
+    }
+
+    /// Whether the last page named a next one.
+    pub fn has_more(&self) -> bool {
+        matches!(self.next, Next::Cursor(_))
+    }
+
+    /// The same, for lists of which it matters how they are refused.
+    pub async fn next_or_refusal(&mut self) -> Result<Option<Vec<Value>>, Refusal> {
         let cursor = match std::mem::replace(&mut self.next, Next::End) {
             Next::First => None,
             Next::Cursor(cursor) => Some(cursor),
-            Next::Fault(failure) => return Err(failure),
+            Next::Fault(failure) => return Err(Refusal::Odd(failure)),
             Next::End => return Ok(None),
         };
         let mut query = self.get.query.to_vec();
         query.extend(cursor.map(|cursor| ("cursor", cursor)));
         let get = Get { query: &query, ..self.get.clone() };
-        let mut body = self.client.get(&get).await.map_err(|refusal| refusal.into_failure(&get.what()))?;
+        let mut body = self.client.get(&get).await?;
         self.pages += 1;
         let Some(Value::Array(rows)) = body.remove(self.rows) else {
-            return Err(self.fault(&format!("has no list `{}`; check base_url", self.rows)));
+            return Err(Refusal::Odd(self.fault(&format!("has no list `{}`; check base_url", self.rows))));
         };
         self.next = self.after(&body);
         if rows.is_empty() && !matches!(self.next, Next::End) {
-            return Err(self.fault("is empty yet names a next page"));
+            return Err(Refusal::Odd(self.fault("is empty yet names a next page")));
         }
         if rows.first().is_some_and(|row| !self.first_rows.insert(key_hash(&row.to_string()))) {
-            return Err(self.fault("begins like a page that was there before"));
+            return Err(Refusal::Odd(self.fault("begins like a page that was there before")));
         }
         Ok(Some(rows))
     }

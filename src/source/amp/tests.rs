@@ -2,6 +2,7 @@
 
 mod access;
 mod fake;
+mod messages;
 mod money;
 mod threads;
 

@@ -3,46 +3,19 @@
 //! A thread's figure includes its sub-threads. 404 means unknown: figures are there for threads of the last 90 days
 //! only (Amp External API v2, `GET /api/v2/threads/{threadID}/usage`).
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
 use crate::domain::money::Micros;
 use crate::domain::record::{CostRow, Evidence, Failure, Page, Rows};
-use crate::domain::time::Timestamp;
 use crate::source::{LookEnd, LookRequest, Pages};
 
 use super::client::{Client, Get, META, Refusal};
+use super::hourly::Hourly;
 
 /// Threads in one page.
 const PAGE_KEYS: usize = 20;
-const HOUR: SignedDuration = SignedDuration::from_hours(1);
-
-/// Calls that may be made in any one hour. Kept in memory: a restart begins a new hour.
-#[derive(Debug)]
-pub(super) struct Hourly {
-    limit: usize,
-    made: Mutex<VecDeque<Timestamp>>,
-}
-
-impl Hourly {
-    pub fn new(limit: usize) -> Self {
-        Self { limit, made: Mutex::default() }
-    }
-
-    /// Takes one call out of the budget, if there is one left.
-    pub fn take(&self, now: Timestamp) -> bool {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.retain(|at| now.duration_since(*at).abs() < HOUR);
-        if made.len() >= self.limit {
-            return false;
-        }
-        made.push_back(now);
-        true
-    }
-}
 
 /// Looks at what the wanted threads have cost, as many as the budget allows; the others stay wanted.
 pub(super) async fn look(client: &Client, budget: &Hourly, request: &LookRequest, pages: &Pages) -> LookEnd {

@@ -104,12 +104,7 @@ fn stretch(collections: &[Collection], quota: Option<Quota>) -> Result<Option<f6
             "{quota} are not enough for one look a day at each of {looks} collections; leave some out"
         ));
     }
-    if wanted.saturating_mul(10) <= allowed.saturating_mul(9) {
-        return Ok(None);
-    }
-    #[expect(clippy::cast_precision_loss, reason = "calls a day are small numbers")]
-    let times = wanted as f64 / (allowed as f64 * 0.9);
-    Ok(Some(times.max(1.0)))
+    Ok(quota.stretch(wanted))
 }
 
 fn spec(source: &str, plan: &Plan, base: &Url, owner: &[String]) -> CollectionSpec {
@@ -124,6 +119,8 @@ fn spec(source: &str, plan: &Plan, base: &Url, owner: &[String]) -> CollectionSp
         gauge: plan.gauge.clone(),
         noun: plan.noun.clone(),
         hold_all: false,
+        budget: plan.budget.clone(),
+        ..CollectionSpec::default()
     }
 }
 

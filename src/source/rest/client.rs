@@ -13,6 +13,7 @@ use crate::domain::record::{Failure, FailureKind};
 use crate::domain::setting::Secret;
 use crate::domain::time::{Timestamp, plus};
 use crate::http::Reply;
+use crate::source::Remembered;
 use crate::source::body;
 use crate::source::calls::{CallError, Caller};
 use crate::source::oauth::ClientCredentials;
@@ -118,6 +119,10 @@ impl Client {
     /// What the answers so far say is allowed.
     pub fn quota(&self) -> Option<Quota> {
         self.caller.quota()
+    }
+
+    pub fn remember(&self, remembered: Remembered) {
+        self.caller.remember(remembered);
     }
 
     /// The server's clock: its last `Date`, carried on; ours before the first answer, and where theirs is absurd.

@@ -15,8 +15,8 @@ use serde::Deserialize;
 use crate::domain::setting::{Many, Secret};
 
 pub use collection::{
-    CollectionManifest, Hot, Incremental, OnRule, PageKind, PageManifest, SpendManifest, States, Sweep, Unit, Window,
-    WindowFormat,
+    BudgetManifest, CollectionManifest, Hot, Incremental, OnRule, PageKind, PageManifest, SpendManifest, States, Sweep,
+    Unit, Window, WindowFormat,
 };
 pub use values::{EventName, Plain, Reference, References};
 

@@ -35,7 +35,7 @@ use serde_json::Value;
 
 use super::prices::PriceBook;
 use super::quota::Quota;
-use super::{Allowance, Collection, LookEnd, LookRequest, Pages, Source};
+use super::{Allowance, Collection, LookEnd, LookRequest, Pages, Remembered, Source};
 use crate::domain::collection::CollectionSpec;
 use crate::domain::record::{Failure, FailureKind, Page, Record};
 use crate::domain::time::{Timestamp, elapsed};
@@ -266,7 +266,12 @@ impl Source for Rest {
     }
 
     fn allowance(&self) -> Allowance {
-        Allowance { declared: self.declared, learned: self.client.quota(), stretched: self.stretched }
+        let allowance = Allowance::of(self.declared, self.client.quota(), &self.collections);
+        Allowance { stretched: self.stretched, ..allowance }
+    }
+
+    fn remember(&self, remembered: Remembered) {
+        self.client.remember(remembered);
     }
 
     async fn connect(&self) -> Result<String, Failure> {

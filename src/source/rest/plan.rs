@@ -10,12 +10,12 @@ use http::Method;
 use serde_json::Value;
 
 use super::faults::Faults;
-use super::manifest::{CollectionManifest, Incremental, Plain, Window, WindowFormat};
+use super::manifest::{BudgetManifest, CollectionManifest, Incremental, Plain, Unit, Window, WindowFormat};
 use super::paging::Paging;
 use super::place::Places;
 use super::pointer::Pointer;
 use super::template::{Template, names_in};
-use crate::domain::collection::{Deletes, EventNames, GaugeSpec, Role};
+use crate::domain::collection::{Deletes, EventNames, GaugeSpec, OwnBudget, Role};
 use crate::domain::ids;
 use crate::domain::setting::Span;
 
@@ -96,6 +96,7 @@ pub struct Plan {
     pub window: Option<Window>,
     pub events: EventNames,
     pub gauge: GaugeSpec,
+    pub budget: Option<OwnBudget>,
     /// Intervals where the source's `every` is a minute; `None` follows `every` itself.
     pub every: Option<Duration>,
     pub hot_every: Option<Duration>,
@@ -153,6 +154,7 @@ fn compile(name: &str, manifest: &CollectionManifest, binds: &[String], faults: 
     check_interval("every", manifest.every, faults);
     check_interval("sweep.every", manifest.sweep.every, faults);
     let (events, gauge) = events::compile(&noun, manifest, faults);
+    let budget = manifest.budget.as_ref().and_then(|budget| own_budget(budget, manifest, faults));
     let (request, page, rows) = (request?, page?, rows?);
     let full_every = manifest
         .sweep
@@ -176,6 +178,7 @@ fn compile(name: &str, manifest: &CollectionManifest, binds: &[String], faults: 
         window: manifest.window.clone(),
         events,
         gauge,
+        budget,
         every: manifest.every.map(Span::std),
         hot_every: manifest.hot.as_ref().map(|hot| hot.every.std()),
         full_every,
@@ -303,6 +306,7 @@ fn check_shape(manifest: &CollectionManifest, faults: &mut Faults) {
         (manifest.hot.is_some(), "hot", record, "record"),
         (!manifest.on.is_empty(), "on", record, "record"),
         (manifest.window.is_some(), "window", manifest.role == Role::Spend, "spend"),
+        (manifest.budget.is_some(), "budget", record, "record"),
         (manifest.spend.is_some(), "spend", manifest.role == Role::Spend, "spend"),
         (manifest.value.is_some(), "value", manifest.role == Role::Gauge, "gauge"),
         (!manifest.bands.is_empty(), "bands", manifest.role == Role::Gauge, "gauge"),
@@ -315,6 +319,24 @@ fn check_shape(manifest: &CollectionManifest, faults: &mut Faults) {
     if manifest.hot.is_some() && manifest.incremental.is_none() {
         faults.add("hot", "goes with incremental only; without it every look is a full one");
     }
+}
+
+fn own_budget(budget: &BudgetManifest, manifest: &CollectionManifest, faults: &mut Faults) -> Option<OwnBudget> {
+    let scale = match budget.unit {
+        Unit::Dollars => Some(0),
+        Unit::Cents => Some(2),
+        Unit::Tokens => None,
+    };
+    if scale.is_none() {
+        faults.add("budget.unit", "must be dollars or cents");
+    }
+    let told = manifest.watch.iter().flatten().chain(&manifest.facts).any(|field| *field == budget.amount);
+    if !told {
+        faults.add("budget.amount", format!("{:?} is neither in watch nor in facts", budget.amount));
+    }
+    faults.take("budget.dim", super::faults::check_name(&budget.dim));
+    let field = faults.one("budget.amount", &budget.amount)?.label();
+    Some(OwnBudget { dimension: budget.dim.clone(), field, scale: scale? })
 }
 
 fn check_window(window: Option<&Window>, request: Option<&Request>, faults: &mut Faults) {

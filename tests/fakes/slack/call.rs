@@ -9,10 +9,10 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, BOT_TOKEN, CHANNEL, Message, Post, State, WEBHOOK_PATH, limits, lock};
+use super::{Answer, BOT_TOKEN, CHANNEL, Message, Post, State, WEBHOOK_PATH, files, limits, lock};
 
 /// Parameters that come as JSON inside a form.
-const STRUCTURED: [&str; 3] = ["blocks", "attachments", "metadata"];
+const STRUCTURED: [&str; 4] = ["blocks", "attachments", "metadata", "files"];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Call {
@@ -29,6 +29,7 @@ pub(super) async fn take(
 ) -> Response {
     let call = match uri.path() {
         WEBHOOK_PATH => Call::Webhook,
+        path if path.starts_with(files::UPLOADS) => return files::bytes(&mut lock(&state), &uri, &headers, &body),
         path => {
             let form = parameters(&headers, &body).unwrap_or_default();
             let bearer = headers.get("authorization").and_then(|h| h.to_str().ok());
@@ -38,6 +39,8 @@ pub(super) async fn take(
             match path {
                 "/api/chat.postMessage" => Call::Post,
                 "/api/chat.update" => Call::Edit,
+                "/api/files.getUploadURLExternal" => return files::place(&mut lock(&state), &uri, &headers, &form),
+                "/api/files.completeUploadExternal" => return files::share(&mut lock(&state), &form),
                 "/api/auth.test" => {
                     let who = json!({ "ok": true, "url": "https://acme.slack.com/", "user": "bridge", "team": "acme",
                         "user_id": "U0", "team_id": "T0", "bot_id": "B0" });
@@ -147,7 +150,7 @@ fn parameters(headers: &HeaderMap, body: &[u8]) -> Result<Value, String> {
     Ok(Value::Object(found))
 }
 
-fn answer(status: u16, after: Option<&str>, body: String) -> Response {
+pub(super) fn answer(status: u16, after: Option<&str>, body: String) -> Response {
     let kind = if body.starts_with('{') { "application/json; charset=utf-8" } else { "text/html" };
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
@@ -158,7 +161,7 @@ fn answer(status: u16, after: Option<&str>, body: String) -> Response {
     response
 }
 
-fn refusal(code: &str, faults: &[String]) -> Response {
+pub(super) fn refusal(code: &str, faults: &[String]) -> Response {
     let mut body = json!({ "ok": false, "error": code });
     if !faults.is_empty() {
         body["errors"] = json!(faults);

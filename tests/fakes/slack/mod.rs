@@ -1,10 +1,11 @@
-//! A Slack that isn't there: an incoming webhook, `auth.test`, `chat.postMessage` and `chat.update`, with Slack's limits
-//! and its rates. Slack's own clients are its judges (`tests/judges/fakeslack.py`).
+//! A Slack that isn't there: an incoming webhook, `auth.test`, `chat.postMessage`, `chat.update` and the upload of files,
+//! with Slack's limits and its rates. Slack's own clients are its judges (`tests/judges/fakeslack.py`).
 //!
 //! Sources: <https://docs.slack.dev/reference/methods/chat.postMessage>, <https://docs.slack.dev/reference/methods/chat.update>,
 //! <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>.
 
 mod call;
+mod files;
 mod limits;
 mod rate;
 
@@ -17,6 +18,7 @@ use ampbridge::demo::Server;
 use axum::Router;
 use serde_json::Value;
 
+pub use files::Upload;
 use rate::Rates;
 
 /// The path of the incoming webhook, which is a secret.
@@ -79,6 +81,11 @@ struct State {
     rates: Rates,
     /// Answers that asked to slow down.
     throttled: usize,
+    uploads: Vec<Upload>,
+    /// The token lacks `files:write`.
+    no_files: bool,
+    /// Tokens that were sent where they do not belong.
+    stray_tokens: usize,
 }
 
 /// A running fake; ends when dropped.
@@ -144,6 +151,21 @@ impl FakeSlack {
     /// How often it had to ask to slow down.
     pub fn throttled(&self) -> usize {
         self.lock().throttled
+    }
+
+    /// Takes the right to upload from the token.
+    pub fn forbid_files(&self) {
+        self.lock().no_files = true;
+    }
+
+    /// Files, shared or not.
+    pub fn uploads(&self) -> Vec<Upload> {
+        self.lock().uploads.clone()
+    }
+
+    /// Uploads that came with the bot's token.
+    pub fn stray_tokens(&self) -> usize {
+        self.lock().stray_tokens
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -38,6 +38,25 @@ fn thread(workspace: &FakeWorkspace, title: &str) -> String {
     workspace.add_thread(new).unwrap()
 }
 
+/// What there is to tell: of threads, their messages and what they cost, and of members.
+pub fn everything_happens(system: &System) {
+    let workspace = workspace(system);
+    thread(workspace, "Port the parser");
+    let ids = workspace.thread_ids();
+    let worked_on = ThreadEdit {
+        updated_at: Some(workspace.now() + ampbridge::domain::time::SignedDuration::from_secs(60)),
+        ..ThreadEdit::default()
+    };
+    workspace.edit_thread(&ids[0], ThreadEdit { title: Some("Renamed".into()), ..ThreadEdit::default() }).unwrap();
+    workspace.edit_thread(&ids[1], ThreadEdit { messages: Some(103), ..worked_on.clone() }).unwrap();
+    workspace.set_thread_usage(&ids[2], Some("7.00")).unwrap();
+    workspace.edit_thread(&ids[2], worked_on).unwrap();
+    workspace.remove_thread(&ids[3]).unwrap();
+    workspace.set_role("bo@example.com", Role::Admin).unwrap();
+    workspace.remove_member("cy@example.com").unwrap();
+    workspace.add_member("Dee", "dee@example.com", Role::Member);
+}
+
 fn workspace(system: &System) -> &FakeWorkspace {
     &system.workspace.as_ref().unwrap().0
 }

@@ -183,6 +183,7 @@ impl Bench {
             evidence,
             notes,
             cursor: None,
+            quota: None,
             confirmed: BTreeSet::new(),
         }))
     }

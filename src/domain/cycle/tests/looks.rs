@@ -233,6 +233,52 @@ fn threads_whose_cost_is_wanted() {
 }
 
 #[test]
+fn a_collection_that_follows_another_asks_about_what_came_or_changed() {
+    use crate::domain::collection::CollectionSpec;
+    let mut bench = Bench::new();
+    let lead = Arc::new(CollectionSpec { followed_by: Some("messages".into()), ..threads() });
+    let mut follower = CollectionSpec { name: "messages".into(), one_by_one: true, ..threads() };
+    follower.events.created = None;
+    let follower = Arc::new(follower);
+    let queue = |bench: &Bench| match bench.docs.get(&follower.wanted().unwrap()).map(|(_, d)| d.as_ref()) {
+        Some(Doc::Wanted(wanted)) => wanted.keys().cloned().collect(),
+        _ => Vec::<String>::new(),
+    };
+    let thread = |key: &str, at: &str| Record {
+        facts: [("updatedAt".to_owned(), json!(format!("2027-01-01T00:{at}:00Z")))].into(),
+        name: Some(format!("Title of {key}")),
+        link: Some("https://example.com/T".into()),
+        ..record(key, &[("title", json!("x")), ("mainThreadID", json!("T-77"))])
+    };
+    let ask = |bench: &mut Bench, count: u64| {
+        let before = bench.events.len();
+        let epoch = bench.begin(&follower);
+        let seen = record("T-1", &[("messageCount", json!(count)), ("lastState", json!("complete"))]);
+        let page = Page { asked: vec!["T-1".into()], ..Page::of(Rows::Records(vec![seen])) };
+        let notes = bench.page(&follower, page).notes;
+        bench.end(&follower, epoch, Evidence::Window, notes);
+        bench.told_since(before)
+    };
+    bench.sweep(&lead, &[thread("T-1", "01"), thread("T-2", "02")]);
+    assert_eq!(queue(&bench), ["T-1", "T-2"], "each by itself, sub-thread or not");
+    assert!(ask(&mut bench, 3).is_empty(), "the first count is learned silently");
+    assert_eq!(queue(&bench), ["T-2"]);
+    let state = bench.collection(&follower);
+    assert_eq!((state.baseline.is_some(), state.rows), (true, 1), "nothing but windows, and yet a baseline");
+    bench.sweep(&lead, &[thread("T-1", "01"), thread("T-2", "02")]);
+    assert_eq!(queue(&bench), ["T-2"], "nothing changed");
+    bench.sweep(&lead, &[thread("T-1", "09"), thread("T-2", "02")]);
+    assert_eq!(queue(&bench), ["T-1", "T-2"]);
+    assert_eq!(ask(&mut bench, 5), ["thread.updated T-1"]);
+    let event = &bench.last_event().event;
+    assert_eq!(event.data["before"], json!({"messageCount": 3, "lastState": "complete"}));
+    assert_eq!(event.data["after"]["messageCount"], json!(5));
+    assert_eq!((&event.data["changed"], &event.data["name"]), (&json!(["messageCount"]), &json!("Title of T-1")));
+    assert_eq!(event.time.to_string(), "2027-01-01T00:09:00Z", "when the thread was worked on");
+    assert!(ask(&mut bench, 5).is_empty());
+}
+
+#[test]
 fn another_epoch_or_a_reset_of_a_gauge_starts_anew() {
     let gauge = |fingerprint: &str| {
         let mut spec = collection("acme", "wallet", Role::Gauge).as_ref().clone();

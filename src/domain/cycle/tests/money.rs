@@ -113,6 +113,32 @@ fn rows_of_days_that_cannot_be_are_left_out() {
 }
 
 #[test]
+fn a_clock_that_is_days_behind_judges_nothing() {
+    let (mut bench, spec) = bench(vec![budget(&[], 100, PeriodKind::Day)]);
+    let day = today(&bench);
+    let ahead = |dollars| (3..7).map(|n| row(plus_days(day, n), "ana", dollars)).collect::<Vec<_>>();
+    assert_eq!(look(&mut bench, &spec, vec![ahead(200)[0].clone()]), NOTHING, "nothing else: no baseline");
+    let all = |dollars| ahead(dollars).into_iter().chain([row(day, "ana", 200)]).collect::<Vec<_>>();
+    let told = bench.look(&spec, vec![Rows::Spend(all(200))], Evidence::Complete);
+    assert_eq!(told, NOTHING, "$200 of a day long past");
+    assert_eq!(bench.look(&spec, vec![Rows::Spend(all(200))], Evidence::Complete), ["source.failing acme"]);
+    assert!(bench.last_event().event.data["error"].as_str().unwrap().contains("clock"));
+    bench.later(6 * 86_400);
+    let told = bench.look(&spec, vec![Rows::Spend(all(200))], Evidence::Complete);
+    assert_eq!(told, ["source.recovered acme", "budget.exceeded workspace"], "set right");
+}
+
+#[test]
+fn one_row_of_a_day_to_come_is_the_sources_fault() {
+    let (mut bench, spec) = bench(vec![budget(&[], 100, PeriodKind::Day)]);
+    let day = today(&bench);
+    let odd = row(plus_days(day, 30), "ana", 5);
+    bench.look(&spec, vec![Rows::Spend(vec![odd.clone(), row(day, "ana", 5)])], Evidence::Complete);
+    let told = bench.look(&spec, vec![Rows::Spend(vec![odd, row(day, "ana", 120)])], Evidence::Complete);
+    assert_eq!(told, ["budget.exceeded workspace"]);
+}
+
+#[test]
 fn rows_are_upserted_and_a_repeated_day_writes_nothing() {
     let (mut bench, spec) = bench(vec![]);
     let day = today(&bench);

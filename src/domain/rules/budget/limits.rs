@@ -1,6 +1,7 @@
-//! How much a scope may spend: the rule's limit, an override, or a multiple of what is usual for it.
+//! How much a scope may spend: the rule's limit, an override, a multiple of what is usual for it, or what its source says
+//! it may.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,27 @@ pub struct Usual {
     pub times: Percent,
 }
 
+/// Limits that the source says: budgets of missions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Own {
+    /// What has none of its own has none at all.
+    Only,
+    /// What has none of its own has the rule's limit.
+    OrLimit,
+}
+
+/// Scopes whose own limit differs from that of the last evaluation, which is replaced.
+pub(super) fn moved(rule: &BudgetRule, scene: &Scene<'_>, last: &mut BTreeMap<Scope, Micros>) -> BTreeSet<Scope> {
+    if rule.own.is_none() {
+        last.clear();
+        return BTreeSet::new();
+    }
+    let now: BTreeMap<Scope, Micros> = scene.own_limits().map(|(scope, limit)| (scope.clone(), limit)).collect();
+    let differs = last.keys().chain(now.keys()).filter(|scope| last.get(*scope) != now.get(*scope)).cloned().collect();
+    *last = now;
+    differs
+}
+
 /// Limits that were found for a period, by scope and its first day. They stay for the whole period: a limit that moved
 /// with every correction would speak again and again.
 pub type Frozen = BTreeMap<Scope, BTreeMap<Date, Micros>>;
@@ -38,11 +60,12 @@ pub struct Print(String);
 
 impl Print {
     pub fn of(rule: &BudgetRule) -> Self {
-        if rule.overrides.is_empty() && rule.usual.is_none() {
+        if rule.overrides.is_empty() && rule.usual.is_none() && rule.own.is_none() {
             return Self::default();
         }
+        let own = rule.own.map(|own| format!(" {own:?}")).unwrap_or_default();
         let overrides: Vec<String> = rule.overrides.iter().map(|o| format!("{}={}", o.scope, o.limit.0)).collect();
-        Self(format!("{:?} {}", rule.usual.map(|u| u.times.0), overrides.join(" ")))
+        Self(format!("{:?} {}{own}", rule.usual.map(|u| u.times.0), overrides.join(" ")))
     }
 }
 
@@ -70,13 +93,17 @@ impl<'a> Limits<'a> {
         limits
     }
 
-    /// The limit of a scope; `None` while nothing is usual for it yet.
+    /// The limit of a scope; `None` while nothing is usual for it yet, or its source names none.
     pub fn get(&self, scope: &Scope) -> Option<Micros> {
         let named = self.rule.overrides.iter().find(|o| self.matches(&o.scope, scope)).map(|o| o.limit);
-        match (named, self.rule.usual) {
-            (Some(limit), _) => Some(limit),
-            (None, Some(_)) => self.usual.get(scope).copied(),
-            (None, None) => Some(self.rule.limit),
+        match (named, self.rule.usual, self.rule.own) {
+            (Some(limit), ..) => Some(limit),
+            (None, Some(_), _) => self.usual.get(scope).copied(),
+            (None, None, Some(own)) => {
+                let or = (own == Own::OrLimit).then_some(self.rule.limit);
+                self.scene.own_limit(scope).and_then(|said| said.or(or))
+            }
+            (None, None, None) => Some(self.rule.limit),
         }
     }
 
@@ -84,8 +111,12 @@ impl<'a> Limits<'a> {
     pub fn least(&self) -> Micros {
         let lowest = self.rule.thresholds.first().copied().unwrap_or(Percent::WHOLE);
         let limits = self.rule.overrides.iter().map(|o| o.limit);
-        let limits =
-            limits.chain(self.usual.values().copied()).chain(self.rule.usual.is_none().then_some(self.rule.limit));
+        let flat = self.rule.usual.is_none() && self.rule.own != Some(Own::Only);
+        let own = self.rule.own.is_some().then(|| self.scene.own_limits().map(|(_, limit)| limit));
+        let limits = limits
+            .chain(self.usual.values().copied())
+            .chain(flat.then_some(self.rule.limit))
+            .chain(own.into_iter().flatten());
         limits.map(|limit| limit.percent_ceil(lowest)).min().unwrap_or_default()
     }
 

@@ -1,6 +1,6 @@
 //! What was spent in a period, in the days the rule counts in.
 //!
-//! Rows are of UTC days. A rule with a time zone of its own counts local days where the bridge watched closely enough to
+//! Rows are of UTC days. A rule with a time zone (its own, else the bridge's) counts local days where the bridge watched closely enough to
 //! know what was spent by local midnight, and UTC days where not; `data.period_alignment` says which.
 
 use std::collections::BTreeMap;
@@ -45,14 +45,20 @@ pub struct Sums {
     pub alignment: Alignment,
 }
 
-/// Today where the rule counts.
+/// Today where the rule counts: in its zone only where local days can be told apart.
 pub fn today(rule: &BudgetRule, scene: &Scene<'_>) -> Date {
-    match &rule.zone {
-        Some(zone) => day_in(scene.now, &zone.zone),
-        None => scene.today(),
-    }
+    let local = rule.zone.as_ref().map(|zone| day_in(scene.now, &zone.zone));
+    local
+        .filter(|day| is_local(rule, scene, Period::containing(rule.period, *day, scene.week_start)))
+        .unwrap_or_else(|| scene.today())
 }
 
+/// Whether the period can be counted in local days.
+pub fn is_local(rule: &BudgetRule, scene: &Scene<'_>, period: Period) -> bool {
+    rule.zone.as_ref().is_some_and(|zone| bounds(rule, scene, period, &zone.zone).is_some())
+}
+
+/// Cut by scope, in the days the rule counts in.
 pub fn sums(rule: &BudgetRule, scene: &Scene<'_>, period: Period) -> Sums {
     if let Some(by_scope) = rule.zone.as_ref().and_then(|zone| local(rule, scene, period, &zone.zone)) {
         return Sums { by_scope, alignment: Alignment::LocalDay };
@@ -75,8 +81,8 @@ impl Moment {
     }
 }
 
-/// Local days, where every source was watched around the period's ends.
-fn local(rule: &BudgetRule, scene: &Scene<'_>, period: Period, zone: &TimeZone) -> Option<BTreeMap<Scope, Sum>> {
+/// The local ends of a period, where every source was watched around them.
+fn bounds(rule: &BudgetRule, scene: &Scene<'_>, period: Period, zone: &TimeZone) -> Option<(Moment, Moment)> {
     if !matches!(rule.per, Per::Workspace | Per::User | Per::Group) {
         // How a day grew is only known by user.
         return None;
@@ -84,9 +90,12 @@ fn local(rule: &BudgetRule, scene: &Scene<'_>, period: Period, zone: &TimeZone) 
     let midnight = |day: Date| Some(day.to_zoned(zone.clone()).ok()?.timestamp());
     let (start, end) = (Moment::of(midnight(period.start)?)?, Moment::of(midnight(period.end)?)?);
     let over = scene.now >= midnight(period.end)?;
-    if !watched(scene, start) || (over && !watched(scene, end)) {
-        return None;
-    }
+    (watched(scene, start) && (!over || watched(scene, end))).then_some((start, end))
+}
+
+/// What was spent between the local ends of a period.
+fn local(rule: &BudgetRule, scene: &Scene<'_>, period: Period, zone: &TimeZone) -> Option<BTreeMap<Scope, Sum>> {
+    let (start, end) = bounds(rule, scene, period, zone)?;
     let cut = scene.cut(&rule.per);
     let whole_from = if start.slots == 0 { start.day } else { plus_days(start.day, 1) };
     let mut by_scope = scene.ledger.sums(cut, whole_from, end.day.max(whole_from));

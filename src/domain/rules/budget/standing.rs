@@ -25,9 +25,10 @@ pub struct Standing {
 pub fn standing(rule: &BudgetRule, state: Option<&BudgetState>, scene: &Scene<'_>, scope: &Scope) -> Standing {
     let today = period::today(rule, scene);
     let period = Period::containing(rule.period, today, scene.week_start);
-    let sum = match &rule.zone {
-        Some(_) => period::sums(rule, scene, period).by_scope.get(scope).copied().unwrap_or_default(),
-        None => scene.ledger.sum_of(scope, scene.cut(&rule.per), period.start, period.end),
+    let sum = if period::is_local(rule, scene, period) {
+        period::sums(rule, scene, period).by_scope.get(scope).copied().unwrap_or_default()
+    } else {
+        scene.ledger.sum_of(scope, scene.cut(&rule.per), period.start, period.end)
     };
     let mut frozen: Frozen = state.map(|s| s.usual.clone()).unwrap_or_default();
     let limit = Limits::of(rule, scene, period, &mut frozen).get(scope);

@@ -1,12 +1,9 @@
-//! Sources, sinks, deliveries, digests.
+//! Sources, sinks, deliveries.
 
 use super::{Data, SINCE, THREAD, incident, text};
-use crate::domain::event::Severity;
 use crate::domain::event::data_of;
 use crate::domain::ids;
-use crate::domain::payload::{
-    DeadData, DegradedData, DigestData, DigestItem, HeldData, SinkHealthData, SourceHealthData, StaleData, TestData,
-};
+use crate::domain::payload::{DeadData, DegradedData, HeldData, SinkHealthData, SourceHealthData, StaleData, TestData};
 
 fn source_health(failures: u32, lasted: Option<&str>) -> Data {
     data_of(&SourceHealthData {
@@ -111,48 +108,4 @@ pub fn dead() -> Data {
 
 pub fn test() -> Data {
     data_of(&TestData { message: text("If you can read this, messages to this sink arrive."), sink: text("ops") })
-}
-
-pub fn daily() -> Data {
-    digest(
-        "day",
-        "2026-11-21",
-        "2026-11-21",
-        &[
-            ("thread.created", 9),
-            ("member.added", 2),
-            ("budget.exceeded", 1),
-            ("cost.spike", 1),
-            ("source.recovered", 1),
-        ],
-    )
-}
-
-pub fn weekly() -> Data {
-    digest(
-        "week",
-        "2026-11-16",
-        "2026-11-22",
-        &[("thread.created", 61), ("thread.deleted", 4), ("budget.threshold_reached", 3), ("budget.exceeded", 1)],
-    )
-}
-
-fn digest(period: &str, from: &str, to: &str, counts: &[(&str, u64)]) -> Data {
-    data_of(&DigestData {
-        period: text(period),
-        from: text(from),
-        to: text(to),
-        counts: counts.iter().map(|(kind, n)| (text(kind), *n)).collect(),
-        events: counts.iter().map(|(_, n)| n).sum(),
-        top: vec![
-            item("budget.exceeded", "workspace", Severity::Critical),
-            item("cost.spike", "user:user_01J5ANA", Severity::Warning),
-            item("member.added", "cy@example.com", Severity::Info),
-        ],
-    })
-}
-
-fn item(kind: &str, subject: &str, severity: Severity) -> DigestItem {
-    let id = crate::domain::ids::derive("evt", &["sample", kind]);
-    DigestItem { id, kind: text(kind), subject: text(subject), severity, time: text("2026-11-21T15:04:00Z") }
 }

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::source::amp::client::{ANALYTICS, MEMBERS, META, SCOPES};
+use crate::source::amp::client::{ANALYTICS, CONTENTS, MEMBERS, META, SCOPES};
 
 /// Both need the escaping of RFC 6749 section 2.3.1.
 pub const ID: &str = "client:1";
@@ -56,6 +56,8 @@ pub struct World {
     /// Days of usage: `date` and `users`.
     pub days: Vec<Value>,
     pub usage: BTreeMap<String, Value>,
+    /// By thread.
+    pub messages: BTreeMap<String, Vec<Value>>,
     pub granted: BTreeSet<String>,
     /// Named in token answers instead of nothing.
     pub token_scope: Option<String>,
@@ -82,6 +84,7 @@ impl Fake {
             members: Vec::new(),
             days: Vec::new(),
             usage: BTreeMap::new(),
+            messages: BTreeMap::new(),
             granted: SCOPES.iter().map(|scope| (*scope).to_owned()).collect(),
             token_scope: None,
             expires_in: 3600,
@@ -203,6 +206,10 @@ fn api(world: &World, call: &Call) -> Response {
             Some(body) => reply(200, body),
             None => reply(404, &json!({"error": "unknown thread"})),
         },
+        ["api", "v2", "threads", id, "messages"] if allowed(CONTENTS) => match world.messages.get(*id) {
+            Some(messages) => reply(200, &cut(messages, "messages", &call.query, world.page)),
+            None => reply(404, &json!({"error": "unknown thread"})),
+        },
         ["api", "v2", "workspace", "members"] if allowed(MEMBERS) => reply(200, &json!({"members": world.members})),
         ["api", "v2", "workspace", "analytics", "daily-usage"] if allowed(ANALYTICS) => {
             reply(200, &daily(world, &call.query))
@@ -219,10 +226,16 @@ fn threads(world: &World, query: &BTreeMap<String, String>) -> Value {
     if query.get("sort").is_some_and(|sort| sort == "DESC") {
         rows.reverse();
     }
+    let rows: Vec<Value> = rows.into_iter().cloned().collect();
+    cut(&rows, "threads", query, world.page)
+}
+
+/// One page of a list.
+fn cut(rows: &[Value], member: &str, query: &BTreeMap<String, String>, page: usize) -> Value {
     let from: usize = query.get("cursor").map_or(0, |cursor| cursor.trim_start_matches("at ").parse().unwrap());
-    let limit = query["limit"].parse::<usize>().unwrap().min(world.page);
-    let shown: Vec<&Value> = rows.iter().skip(from).take(limit).copied().collect();
-    let mut body = json!({ "threads": shown });
+    let limit = query["limit"].parse::<usize>().unwrap().min(page);
+    let shown: Vec<&Value> = rows.iter().skip(from).take(limit).collect();
+    let mut body = json!({ member: shown });
     if from + limit < rows.len() {
         body["nextCursor"] = json!(format!("at {}", from + limit));
     }

@@ -75,6 +75,8 @@ pub struct CollectionManifest {
     pub severity: BTreeMap<String, Severity>,
     /// Role `spend`: where day, person, model and amount are.
     pub spend: Option<SpendManifest>,
+    /// Role `record`: where a record says what it may spend, for budgets with `limit = "own"`.
+    pub budget: Option<BudgetManifest>,
     /// Role `gauge`: where the level or the state is.
     pub value: Option<References>,
     /// Role `gauge`: named lower bounds of a level; at or below it the level is in that band.
@@ -292,6 +294,18 @@ pub struct SpendManifest {
     /// The rows are things that may be deleted while their money stays spent: a sum once seen never falls.
     #[serde(default)]
     pub never_falls: bool,
+}
+
+/// A budget that each record carries.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetManifest {
+    /// The amount: one of the fields under `watch` or `facts`.
+    pub amount: String,
+    /// `dollars` or `cents`.
+    pub unit: Unit,
+    /// The dimension of the money rows (`dims`) whose values are the keys of these records.
+    pub dim: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -1,0 +1,169 @@
+//! Digests: what waited for one goes out as one message, with what was spent meanwhile. Where nothing waited, what was
+//! spent goes out alone; where that says nothing either, nothing does.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use serde_json::json;
+
+use super::release::together;
+use super::{Needs, Step, World};
+use crate::domain::delivery::{Delivery, DeliveryKind};
+use crate::domain::event::{Draft, Event, Severity, StoredEvent, data_of};
+use crate::domain::health::BRIDGE;
+use crate::domain::payload::{DigestData, DigestItem, MoneyDigest};
+use crate::domain::routing;
+use crate::domain::spend_digest::{self, CHART_DAYS};
+use crate::domain::time::{Timestamp, day_in, minus_days};
+use crate::domain::timing::{self, Digest, DigestEvery, Room, Rooms, Why};
+
+/// Lines named in a digest's data.
+const TOP: usize = 5;
+
+/// Rooms of a sink whose time has come: those in which something waits, and digests of spend in which nothing does.
+pub fn due(world: &World, sink: &str, rooms: &Rooms, now: Timestamp) -> Vec<String> {
+    let waiting = rooms.rooms.iter().filter(|(_, room)| room.due <= now).map(|(key, _)| key.clone());
+    let money = routing::digests_of_money(&world.routes, sink).into_iter().filter_map(|(route, digest)| {
+        let room = timing::digest_room(route);
+        let is_due = rooms.digested(route, now).is_none_or(|last| timing::next_digest(digest, last) <= now);
+        (is_due && !world.sources.is_empty() && !rooms.rooms.contains_key(&room)).then_some(room)
+    });
+    waiting.chain(money).collect()
+}
+
+pub(super) fn needs(world: &World, now: Timestamp, sink: &str, room: &str, needs: &mut Needs) {
+    let Some((route, digest)) = of_room(world, sink, room) else { return };
+    let (from, to) = stretch(digest, None, now);
+    let more = spend_digest::needs(world, &sources(world, route), now, from, to);
+    needs.docs.extend(more.docs);
+    needs.ledger.extend(more.ledger);
+}
+
+/// One message for what waited.
+pub(super) fn of_events(step: &mut Step<'_>, sink: &str, key: &str, room: &Room, events: &[&StoredEvent]) {
+    let weekly = room.why == Why::Weekly;
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for stored in events {
+        *counts.entry(stored.event.kind.clone()).or_default() += 1;
+    }
+    let data = DigestData {
+        period: period(weekly).to_owned(),
+        from: room.since.to_string(),
+        to: step.now.to_string(),
+        counts,
+        events: events.len() as u64,
+        top: top_of(events),
+        money: money(step, sink, key),
+    };
+    let top: Vec<String> = data.top.iter().map(|item| item.id.clone()).collect();
+    let event = tell(step, sink, key, weekly, &room.first, &data);
+    let mut delivery = together(step, sink, room, events);
+    // The digest first, then what it names, then the rest: a sink is handed the first hundred.
+    let rest = delivery.event_ids.iter().filter(|id| !top.contains(id)).cloned();
+    delivery.event_ids = std::iter::once(event.id.clone()).chain(top.clone()).chain(rest).collect();
+    delivery.event_type = event.kind;
+    delivery.subject = event.subject;
+    step.plan.deliveries.push(delivery);
+}
+
+/// The message of a digest for which nothing waited.
+pub(super) fn of_money_alone(step: &mut Step<'_>, sink: &str, key: &str) {
+    let Some((route, digest)) = of_room(step.world, sink, key) else { return };
+    let now = step.now;
+    let last = step.rooms(sink).digested(route, now);
+    if last.is_some_and(|last| timing::next_digest(digest, last) > now) {
+        return;
+    }
+    let weekly = digest.every == DigestEvery::Weekly;
+    let money = money(step, sink, key);
+    // The first time nothing is told: the stretch begins now.
+    let (Some(last), Some(money)) = (last, money) else { return };
+    let data = DigestData {
+        period: period(weekly).to_owned(),
+        from: last.to_string(),
+        to: now.to_string(),
+        counts: BTreeMap::new(),
+        events: 0,
+        top: Vec::new(),
+        money: Some(money),
+    };
+    let first = format!("since {last}");
+    let event = tell(step, sink, key, weekly, &first, &data);
+    let delivery = Delivery {
+        event_ids: vec![event.id],
+        event_type: event.kind,
+        subject: event.subject,
+        ..Delivery::due(&step.world.bridge, sink, DeliveryKind::Digest, &[key, &first], now)
+    };
+    step.plan.deliveries.push(delivery);
+}
+
+/// The digest of spend that gathers in a room.
+fn of_room<'a>(world: &'a World, sink: &str, room: &str) -> Option<(usize, &'a Digest)> {
+    let route = timing::digest_route(room)?;
+    routing::digests_of_money(&world.routes, sink).into_iter().find(|(index, _)| *index == route)
+}
+
+/// The sources a route lets through.
+fn sources(world: &World, route: usize) -> Vec<String> {
+    let wanted = world.routes.get(route).map(|r| r.sources.as_slice()).unwrap_or_default();
+    world.sources.iter().filter(|s| wanted.is_empty() || wanted.contains(s)).cloned().collect()
+}
+
+/// Whole days of the digest's zone since the last one: `[from, to)`, at least one day, or seven; at most what is drawn.
+fn stretch(digest: &Digest, last: Option<Timestamp>, now: Timestamp) -> (Date, Date) {
+    let to = day_in(now, &digest.zone);
+    let least = match digest.every {
+        DigestEvery::Daily => 1,
+        DigestEvery::Weekly => 7,
+    };
+    let from = last.map_or(to, |last| day_in(last, &digest.zone));
+    (from.clamp(minus_days(to, CHART_DAYS), minus_days(to, least)), to)
+}
+
+/// The part about money, and the note that it was told.
+fn money(step: &mut Step<'_>, sink: &str, key: &str) -> Option<MoneyDigest> {
+    let (route, digest) = of_room(step.world, sink, key)?;
+    let (world, known, now) = (step.world, step.known, step.now);
+    let last = step.rooms(sink).digests.insert(route, now).filter(|last| *last <= now);
+    let (from, to) = stretch(digest, last, now);
+    spend_digest::money(world, &sources(world, route), known, now, from, to)
+}
+
+fn period(weekly: bool) -> &'static str {
+    if weekly { "week" } else { "day" }
+}
+
+/// Makes the event of a digest; no route is asked, it was made for `sink`.
+fn tell(step: &mut Step<'_>, sink: &str, key: &str, weekly: bool, first: &str, data: &DigestData) -> Event {
+    let draft = Draft {
+        source: BRIDGE.to_owned(),
+        kind: if weekly { "digest.weekly" } else { "digest.daily" }.to_owned(),
+        subject: sink.to_owned(),
+        time: step.now,
+        severity: Severity::Info,
+        identity: vec!["digest".to_owned(), sink.to_owned(), key.to_owned(), first.to_owned()],
+        why: json!({ "room": key, "since": data.from, "events": data.events }),
+        data: data_of(data),
+    };
+    let (event, why) = draft.into_event(&step.world.bridge);
+    let (routing, sinks) = (vec![format!("made for {sink}")], vec![sink.to_owned()]);
+    step.plan.notes.events += 1;
+    let stored = StoredEvent { event: event.clone(), seen: step.now, why, origin: BRIDGE.to_owned(), routing, sinks };
+    step.plan.events.push(stored);
+    event
+}
+
+/// The gravest first, then the newest.
+fn top_of(events: &[&StoredEvent]) -> Vec<DigestItem> {
+    let mut order: Vec<&Event> = events.iter().map(|e| &e.event).collect();
+    order.sort_by(|a, b| b.severity.cmp(&a.severity).then(b.time.cmp(&a.time)).then_with(|| a.id.cmp(&b.id)));
+    let item = |event: &Event| DigestItem {
+        id: event.id.clone(),
+        kind: event.kind.clone(),
+        subject: event.subject.clone(),
+        severity: event.severity,
+        time: event.time.to_string(),
+    };
+    order.into_iter().take(TOP).map(item).collect()
+}

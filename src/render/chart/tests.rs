@@ -1,0 +1,179 @@
+use jiff::civil::date;
+
+use super::*;
+
+fn dollars(usd: i64) -> Micros {
+    Micros(usd * Micros::PER_DOLLAR)
+}
+
+/// Four weeks with quiet weekends, one dear day, and a day nobody answered for.
+fn chart() -> Chart {
+    let (from, to) = (date(2026, 11, 16), date(2026, 11, 22));
+    let first = date(2026, 10, 26);
+    let days = days_of(first, to, |date| {
+        let n = days_between(first, date);
+        let weekend = n % 7 >= 5;
+        let usual = if weekend { 40 } else { 160 + n * 7 % 23 };
+        let spend = match n {
+            11 => return None,
+            24 => 412,
+            _ => usual + n * 13 % 31 - 12,
+        };
+        Some(Day {
+            date,
+            spend: Some(dollars(spend)),
+            expected: Some(dollars(usual)),
+            range: Some((dollars(usual * 7 / 10), dollars(usual * 14 / 10))),
+        })
+    });
+    let total = days.iter().filter(|d| d.date >= from).filter_map(|d| d.spend).sum();
+    let moved = |name: &str, actual, expected| Moved {
+        name: name.to_owned(),
+        actual: dollars(actual),
+        expected: dollars(expected),
+    };
+    let movers =
+        vec![moved("ana@example.com", 412, 112), moved("Bo Ödegård", 60, 145), moved("cy@example.com", 88, 40)];
+    Chart {
+        whose: None,
+        from,
+        to,
+        total,
+        expected: Some(dollars(980)),
+        estimated: false,
+        open: false,
+        days,
+        daily_limit: Some(dollars(300)),
+        movers,
+    }
+}
+
+#[test]
+fn the_number_comes_first_and_says_how_sure_it_is() {
+    let mut chart = Chart { total: dollars(1_204), ..chart() };
+    assert_eq!(chart.headline(), "$1,204 in 7 days");
+    assert_eq!(chart.comparison().as_deref(), Some("expected $980, 23 % more"));
+    assert_eq!(chart.span(), "16 – 22 Nov 2026");
+    chart.estimated = true;
+    chart.open = true;
+    assert_eq!(chart.headline(), "at least est. $1,204 in 7 days");
+    chart.total = dollars(500);
+    assert_eq!(chart.comparison().as_deref(), Some("expected $980"), "what is not over is not less");
+    chart.from = chart.to;
+    assert_eq!(chart.headline(), "at least est. $500 on 22 Nov");
+    chart.expected = None;
+    assert_eq!(chart.comparison(), None);
+}
+
+#[test]
+fn an_unknown_day_is_hatched_and_never_a_bar() {
+    let mut chart = chart();
+    let hatched = |chart: &Chart| drawing::markup(chart, Theme::Light).matches("url(#unknown)").count();
+    assert_eq!(hatched(&chart), 2, "the day and its sign");
+    chart.days[11].spend = Some(Micros::ZERO);
+    assert_eq!(hatched(&chart), 0);
+    let bars = |chart: &Chart| drawing::markup(chart, Theme::Light).matches("<rect").count();
+    let known = bars(&chart);
+    chart.days[27].spend = None;
+    assert_eq!((bars(&chart), hatched(&chart)), (known + 1, 2), "its hatching in the place of its bar, and the sign");
+    assert!(chart.headline().starts_with("at least "), "the sum lacks it");
+    assert!(chart.alt().contains("1 day is unknown"));
+}
+
+#[test]
+fn a_day_that_is_not_over_looks_so() {
+    let open = Chart { open: true, ..chart() };
+    let markup = drawing::markup(&open, Theme::Light);
+    assert_eq!((markup.matches("url(#open)").count(), markup.matches(">so far<").count()), (2, 1));
+    assert!(!drawing::markup(&chart(), Theme::Light).contains("url(#open)"));
+}
+
+#[test]
+fn names_are_data_whatever_they_say() {
+    let hostile = "</text><script>alert(1)</script>\u{0}\u{fffe}\u{202e}\"'&amp;]]><!--".repeat(40);
+    let mut chart = Chart { whose: Some(hostile.clone()), ..chart() };
+    for moved in &mut chart.movers {
+        moved.name.clone_from(&hostile);
+    }
+    chart.movers.extend(chart.movers.clone());
+    for theme in [Theme::Light, Theme::Dark] {
+        let svg = chart.svg(theme).unwrap();
+        assert!(!svg.contains("<script") && !svg.contains("<text") && !svg.contains('\u{202e}'), "{svg}");
+        Tree::from_str(&svg, &Options::default()).unwrap();
+        assert!(!drawing::markup(&chart, theme).contains("<script"));
+    }
+    assert!(chart.alt().chars().count() <= ALT);
+}
+
+#[test]
+fn the_picture_is_a_png_of_the_right_size_and_always_the_same() {
+    let mut chart = chart();
+    let png = chart.png(Theme::Light).unwrap();
+    assert_eq!(&png[..8], b"\x89PNG\r\n\x1a\n");
+    let read = Pixmap::decode_png(&png).unwrap();
+    assert_eq!((read.width(), read.height()), (1_600, 2 * (446 + 26 + 3 * 38)));
+    assert!(read.pixels().iter().all(|pixel| pixel.alpha() == u8::MAX), "it stands on any ground");
+    assert_eq!(chart.png(Theme::Light).unwrap(), png);
+    assert_ne!(chart.png(Theme::Dark).unwrap(), png);
+    let first = date(2026, 1, 1);
+    chart.days = (0..400)
+        .map(|n| Day {
+            date: plus_days(first, n),
+            spend: (n % 9 != 0).then(|| dollars(n * 7919 % 977)),
+            expected: Some(dollars(n * 31 % 400)),
+            range: Some((dollars(n * 17 % 200), dollars(400 + n * 13 % 300))),
+        })
+        .collect();
+    assert_eq!(chart.drawn().len(), DAYS_MAX);
+    let png = chart.png(Theme::Dark).unwrap();
+    assert!(png.len() <= PNG_BYTES, "{}", png.len());
+    assert_eq!(Pixmap::decode_png(&png).unwrap().width(), 1_600, "and sharp, at {} bytes", png.len());
+}
+
+#[test]
+fn odd_amounts_make_no_odd_pictures() {
+    let one = |spend: Option<i64>, limit: Option<i64>| Chart {
+        days: vec![Day { date: date(2026, 11, 22), spend: spend.map(Micros), expected: None, range: None }],
+        daily_limit: limit.map(Micros),
+        movers: Vec::new(),
+        expected: None,
+        ..chart()
+    };
+    for spend in [None, Some(0), Some(1), Some(-5_000_000), Some(i64::MAX), Some(i64::MIN)] {
+        for limit in [None, Some(1), Some(i64::MAX)] {
+            let markup = drawing::markup(&one(spend, limit), Theme::Light);
+            assert!(!markup.contains("NaN") && !markup.contains("inf"), "{spend:?} {limit:?}: {markup}");
+            Tree::from_str(&markup, &Options::default()).unwrap();
+        }
+    }
+    assert_eq!(Chart { days: Vec::new(), ..chart() }.png(Theme::Light), Err(ChartError::Empty));
+}
+
+#[test]
+fn few_dates_and_the_last_one_among_them() {
+    for count in [1, 2, 7, 28, 35, 120] {
+        let mut chart = chart();
+        let first = plus_days(chart.to, 1 - count);
+        chart.days = days_of(first, chart.to, |_| None);
+        let markup = drawing::markup(&chart, Theme::Light);
+        let looks = format!("font-size=\"22\" fill=\"{}\" text-anchor=\"middle\"", Theme::Light.palette().muted);
+        assert!((1..=6).contains(&markup.matches(&looks).count()), "{count} days");
+        assert!(markup.contains(">22 Nov<"), "{count} days");
+    }
+}
+
+#[test]
+fn the_words_say_what_the_picture_shows() {
+    let said = chart().alt();
+    for text in [
+        "in 7 days, expected $980",
+        "Highest day: 19 Nov, $412",
+        "Budget $300 a day, reached on 1 of 28 days",
+        "1 day is unknown",
+        "ana@example.com $412, $300 more than usual",
+    ] {
+        assert!(said.contains(text), "{text:?} in {said}");
+    }
+    assert_eq!(writable_name(["王小明", "wang@example.com"]), "wang@example.com");
+    assert_eq!(writable_name(["王小明"]), "王小明");
+}

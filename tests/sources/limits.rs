@@ -1,0 +1,62 @@
+//! What a system allows and when it wants to be left alone outlives the process that was told.
+
+use serde_json::json;
+
+use crate::bench::Watch;
+use crate::binary::Binary;
+use crate::fake::{Fake, Route};
+use crate::fault::{Fault, Paging, Target};
+
+const MANIFEST: &str = "base = \"$BASE\"\n[collections.job]\nget = \"/jobs\"\nrecords = \"/data\"\nkey = [\"/id\"]\n\
+    page = { kind = \"after_key\", send = \"starting_after\", more = \"/has_more\", size = [\"limit\", 100] }\n";
+
+async fn jobs() -> (Fake, Binary) {
+    let fake = Fake::start(Watch::real(), ("", ""), &[("/jobs", Route::AfterKey("jobs"))]).await;
+    fake.world().table("jobs").push(json!({"id": "j1", "status": "queued"}));
+    let binary = Binary::new("[sources.jobs]\nkind = \"http_json\"\nmanifest = \"jobs.toml\"\nevery = \"1s\"\n");
+    binary.write("jobs.toml", &MANIFEST.replace("$BASE", &fake.url()));
+    (fake, binary)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tells_the_limit_that_the_answers_named() {
+    let (fake, binary) = jobs().await;
+    let said = binary.run(&["check"]).await.exits(0).stdout;
+    assert!(said.contains("together 86400 calls a day\n") && !said.contains("answers so far"), "{said}");
+    assert!(!binary.folder.path().join("ampbridge-data").exists(), "check makes no store");
+    fake.world().headers =
+        vec![("x-ratelimit-limit", "100"), ("x-ratelimit-remaining", "50"), ("x-ratelimit-reset", "3000")];
+    binary.run(&["once"]).await.exits(0);
+    let said = binary.run(&["check"]).await.exits(0).stdout;
+    for part in [
+        "together 86400 calls a day, of 2400 allowed (100 calls an hour)",
+        "its answers so far say that it allows 100 calls an hour",
+        "so looks are 40.0 times further apart than said",
+    ] {
+        assert!(said.contains(part), "{part} not in\n{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_still_waits_as_long_as_the_system_asked_to() {
+    let (fake, binary) = jobs().await;
+    binary.run(&["once"]).await.exits(0);
+    let target = Target {
+        path: "/jobs",
+        marker: "",
+        paging: Paging::AfterKey,
+        rows: "/data",
+        inner: "",
+        field: "/status",
+        single: false,
+    };
+    fake.world().fault = Some((Fault::TooManyForAnHour, target));
+    binary.run(&["once"]).await.exits(1);
+    fake.world().fault = None;
+    let calls = fake.world().calls.len();
+    let second = binary.run(&["once"]).await.exits(1);
+    assert_eq!(fake.world().calls.len(), calls, "not called at all");
+    assert!(second.stderr.contains("a request to wait 3"), "{}", second.stderr);
+    let shown = binary.run(&["state", "show", "--json"]).await.exits(0).stdout;
+    assert!(shown.contains("not_before"), "{shown}");
+}
