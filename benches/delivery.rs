@@ -182,6 +182,7 @@ async fn fill(app: &ampbridge::app::App, events: usize) {
         notes,
         cursor: None,
         confirmed: BTreeSet::new(),
+        quota: None,
     };
     app.core.step(&Input::Begin { spec: Arc::clone(&spec) }).await.expect("begins");
     app.core.store.begin_look(&spec.id()).await.expect("a look");

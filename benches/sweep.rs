@@ -163,8 +163,15 @@ impl Sweep {
             events += plan.events.len();
             cycle::add_notes(&mut notes, plan.notes);
         }
-        let end =
-            SweepEnd { spec, epoch: 1, evidence: Evidence::Complete, notes, cursor: None, confirmed: BTreeSet::new() };
+        let end = SweepEnd {
+            spec,
+            epoch: 1,
+            evidence: Evidence::Complete,
+            notes,
+            cursor: None,
+            confirmed: BTreeSet::new(),
+            quota: None,
+        };
         self.step(&Input::SweepEnd(end), self.commit).await;
         if self.commit {
             let commit = self.store.overview().await.expect("an open store").commit;

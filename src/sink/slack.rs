@@ -49,9 +49,9 @@ struct Slack {
     http: HttpClient,
     redact: Redactor,
     renderer: Arc<Renderer>,
-    pacer: Arc<Pacer>,
     /// It has been said that the token may not upload pictures.
     told_no_pictures: AtomicBool,
+    pacer: Arc<Pacer>,
 }
 
 #[async_trait]
@@ -78,13 +78,12 @@ impl Sink for Slack {
     }
 
     async fn send(&self, message: &Message) -> Report {
-        let timings = LastCall::default();
         let until = Instant::now() + self.common.timeout;
+        let timings = LastCall::default();
         let Ok(report) = timeout_at(until, self.tell(message, &timings)).await else {
-            let silence = Answer::Silence(HttpError::Timeout(self.common.timeout));
-            return self.report(&silence, None).timed(timings.read());
+            let silence = self.report(&Answer::Silence(HttpError::Timeout(self.common.timeout)), None);
+            return silence.timed(timings.read());
         };
-        let report = report.timed(timings.read());
         // Only in what is left of the attempt's time: a message that was taken is never reported as one that was not.
         if report.outcome == Outcome::Accepted
             && let Some(posted) = &report.reference
@@ -94,7 +93,7 @@ impl Sink for Slack {
             let id = message.delivery.id.as_str();
             tracing::warn!(sink = self.name, delivery = id, "no time was left for the chart of delivery {id}");
         }
-        report
+        report.timed(timings.read())
     }
 
     async fn connect(&self) -> Result<String, String> {

@@ -19,9 +19,6 @@ use crate::model::timing::{Fate, HANDED, Hush, Message, Room, night_end, rule_of
 use crate::setup::SINKS;
 use crate::sim::Sim;
 
-/// Types that a silence is about.
-const PREFIXES: [&str; 5] = ["", "thread.", "budget.", "source.", "doc."];
-
 impl Sim {
     /// What the program's timekeeper does: empties what is due, looks at what stays bad.
     pub async fn pass(&mut self) {
@@ -236,7 +233,7 @@ impl Sim {
     fn hush(&mut self, now: Timestamp) -> Hush {
         let until = plus(now, SignedDuration::from_mins(self.rng.between(5, 600)));
         Hush {
-            prefix: self.rng.pick::<&'static str>(&PREFIXES),
+            prefix: self.rng.pick::<&str>(&["", "thread.", "budget.", "source.", "doc."]),
             source: *self.rng.pick(&[None, None, Some("acme"), Some("files")]),
             sink: *self.rng.pick(&[None, Some("a"), Some("b"), Some("c")]),
             most: *self.rng.pick(&[None, Some(Severity::Info), Some(Severity::Warning)]),

@@ -15,10 +15,10 @@ use slack_morphism::errors::SlackClientError;
 use slack_morphism::{SlackChannelId, SlackTs};
 use url::{Host, Url};
 
+use super::Slack;
 use super::connector::LastCall;
 use super::settings::Way;
 use super::verdict::Answer;
-use super::{PACE, Slack};
 use crate::render::chart::{Chart, Theme};
 use crate::sink::Message;
 
@@ -77,9 +77,6 @@ impl Slack {
         let Way::Bot { token, .. } = &self.way else { return Ok(()) };
         let text = |key| posted.get(key).and_then(Value::as_str).map(str::to_owned);
         let (Some(channel), Some(ts)) = (text("channel"), text("ts")) else { return Ok(()) };
-        // It takes the channel's next second, too, whichever sink would have had it.
-        self.pacer.hold(std::time::Instant::now() + 2 * PACE);
-        let paced = tokio::time::sleep(PACE);
         let png = draw(chart.clone()).await?;
         let client = self.client(message.now, &LastCall::default());
         let session = client.open_session(token);
@@ -91,7 +88,11 @@ impl Slack {
         let file = SlackApiFilesUploadViaUrlRequest::new(place.upload_url, png, "image/png".to_owned());
         session.files_upload_via_url(&file).await?;
         // The picture is a message in the channel, too.
-        paced.await;
+        let turn = self.pacer.turn().await;
+        if let Some(at) = turn.not_before() {
+            tokio::time::sleep_until(at.into()).await;
+        }
+        turn.take();
         let file = SlackApiFilesComplete::new(place.file_id).with_title(chart.headline());
         let share = SlackApiFilesCompleteUploadExternalRequest::new(vec![file])
             .with_channel_id(SlackChannelId(channel))
@@ -101,7 +102,6 @@ impl Slack {
             Ok(_) | Err(SlackClientError::ProtocolError(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        self.pacer.hold(std::time::Instant::now() + PACE);
         Ok(())
     }
 }

@@ -345,7 +345,7 @@ pub fn night_end(night: &Night, now: Timestamp) -> Option<Timestamp> {
 
 fn next_digest(weekly: bool, hour: i64, now: Timestamp) -> Timestamp {
     let today = now.as_second().div_euclid(DAY);
-    (today..=today + 8)
+    (today..today + 9)
         .filter(|day| !weekly || (day + 3).rem_euclid(7) == 0)
         .map(|day| Timestamp::from_second(day * DAY + hour * 3600).unwrap())
         .find(|at| *at > now)
