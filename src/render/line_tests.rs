@@ -73,7 +73,7 @@ fn circumstances_are_said_in_words() {
         ("sink.failing", json!({ "stopped": true }), "Sink automation is stopped: HTTP 502"),
         ("source.failing", json!({ "failures": 1, "error": "" }), "can't be read. Since 13:40 UTC"),
         ("source.stale", json!({ "since": "2025-11-20" }), "since 20 Nov 2025"),
-        ("wallet.low", json!({ "baseline": true, "band_before": null }), "Wallet is already low at 4.03"),
+        ("wallet.low", json!({ "baseline": true, "band_before": null }), "Wallet is already low at $4.03"),
         ("thread.created", json!({ "who": null }), "New thread \"Fix the flaky"),
     ] {
         let line = line_with(kind, fields.clone());
