@@ -1,8 +1,3 @@
-/// Half of what a delivery costs is short-lived memory, taken on one thread and given back on another; the system's
-/// allocator spent a third of all processor time on it (docs/benchmarks.md).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 pub mod admin;
 pub mod app;
 pub mod cli;

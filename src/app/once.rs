@@ -13,6 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::lifecycle::Lifecycle;
 use crate::pipeline::dispatcher::{self, Tally};
 use crate::pipeline::poller::{Looked, Poller};
+use crate::pipeline::timekeeper::Patience;
 use crate::pipeline::{keeper, timekeeper};
 use crate::source::Reach;
 use crate::store::{self, StoreError};
@@ -69,7 +70,7 @@ impl App {
     pub async fn once(&self, only: Option<&str>, drain_secs: u64, life: &Lifecycle) -> anyhow::Result<OnceReport> {
         let plausible = keeper::is_plausible(&self.core).await?;
         self.tick().await?;
-        timekeeper::release(&self.core).await?;
+        // Not what waits for its time: a digest is to tell what the looks of this round show, too.
         timekeeper::watch_incidents(&self.core).await?;
         let stop = CancellationToken::new();
         let mut dispatchers = JoinSet::new();
@@ -131,7 +132,7 @@ impl App {
     ) -> Result<(), StoreError> {
         let deadline = dispatcher::drain_deadline(&self.core, secs);
         while !life.soft.is_cancelled() {
-            timekeeper::release(&self.core).await?;
+            timekeeper::release(&self.core, Patience::None).await?;
             let busy = self.busy(tallies).await?;
             let now = self.core.clock.now();
             if !busy && !self.comes_until(deadline).await? {

@@ -104,10 +104,17 @@ impl Book {
 
     /// Whether every source has answered for the day.
     fn asked(&self, day: Date) -> bool {
-        self.sources.iter().all(|source| {
-            self.view.status.get(source).is_some_and(|s| s.knows(day))
-                || self.ledger.days.contains_key(&(source.clone(), day))
-        })
+        self.sources.iter().all(|source| self.has(source, day))
+    }
+
+    /// Whether any source has: not all of them need have money.
+    fn answered(&self, day: Date) -> bool {
+        self.sources.iter().any(|source| self.has(source, day))
+    }
+
+    fn has(&self, source: &str, day: Date) -> bool {
+        self.view.status.get(source).is_some_and(|s| s.knows(day))
+            || self.ledger.days.contains_key(&(source.to_owned(), day))
     }
 
     fn sums(&self, per: &Per, groups: &Groups, from: Date, to: Date) -> BTreeMap<Scope, Sum> {

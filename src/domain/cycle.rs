@@ -34,7 +34,7 @@ use super::sweep::{Missing, StillMissed};
 use super::time::{Timestamp, WeekStart, plus_days, utc_day};
 
 pub use command::Command;
-pub use digest::due as due_rooms;
+pub use digest::{asks_about as digest_asks_about, due as due_rooms, should_wait as digest_should_wait};
 pub use look::add_notes;
 
 /// What does not change while the process runs.

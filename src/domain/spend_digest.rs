@@ -52,10 +52,11 @@ pub fn money(
         from: from.to_string(),
         to: minus_days(to, 1).to_string(),
         total_usd: stretch().map(|s| s.amount).sum(),
-        expected_usd: view.expected(&Scope::Workspace, &all),
+        expected_usd: view.expected(&Scope::Workspace, &all).filter(|_| view.is_whole()),
         estimated: stretch().any(|s| s.estimated),
-        open: start_of_utc_day(to) > now,
-        movers: view.movers(),
+        open: !view.is_whole(),
+        // A part of a day against the usual of a whole one would be no news of anybody.
+        movers: if view.is_whole() { view.movers() } else { Vec::new() },
         near_limits: Vec::new(),
         ahead: Vec::new(),
         withdrawn: Vec::new(),
@@ -178,6 +179,17 @@ impl View<'_> {
 
     fn is_known(&self, source: &str, day: Date) -> bool {
         self.status(source).is_some_and(|s| s.knows(day)) || self.ledger().days.contains_key(&(source.to_owned(), day))
+    }
+
+    /// Whether every day of the stretch is over, and was read since by every source that has money.
+    fn is_whole(&self) -> bool {
+        let mut states = self.sources.iter().filter_map(|source| self.status(source)).filter(|s| !s.known.is_empty());
+        start_of_utc_day(self.to) <= self.now && states.all(|state| self.stretch().all(|day| state.is_whole(day)))
+    }
+
+    fn stretch(&self) -> impl Iterator<Item = Date> {
+        let to = self.to;
+        std::iter::successors(Some(self.from), |day| Some(plus_days(*day, 1))).take_while(move |day| *day < to)
     }
 
     fn expected(&self, scope: &Scope, before: &Days) -> Option<Micros> {
@@ -309,12 +321,14 @@ impl View<'_> {
         for source in self.sources {
             // A source that has no money says nothing of it.
             let Some(status) = self.status(source) else { continue };
-            let mut day = self.from;
-            while day < self.to && start_of_utc_day(day) <= self.now {
-                if !self.is_known(source, day) {
-                    gaps.push(Gap { source: source.clone(), since: day.to_string(), kind: "unknown".to_owned() });
-                }
-                day = plus_days(day, 1);
+            for day in self.stretch().filter(|day| start_of_utc_day(*day) <= self.now) {
+                let over = start_of_utc_day(plus_days(day, 1)) <= self.now;
+                let kind = match (self.is_known(source, day), status.is_whole(day)) {
+                    (false, _) => "unknown",
+                    (true, false) if over && !status.known.is_empty() => "part",
+                    (true, _) => continue,
+                };
+                gaps.push(Gap { source: source.clone(), since: day.to_string(), kind: kind.to_owned() });
             }
             if let Some(since) = status.stale {
                 gaps.push(Gap { source: source.clone(), since: since.to_string(), kind: "stale".to_owned() });

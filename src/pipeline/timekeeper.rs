@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Core;
 use crate::domain::cycle::{self, Input};
 use crate::domain::doc::{Doc, DocKey};
+use crate::domain::spend::SpendState;
 use crate::domain::time::{Timestamp, elapsed};
 use crate::domain::timing::Rooms;
 use crate::store::StoreError;
@@ -21,7 +22,7 @@ const INCIDENTS_EVERY: Duration = Duration::from_secs(5);
 pub async fn run(core: Core, stop: CancellationToken) -> Result<(), StoreError> {
     let mut incidents_at: Option<Timestamp> = None;
     while !stop.is_cancelled() {
-        release(&core).await?;
+        release(&core, Patience::UntilRead).await?;
         let now = core.clock.now();
         let due = incidents_at
             .is_none_or(|at| elapsed(at, now) >= INCIDENTS_EVERY.try_into().unwrap_or_default() || at > now);
@@ -37,8 +38,16 @@ pub async fn run(core: Core, stop: CancellationToken) -> Result<(), StoreError> 
     Ok(())
 }
 
+/// Whether a digest waits a little for sources that have yet to be read to the end of its last day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    UntilRead,
+    /// Everything has just been looked at.
+    None,
+}
+
 /// Sends what waits and is due, and digests. Returns the number of rooms that were emptied.
-pub async fn release(core: &Core) -> Result<usize, StoreError> {
+pub async fn release(core: &Core, patience: Patience) -> Result<usize, StoreError> {
     let now = core.clock.now();
     let mut emptied = 0;
     let mut sinks: BTreeMap<String, Rooms> =
@@ -51,11 +60,28 @@ pub async fn release(core: &Core) -> Result<usize, StoreError> {
     }
     for (sink, rooms) in sinks {
         for room in cycle::due_rooms(&core.world, &sink, &rooms, now) {
+            if patience == Patience::UntilRead {
+                let states = spend_states(core, &sink, &room).await?;
+                if cycle::digest_should_wait(&core.world, &sink, &room, &rooms, &states, now) {
+                    continue;
+                }
+            }
             core.step(&Input::Release { sink: sink.clone(), rooms: vec![room] }).await?;
             emptied += 1;
         }
     }
     Ok(emptied)
+}
+
+/// How the money stands that a digest tells of.
+async fn spend_states(core: &Core, sink: &str, room: &str) -> Result<Vec<SpendState>, StoreError> {
+    let mut states = Vec::new();
+    for key in cycle::digest_asks_about(&core.world, sink, room) {
+        if let Some(Doc::Spend(state)) = core.store.doc(&key).await?.as_deref() {
+            states.push(state.clone());
+        }
+    }
+    Ok(states)
 }
 
 /// When the next of what waits is due.

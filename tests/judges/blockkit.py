@@ -243,8 +243,10 @@ def wire(judge: Judge, cases: list[dict]) -> None:
         sent = payloads(bridge.config)
         judge.all([f"{s['name']}: {s['detail']}" for s in sent if s["outcome"] != "accepted"], len(sent), "wire: accepted")
         by_path = {WEBHOOK: [], "/api/chat.postMessage": []}
+        # The charts of digests follow their messages; what Slack asks of them is the fakeslack judge's.
         for request in fake.requests:
-            by_path.setdefault(request.path, []).append(request)
+            if not request.path.startswith("/api/files."):
+                by_path.setdefault(request.path, []).append(request)
         judge.equal({path: len(found) for path, found in by_path.items()}, {path: len(cases) for path in list(by_path)[:2]},
                     "wire: one post each, by webhook and by bot")
         quiet = {"unfurl_links": False, "unfurl_media": False, "link_names": False}

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use ampbridge::domain::cycle::{self, Input};
+use ampbridge::domain::cycle::{self, Input, Needs};
 use ampbridge::domain::doc::{Doc, DocKey, Quote};
 use ampbridge::domain::event::StoredEvent;
 use ampbridge::domain::payload::MoneyDigest;
@@ -36,19 +36,27 @@ fn digest(play: &Play, now: &str) -> Option<MoneyDigest> {
 #[test]
 fn b19_a_day_against_its_usual_who_moved_and_what_nears_its_limit() {
     let mut play = office();
-    play.acme("2026-11-18T22:00:00Z", &[row(day("2026-11-18"), "ana", 35), row(day("2026-11-18"), "bo", 2)]);
-    let digest = digest(&play, "2026-11-18T22:30:00Z").unwrap();
+    let rows = [row(day("2026-11-18"), "ana", 35), row(day("2026-11-18"), "bo", 2)];
+    play.acme("2026-11-18T22:00:00Z", &rows);
+    let open = digest(&play, "2026-11-18T22:30:00Z").unwrap();
+    assert_eq!(
+        (open.open, open.expected_usd, open.movers.clone()),
+        (true, None, Vec::new()),
+        "a part against a whole is no news"
+    );
+    let near: Vec<_> = open.near_limits.iter().map(|n| (n.scope.as_str(), n.percent)).collect();
+    assert_eq!(near, [("user:ana", Some(87.5))]);
+    assert_eq!(lines(&open, day("2026-11-18")), ["ana $35 of $40 a day, 87 %"]);
+    let unread = digest(&play, "2026-11-19T12:00:00Z").unwrap();
+    assert_eq!((unread.open, unread.gaps[0].kind.as_str()), (true, "part"), "nor is what was not read to its end");
+    play.acme("2026-11-19T00:30:00Z", &rows);
+    let digest = digest(&play, "2026-11-19T09:00:00Z").unwrap();
     assert_eq!((digest.total_usd, digest.expected_usd), (usd(37), Some(usd(30))));
     let movers: Vec<_> = digest.movers.iter().map(|m| (m.scope.as_str(), m.actual_usd, m.expected_usd)).collect();
     assert_eq!(movers, [("user:ana", usd(35), usd(10)), ("user:bo", usd(2), usd(20))]);
-    let near: Vec<_> = digest.near_limits.iter().map(|n| (n.scope.as_str(), n.percent)).collect();
-    assert_eq!(near, [("user:ana", Some(87.5))]);
     let now = day("2026-11-19");
-    assert_eq!(total(&digest, now), "Spent at least $37 on 18 Nov, expected $30");
-    assert_eq!(
-        lines(&digest, now),
-        ["ana $35, $25 more than usual", "bo $2, $18 less than usual", "ana $35 of $40 a day, 87 %",]
-    );
+    assert_eq!(total(&digest, now), "Spent $37 on 18 Nov, expected $30");
+    assert_eq!(lines(&digest, now), ["ana $35, $25 more than usual", "bo $2, $18 less than usual"]);
 }
 
 #[test]
@@ -126,6 +134,17 @@ fn release(play: &Play, rooms: Rooms, now: &str) -> (Vec<StoredEvent>, Rooms) {
     (sent, rooms)
 }
 
+fn waits(play: &Play, rooms: &Rooms, now: &str) -> bool {
+    let needs = Needs {
+        docs: cycle::digest_asks_about(&play.world, "mail", "digest:0").into_iter().collect(),
+        ..Needs::default()
+    };
+    let known = play.replay.load(&needs);
+    let states: Vec<_> = needs.docs.iter().filter_map(|key| known.docs.spend(key).cloned()).collect();
+    assert_eq!(states.len(), 1);
+    cycle::digest_should_wait(&play.world, "mail", "digest:0", rooms, &states, at(now))
+}
+
 #[test]
 fn b19_a_day_on_which_nothing_happened_still_tells_what_was_spent_once() {
     let mut play = office();
@@ -134,6 +153,10 @@ fn b19_a_day_on_which_nothing_happened_still_tells_what_was_spent_once() {
     assert!(sent.is_empty(), "the first stretch begins at the first look");
     play.acme("2026-11-18T22:00:00Z", &[row(day("2026-11-18"), "ana", 35), row(day("2026-11-18"), "bo", 2)]);
     let (_, rooms) = release(&play, rooms, "2026-11-18T22:30:00Z");
+    assert!(waits(&play, &rooms, "2026-11-19T09:00:00Z"), "for the rest of the day to be read");
+    assert!(!waits(&play, &rooms, "2026-11-19T10:00:00Z"), "but not for ever");
+    play.acme("2026-11-19T08:00:00Z", &[row(day("2026-11-18"), "ana", 35), row(day("2026-11-18"), "bo", 2)]);
+    assert!(!waits(&play, &rooms, "2026-11-19T09:00:00Z"));
     let (sent, after) = release(&play, rooms.clone(), "2026-11-19T09:00:00Z");
     let money =
         |sent: &[StoredEvent]| -> MoneyDigest { serde_json::from_value(sent[0].event.data["money"].clone()).unwrap() };

@@ -60,7 +60,7 @@ pub(super) async fn run(parts: Parts, args: &ChartArgs) -> Outcome {
     }
     let days = with_scene(&book, &world, now, &name, |scene| opinions(&rule, scene, &scope, since, today));
     output::heading(&format!("{}, US dollars a day; | is what was to be expected", name_of(&scope, &book.people())));
-    for line in bars(&days) {
+    for line in bars(&days, |day| book.answered(day)) {
         output::line(&line);
     }
     let total = days.iter().fold(Sum::default(), |mut sum, day| {
@@ -68,11 +68,14 @@ pub(super) async fn run(parts: Parts, args: &ChartArgs) -> Outcome {
         sum.estimated |= day.actual.estimated;
         sum
     });
-    output::line(&format!("{} from {since} to {today}", money(total)));
+    let unknown = days.iter().filter(|day| !book.answered(day.day)).count();
+    let but = if unknown == 0 { String::new() } else { format!("; of {unknown} days (?) nothing is known") };
+    output::line(&format!("{} from {since} to {today}{but}", money(total)));
     Ok(())
 }
 
-fn bars(days: &[Opinion]) -> Vec<String> {
+/// `known`: whether anybody answered for the day; of any other nothing is shown.
+fn bars(days: &[Opinion], known: impl Fn(Date) -> bool) -> Vec<String> {
     let expected = |day: &Opinion| day.bar.map(|bar| bar.expected.usd);
     let most = days.iter().map(|d| d.actual.amount.as_f64().max(expected(d).unwrap_or(0.0))).fold(0.01, f64::max);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to WIDTH")]
@@ -88,7 +91,11 @@ fn bars(days: &[Opinion]) -> Vec<String> {
         let cells: String = (0..=place(most)).map(cell).collect();
         let judged = day.bar.map(|bar| bar.judge(day.actual.amount.as_f64(), bar.needed_usd));
         let mark = if judged.is_some_and(|j| j.alert) { "  spike" } else { "" };
-        format!("{}  {cells}  {}{mark}", day.day, money(day.actual))
+        if known(day.day) {
+            format!("{}  {cells}  {}{mark}", day.day, money(day.actual))
+        } else {
+            format!("{}  ?", day.day)
+        }
     };
     days.iter().map(bar).collect()
 }
@@ -109,9 +116,11 @@ mod tests {
             episode: None,
             history: 0,
         };
-        let lines = bars(&[day(1, 10), day(2, 0), day(3, 20)]);
+        let unknown = date(2026, 11, 4);
+        let lines = bars(&[day(1, 10), day(2, 0), day(3, 20), day(4, 0)], |day| day != unknown);
+        assert_eq!(lines[3], "2026-11-04  ?");
         let blocks: Vec<usize> = lines.iter().map(|l| l.chars().filter(|c| *c == '█').count()).collect();
-        assert_eq!(blocks, [25, 0, 50]);
+        assert_eq!(blocks, [25, 0, 50, 0]);
         assert!(lines[0].starts_with("2026-11-01  ") && lines[2].ends_with("$20.00"));
     }
 }

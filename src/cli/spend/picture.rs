@@ -141,6 +141,9 @@ impl Stretch<'_> {
 /// Draws the chart into the files that are named.
 pub(super) fn write(chart: &Chart, theme: Theme, png: Option<&Path>, svg: Option<&Path>) -> Outcome {
     let fault = |e: crate::render::chart::ChartError| Failure::Failed(vec![e.to_string()]);
+    if png.is_some() && png == svg {
+        return Err(Failure::Usage("--png and --svg name the same file".to_owned()));
+    }
     if let Some(file) = png {
         put(file, &chart.png(theme).map_err(fault)?)?;
     }
@@ -150,25 +153,65 @@ pub(super) fn write(chart: &Chart, theme: Theme, png: Option<&Path>, svg: Option
     Ok(())
 }
 
-/// Whole or not at all: whoever reads the file meanwhile sees the old one.
-fn put(file: &Path, bytes: &[u8]) -> Outcome {
-    let fault = |e: std::io::Error| Failure::Failed(vec![format!("{} can't be written: {e}", file.display())]);
+/// Whole or not at all: whoever reads the file meanwhile sees the old one. Who may read it stays as it is; a device or a
+/// pipe is left alone.
+fn put(named: &Path, bytes: &[u8]) -> Outcome {
+    let fault = |e: std::io::Error| Failure::Failed(vec![format!("{} can't be written: {e}", named.display())]);
+    // Through a link, to what it leads to.
+    let (file, before) = match fs::metadata(named) {
+        Ok(before) if before.is_file() => (fs::canonicalize(named).map_err(fault)?, Some(before.permissions())),
+        Ok(_) => {
+            return Err(Failure::Failed(vec![format!(
+                "{} is not a regular file; name one, or a new one",
+                named.display()
+            )]));
+        }
+        Err(_) => (named.to_owned(), None),
+    };
     let Some(name) = file.file_name() else {
-        return Err(Failure::Usage(format!("{} is no file", file.display())));
+        return Err(Failure::Usage(format!("{} is no file", named.display())));
     };
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);
     hidden.push(format!(".{}", std::process::id()));
     let temporary = file.with_file_name(hidden);
     let written = fs::File::create(&temporary).and_then(|mut out| {
+        if let Some(before) = before {
+            out.set_permissions(before)?;
+        }
         out.write_all(bytes)?;
         out.sync_all()
     });
-    if let Err(e) = written.and_then(|()| fs::rename(&temporary, file)) {
+    if let Err(e) = written.and_then(|()| fs::rename(&temporary, &file)) {
         // Left behind it would only be in the way; what is told is why.
         let _ = fs::remove_file(&temporary);
         return Err(fault(e));
     }
-    output::line(&format!("{} written", file.display()));
+    output::line(&format!("{} written", named.display()));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_is_left_alone_and_rights_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        assert!(put(folder.path(), b"x").is_err(), "a folder");
+        fs::write(at("old"), "old").unwrap();
+        fs::set_permissions(at("old"), fs::Permissions::from_mode(0o600)).unwrap();
+        symlink(at("old"), at("link")).unwrap();
+        put(&at("link"), b"new").unwrap();
+        assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink());
+        assert_eq!(fs::read(at("old")).unwrap(), b"new");
+        assert_eq!(fs::metadata(at("old")).unwrap().permissions().mode() & 0o777, 0o600);
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        assert!(put(&at("socket"), b"x").is_err() && !fs::metadata(at("socket")).unwrap().is_file());
+        put(&at("fresh"), b"x").unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4, "nothing is left behind");
+    }
 }

@@ -3,22 +3,27 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
 use jiff::civil::Date;
 use serde_json::json;
 
 use super::release::together;
 use super::{Needs, Step, World};
 use crate::domain::delivery::{Delivery, DeliveryKind};
+use crate::domain::doc::DocKey;
 use crate::domain::event::{Draft, Event, Severity, StoredEvent, data_of};
 use crate::domain::health::BRIDGE;
 use crate::domain::payload::{DigestData, DigestItem, MoneyDigest};
 use crate::domain::routing;
+use crate::domain::spend::SpendState;
 use crate::domain::spend_digest::{self, CHART_DAYS};
-use crate::domain::time::{Timestamp, day_in, minus_days};
+use crate::domain::time::{Timestamp, day_in, elapsed, minus_days, start_of_utc_day};
 use crate::domain::timing::{self, Digest, DigestEvery, Room, Rooms, Why};
 
 /// Lines named in a digest's data.
 const TOP: usize = 5;
+/// So long a digest waits for its last day to be read to the end.
+const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Rooms of a sink whose time has come: those in which something waits, and digests of spend in which nothing does.
 pub fn due(world: &World, sink: &str, rooms: &Rooms, now: Timestamp) -> Vec<String> {
@@ -29,6 +34,33 @@ pub fn due(world: &World, sink: &str, rooms: &Rooms, now: Timestamp) -> Vec<Stri
         (is_due && !world.sources.is_empty() && !rooms.rooms.contains_key(&room)).then_some(room)
     });
     waiting.chain(money).collect()
+}
+
+/// Documents that say whether a digest's money is whole.
+pub fn asks_about(world: &World, sink: &str, room: &str) -> Vec<DocKey> {
+    let found = of_room(world, sink, room);
+    found.into_iter().flat_map(|(route, _)| sources(world, route)).map(DocKey::Spend).collect()
+}
+
+/// Whether a digest that is due should wait a little: the last day it tells of is over, and some source that had been
+/// read has not been read since. A source that stands still holds it back for no longer than [`PATIENCE`].
+pub fn should_wait(
+    world: &World,
+    sink: &str,
+    room: &str,
+    rooms: &Rooms,
+    states: &[SpendState],
+    now: Timestamp,
+) -> bool {
+    let Some((route, digest)) = of_room(world, sink, room) else { return false };
+    let last = rooms.digested(route, now);
+    let due = rooms.rooms.get(room).map(|room| room.due).or(last.map(|last| timing::next_digest(digest, last)));
+    // Without a last one nothing is told yet.
+    let Some(due) = due.filter(|due| elapsed(*due, now) < PATIENCE) else { return false };
+    let (_, to) = stretch(digest, last, due);
+    let day = minus_days(to, 1);
+    let is_over = start_of_utc_day(to) <= now;
+    is_over && states.iter().any(|state| !state.known.is_empty() && !state.is_whole(day))
 }
 
 pub(super) fn needs(world: &World, now: Timestamp, sink: &str, room: &str, needs: &mut Needs) {

@@ -53,7 +53,7 @@ pub struct MoneyDigest {
     pub expected_usd: Option<Micros>,
     /// Part of it is worked out from tokens or prices, not billed.
     pub estimated: bool,
-    /// The last day was not over yet: it comes to at least this much.
+    /// Some day was not over, or was not read to its end: it comes to at least this much, and is compared with nothing.
     pub open: bool,
     /// Who spent most above, or below, their usual.
     pub movers: Vec<Mover>,
@@ -173,6 +173,6 @@ pub struct Gap {
     pub source: String,
     /// A day, or since when it stands still.
     pub since: String,
-    /// `unknown` or `stale`.
+    /// `unknown`, `part` (not read to the day's end) or `stale`.
     pub kind: String,
 }

@@ -55,6 +55,9 @@ pub fn lines(digest: &MoneyDigest, now: Date) -> Vec<String> {
     for gap in &digest.gaps {
         let source = brief(&gap.source, NAME);
         lines.push(match gap.kind.as_str() {
+            "part" => {
+                format!("{source} was not read to the end of {}: more may have been spent", date(&gap.since, now))
+            }
             "stale" => format!("{source} shows nothing new since {}", instant(&gap.since, now)),
             _ => format!("{source} has not been read for {}: its spend that day is unknown", date(&gap.since, now)),
         });
