@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use ampbridge::domain::cycle::{self, Input, Needs};
+use ampbridge::domain::delivery::DeliveryKind;
 use ampbridge::domain::doc::{Doc, DocKey, Quote};
 use ampbridge::domain::event::StoredEvent;
 use ampbridge::domain::payload::MoneyDigest;
@@ -9,7 +10,7 @@ use ampbridge::domain::rules::Rule;
 use ampbridge::domain::spend::Per;
 use ampbridge::domain::spend_digest;
 use ampbridge::domain::time::{PeriodKind, WeekStart};
-use ampbridge::domain::timing::{Digest, DigestEvery, Rooms, Timing};
+use ampbridge::domain::timing::{Digest, DigestEvery, Room, Rooms, Timing, Why};
 use ampbridge::render::{digest_lines as lines, digest_total as total};
 
 use jiff::tz::TimeZone;
@@ -174,6 +175,26 @@ fn b19_a_day_on_which_nothing_happened_still_tells_what_was_spent_once() {
     // The process stood still for two days: one digest for both.
     let (late, _) = release(&play, after, "2026-11-21T12:00:00Z");
     assert_eq!((late.len(), money(&late).from.as_str(), money(&late).to.as_str()), (1, "2026-11-19", "2026-11-20"));
+}
+
+#[test]
+fn b19_what_comes_after_a_digests_time_does_not_hold_it_back() {
+    let mut play = office();
+    with_digest(&mut play, &[]);
+    let (_, mut rooms) = release(&play, Rooms::default(), "2026-11-18T08:00:00Z");
+    let room = Room {
+        kind: DeliveryKind::Digest,
+        why: Why::Daily,
+        since: at("2026-11-19T09:10:00Z"),
+        due: at("2026-11-20T09:00:00Z"),
+        count: 1,
+        first: "evt_1".to_owned(),
+    };
+    rooms.rooms.insert("digest:0".to_owned(), room.clone());
+    let (sent, after) = release(&play, rooms, "2026-11-19T09:20:00Z");
+    assert_eq!((sent.len(), sent[0].event.data["events"].as_u64()), (1, Some(0)));
+    assert_eq!(after.rooms.get("digest:0"), Some(&room), "which waits for the next");
+    assert!(release(&play, after, "2026-11-19T09:30:00Z").0.is_empty());
 }
 
 #[test]

@@ -25,15 +25,19 @@ const TOP: usize = 5;
 /// So long a digest waits for its last day to be read to the end.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 
-/// Rooms of a sink whose time has come: those in which something waits, and digests of spend in which nothing does.
+/// Rooms of a sink whose time has come: those in which something waits, and digests of spend for which nothing waited; what
+/// came after their time waits for the next.
 pub fn due(world: &World, sink: &str, rooms: &Rooms, now: Timestamp) -> Vec<String> {
-    let waiting = rooms.rooms.iter().filter(|(_, room)| room.due <= now).map(|(key, _)| key.clone());
+    let mut due: Vec<String> =
+        rooms.rooms.iter().filter(|(_, room)| room.due <= now).map(|(key, _)| key.clone()).collect();
     let money = routing::digests_of_money(&world.routes, sink).into_iter().filter_map(|(route, digest)| {
         let room = timing::digest_room(route);
         let is_due = rooms.digested(route, now).is_none_or(|last| timing::next_digest(digest, last) <= now);
-        (is_due && !world.sources.is_empty() && !rooms.rooms.contains_key(&room)).then_some(room)
+        (is_due && !world.sources.is_empty() && !due.contains(&room)).then_some(room)
     });
-    waiting.chain(money).collect()
+    let money: Vec<String> = money.collect();
+    due.extend(money);
+    due
 }
 
 /// Documents that say whether a digest's money is whole.
@@ -54,7 +58,8 @@ pub fn should_wait(
 ) -> bool {
     let Some((route, digest)) = of_room(world, sink, room) else { return false };
     let last = rooms.digested(route, now);
-    let due = rooms.rooms.get(room).map(|room| room.due).or(last.map(|last| timing::next_digest(digest, last)));
+    let waiting = rooms.rooms.get(room).map(|room| room.due);
+    let due = waiting.into_iter().chain(last.map(|last| timing::next_digest(digest, last))).min();
     // Without a last one nothing is told yet.
     let Some(due) = due.filter(|due| elapsed(*due, now) < PATIENCE) else { return false };
     let (_, to) = stretch(digest, last, due);
