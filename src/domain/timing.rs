@@ -209,11 +209,6 @@ pub fn digest_room(route: usize) -> String {
     format!("digest:{route}")
 }
 
-/// The route whose digest gathers in a room, if any does.
-pub fn digest_route(room: &str) -> Option<usize> {
-    room.strip_prefix("digest:")?.parse().ok()
-}
-
 /// Decides for one event, one sink and the route that sets the timing, and books it in `rooms`.
 pub fn place(timing: &Timing, route: usize, event: &Event, origin: &str, rooms: &mut Rooms, now: Timestamp) -> Place {
     if let Some(digest) = &timing.digest {

@@ -1,6 +1,5 @@
 //! What time alone brings: rooms that are due, incidents that stay open.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -48,27 +47,33 @@ pub enum Patience {
 
 /// Sends what waits and is due, and digests. Returns the number of rooms that were emptied.
 pub async fn release(core: &Core, patience: Patience) -> Result<usize, StoreError> {
-    let now = core.clock.now();
     let mut emptied = 0;
-    let mut sinks: BTreeMap<String, Rooms> =
-        core.world.timed_sinks().into_iter().map(|sink| (sink, Rooms::default())).collect();
+    let mut without = core.world.timed_sinks();
     // What waits goes out even where no route makes anything wait any more.
     for (key, doc) in core.store.docs("rooms/").await? {
         if let (DocKey::Rooms(sink), Doc::Rooms(rooms)) = (key, doc.as_ref()) {
-            sinks.insert(sink, rooms.clone());
+            without.remove(&sink);
+            emptied += release_at(core, &sink, rooms, patience).await?;
         }
     }
-    for (sink, rooms) in sinks {
-        for room in cycle::due_rooms(&core.world, &sink, &rooms, now) {
-            if patience == Patience::UntilRead {
-                let states = spend_states(core, &sink, &room).await?;
-                if cycle::digest_should_wait(&core.world, &sink, &room, &rooms, &states, now) {
-                    continue;
-                }
+    for sink in without {
+        emptied += release_at(core, &sink, &Rooms::default(), patience).await?;
+    }
+    Ok(emptied)
+}
+
+async fn release_at(core: &Core, sink: &str, rooms: &Rooms, patience: Patience) -> Result<usize, StoreError> {
+    let now = core.clock.now();
+    let mut emptied = 0;
+    for room in cycle::due_rooms(&core.world, sink, rooms, now) {
+        if patience == Patience::UntilRead {
+            let states = spend_states(core, sink, &room).await?;
+            if cycle::digest_should_wait(&core.world, sink, &room, rooms, &states, now) {
+                continue;
             }
-            core.step(&Input::Release { sink: sink.clone(), rooms: vec![room] }).await?;
-            emptied += 1;
         }
+        core.step(&Input::Release { sink: sink.to_owned(), rooms: vec![room] }).await?;
+        emptied += 1;
     }
     Ok(emptied)
 }

@@ -3,11 +3,11 @@
 use std::sync::{Arc, OnceLock};
 
 use jiff::SignedDuration;
-use serde_json::Value;
 
 use super::Context;
 use crate::domain::acklink::AckKey;
 use crate::domain::delivery::DeliveryKind;
+use crate::domain::incident;
 use crate::domain::time::plus;
 
 /// Makes the links. Shared by all copies of a renderer, and empty until [`Acks::offer`].
@@ -38,8 +38,7 @@ impl Acks {
             (_, [only]) => only,
             _ => return None,
         };
-        let open = stored.event.data.get("state").and_then(Value::as_str) == Some("open");
-        let incident = stored.event.incident().filter(|_| open)?;
+        let incident = stored.event.incident().filter(|_| incident::is_open(&stored.event))?;
         let path = links.key.path(incident, plus(stored.seen, links.good_for));
         Some(format!("{}{path}", links.base))
     }

@@ -30,13 +30,13 @@ const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 pub fn due(world: &World, sink: &str, rooms: &Rooms, now: Timestamp) -> Vec<String> {
     let mut due: Vec<String> =
         rooms.rooms.iter().filter(|(_, room)| room.due <= now).map(|(key, _)| key.clone()).collect();
-    let money = routing::digests_of_money(&world.routes, sink).into_iter().filter_map(|(route, digest)| {
+    for (route, digest) in routing::digests_of_money(&world.routes, sink) {
         let room = timing::digest_room(route);
-        let is_due = rooms.digested(route, now).is_none_or(|last| timing::next_digest(digest, last) <= now);
-        (is_due && !world.sources.is_empty() && !due.contains(&room)).then_some(room)
-    });
-    let money: Vec<String> = money.collect();
-    due.extend(money);
+        let is_due = next_due(rooms, route, digest, now).is_none_or(|at| at <= now);
+        if is_due && !world.sources.is_empty() && !due.contains(&room) {
+            due.push(room);
+        }
+    }
     due
 }
 
@@ -57,12 +57,11 @@ pub fn should_wait(
     now: Timestamp,
 ) -> bool {
     let Some((route, digest)) = of_room(world, sink, room) else { return false };
-    let last = rooms.digested(route, now);
     let waiting = rooms.rooms.get(room).map(|room| room.due);
-    let due = waiting.into_iter().chain(last.map(|last| timing::next_digest(digest, last))).min();
+    let due = waiting.into_iter().chain(next_due(rooms, route, digest, now)).min();
     // Without a last one nothing is told yet.
     let Some(due) = due.filter(|due| elapsed(*due, now) < PATIENCE) else { return false };
-    let (_, to) = stretch(digest, last, due);
+    let to = day_in(due, &digest.zone);
     let day = minus_days(to, 1);
     let is_over = start_of_utc_day(to) <= now;
     is_over && states.iter().any(|state| !state.known.is_empty() && !state.is_whole(day))
@@ -79,19 +78,8 @@ pub(super) fn needs(world: &World, now: Timestamp, sink: &str, room: &str, needs
 /// One message for what waited.
 pub(super) fn of_events(step: &mut Step<'_>, sink: &str, key: &str, room: &Room, events: &[&StoredEvent]) {
     let weekly = room.why == Why::Weekly;
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    for stored in events {
-        *counts.entry(stored.event.kind.clone()).or_default() += 1;
-    }
-    let data = DigestData {
-        period: period(weekly).to_owned(),
-        from: room.since.to_string(),
-        to: step.now.to_string(),
-        counts,
-        events: events.len() as u64,
-        top: top_of(events),
-        money: money(step, sink, key),
-    };
+    let money = money(step, sink, key);
+    let data = data(weekly, (room.since, step.now), events, money);
     let top: Vec<String> = data.top.iter().map(|item| item.id.clone()).collect();
     let event = tell(step, sink, key, weekly, &room.first, &data);
     let mut delivery = together(step, sink, room, events);
@@ -107,23 +95,15 @@ pub(super) fn of_events(step: &mut Step<'_>, sink: &str, key: &str, room: &Room,
 pub(super) fn of_money_alone(step: &mut Step<'_>, sink: &str, key: &str) {
     let Some((route, digest)) = of_room(step.world, sink, key) else { return };
     let now = step.now;
-    let last = step.rooms(sink).digested(route, now);
-    if last.is_some_and(|last| timing::next_digest(digest, last) > now) {
+    if next_due(step.rooms(sink), route, digest, now).is_some_and(|at| at > now) {
         return;
     }
+    let last = step.rooms(sink).digested(route, now);
     let weekly = digest.every == DigestEvery::Weekly;
     let money = money(step, sink, key);
     // The first time nothing is told: the stretch begins now.
     let (Some(last), Some(money)) = (last, money) else { return };
-    let data = DigestData {
-        period: period(weekly).to_owned(),
-        from: last.to_string(),
-        to: now.to_string(),
-        counts: BTreeMap::new(),
-        events: 0,
-        top: Vec::new(),
-        money: Some(money),
-    };
+    let data = data(weekly, (last, now), &[], Some(money));
     let first = format!("since {last}");
     let event = tell(step, sink, key, weekly, &first, &data);
     let delivery = Delivery {
@@ -137,8 +117,13 @@ pub(super) fn of_money_alone(step: &mut Step<'_>, sink: &str, key: &str) {
 
 /// The digest of spend that gathers in a room.
 fn of_room<'a>(world: &'a World, sink: &str, room: &str) -> Option<(usize, &'a Digest)> {
-    let route = timing::digest_route(room)?;
-    routing::digests_of_money(&world.routes, sink).into_iter().find(|(index, _)| *index == route)
+    let found = routing::digests_of_money(&world.routes, sink);
+    found.into_iter().find(|(route, _)| timing::digest_room(*route) == room)
+}
+
+/// When the next digest of spend is due; `None` where there was none yet.
+fn next_due(rooms: &Rooms, route: usize, digest: &Digest, now: Timestamp) -> Option<Timestamp> {
+    rooms.digested(route, now).map(|last| timing::next_digest(digest, last))
 }
 
 /// The sources a route lets through.
@@ -167,8 +152,25 @@ fn money(step: &mut Step<'_>, sink: &str, key: &str) -> Option<MoneyDigest> {
     spend_digest::money(world, &sources(world, route), known, now, from, to)
 }
 
-fn period(weekly: bool) -> &'static str {
-    if weekly { "week" } else { "day" }
+fn data(
+    weekly: bool,
+    (from, to): (Timestamp, Timestamp),
+    events: &[&StoredEvent],
+    money: Option<MoneyDigest>,
+) -> DigestData {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for stored in events {
+        *counts.entry(stored.event.kind.clone()).or_default() += 1;
+    }
+    DigestData {
+        period: if weekly { "week" } else { "day" }.to_owned(),
+        from: from.to_string(),
+        to: to.to_string(),
+        counts,
+        events: events.len() as u64,
+        top: top_of(events),
+        money,
+    }
 }
 
 /// Makes the event of a digest; no route is asked, it was made for `sink`.
