@@ -102,9 +102,15 @@ impl Book {
         People(self.view.people.values().collect())
     }
 
-    /// Whether every source has answered for the day.
+    /// Whether every source that reports money has answered for the day.
     fn asked(&self, day: Date) -> bool {
-        self.sources.iter().all(|source| self.has(source, day))
+        let mut reporting = self.sources.iter().filter(|source| self.reports(source)).peekable();
+        reporting.peek().is_some() && reporting.all(|source| self.has(source, day))
+    }
+
+    fn reports(&self, source: &str) -> bool {
+        self.view.status.get(source).is_some_and(|s| !s.known.is_empty())
+            || self.view.days.iter().any(|day| day.source == source)
     }
 
     /// Whether any source has: not all of them need have money.

@@ -18,15 +18,37 @@ const COMPRESS_ABOVE: usize = 4 * 1024;
 const MAX_UNPACKED: usize = 512 * 1024 * 1024;
 
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
-    let mut bytes = vec![JSON];
-    serde_json::to_writer(&mut bytes, value)
-        .map_err(|e| StoreError::Write(format!("a value can't be encoded: {e}")))?;
+    let mut json = Growing(vec![JSON]);
+    serde_json::to_writer(&mut json, value).map_err(|e| StoreError::Write(format!("a value can't be encoded: {e}")))?;
+    let Growing(bytes) = json;
     if bytes.len() <= COMPRESS_ABOVE {
         return Ok(bytes);
     }
-    let mut packed = vec![JSON_LZ4];
-    packed.extend(lz4_flex::compress_prepend_size(&bytes[1..]));
+    let compressed = lz4_flex::compress_prepend_size(&bytes[1..]);
+    drop(bytes);
+    let mut packed = Vec::with_capacity(1 + compressed.len());
+    packed.push(JSON_LZ4);
+    packed.extend(compressed);
     Ok(packed)
+}
+
+/// Bytes in the making. What spikes learned of a large workspace is tens of megabytes of JSON: no room is taken for as
+/// much again.
+struct Growing(Vec<u8>);
+
+impl std::io::Write for Growing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let Self(all) = self;
+        if all.capacity() - all.len() < bytes.len() {
+            all.reserve_exact((all.len() / 8).max(bytes.len()).max(128));
+        }
+        all.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
