@@ -21,9 +21,6 @@ use super::{Result, StoreError, Sync, codec, keys};
 /// The lock file, inside the store's folder.
 pub const LOCK: &str = "lock";
 const DATA: &str = "data";
-/// Bytes of pages sled keeps. Its own default is a gigabyte: whatever was ever read would stay. What is read often is
-/// kept decoded by us, and the rest by the system.
-const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 const DATABASE: &str = "db";
 
 thread_local! {
@@ -259,7 +256,6 @@ fn refuse_older_commit(path: &Path, meta: &Meta, mark: Option<&Mark>, sync: Sync
 
 fn open_database(data: &Path) -> Result<::sled::Db, String> {
     let config = ::sled::Config::new().path(data).flush_every_ms(None).print_profile_on_drop(false);
-    let config = config.cache_capacity(CACHE_BYTES);
     match guarded(|| config.open()) {
         Ok(Ok(db)) => Ok(db),
         Ok(Err(error)) => Err(explain_sled(&error)),

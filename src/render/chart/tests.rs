@@ -248,22 +248,3 @@ fn no_two_dates_touch() {
         );
     }
 }
-
-/// `CHARTS=DIR cargo test --lib charts_to_look_at`: pictures for a person to judge.
-#[test]
-fn charts_to_look_at() {
-    let Some(folder) = crate::env::variables().remove("CHARTS") else { return };
-    let new_year = {
-        let (first, to) = (date(2026, 12, 1), date(2027, 1, 4));
-        let day = |date| Day { date, spend: Some(dollars(300)), expected: None, range: None };
-        Chart { from: first, to, days: days_of(first, to, |d| Some(day(d))), ..chart() }
-    };
-    for (name, chart) in [
-        ("usual", chart()),
-        ("billions", chart_times(9_000_000_000)),
-        ("millions", chart_times(90_000)),
-        ("new-year", new_year),
-    ] {
-        std::fs::write(format!("{folder}/{name}.png"), chart.png(Theme::Light).unwrap()).unwrap();
-    }
-}
