@@ -181,6 +181,25 @@ fn a_reference_that_names_nothing_says_so() {
 }
 
 #[test]
+fn what_stands_where_a_table_should_be_is_not_shown() {
+    let text = r#"
+[sinks.hook]
+kind = "webhook"
+url = "https://example.com"
+secrets = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+auth = "Bearer hunter2"
+headers = "X-Key: hunter2"
+"#;
+    let mut wrong = told(text);
+    wrong.sort();
+    let expected = [
+        "sinks.hook.auth (line 6): is a text, and must be a table",
+        "sinks.hook.headers (line 7): is a text, and must be a table",
+    ];
+    assert_eq!(wrong, expected);
+}
+
+#[test]
 fn what_is_finer_than_a_micro_dollar_is_refused() {
     let text = "[rules.daily]\nkind = \"budget\"\nperiod = \"day\"\nlimit_usd = 0.0000001\n";
     let wrong = "rules.daily.limit_usd (line 4): 0.0000001 has more than six decimal places; a millionth of a dollar is the least there is";

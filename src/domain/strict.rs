@@ -58,6 +58,14 @@ impl Strict {
         ConfigError::Message(format!("is {found}, and must be {expected}"))
     }
 
+    /// The same where a table or a list is to be: what stands there instead may be a secret that was meant for a member.
+    fn shapeless<T>(&self, expected: impl Display) -> Result<T> {
+        match self.0.kind {
+            ValueKind::String(_) => Err(ConfigError::Message(format!("is a text, and must be {expected}"))),
+            _ => self.wrong(expected),
+        }
+    }
+
     fn origin(&self) -> &str {
         self.0.origin().unwrap_or_default()
     }
@@ -235,14 +243,14 @@ impl<'de> Deserializer<'de> for Strict {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.0.kind {
             ValueKind::Array(items) => visitor.visit_seq(SeqDeserializer::new(items.into_iter().map(Strict))),
-            _ => self.wrong("a list, in brackets"),
+            _ => self.shapeless("a list, in brackets"),
         }
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value> {
         match &self.0.kind {
             ValueKind::Array(items) if items.len() == len => self.deserialize_seq(visitor),
-            _ => self.wrong(format!("a list of {len}, in brackets")),
+            _ => self.shapeless(format!("a list of {len}, in brackets")),
         }
     }
 
@@ -253,7 +261,7 @@ impl<'de> Deserializer<'de> for Strict {
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.0.kind {
             ValueKind::Table(table) => visitor.visit_map(members(table)),
-            _ => self.wrong("a table"),
+            _ => self.shapeless("a table"),
         }
     }
 
