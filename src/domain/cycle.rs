@@ -61,6 +61,7 @@ impl World {
 
 /// All that can make an event.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Input {
     /// A look at a collection begins.
     Begin {
