@@ -149,6 +149,20 @@ fn a_clock_a_day_off_neither_hides_today_nor_tells_it_twice() {
 }
 
 #[test]
+fn a_clock_set_back_ten_days_judges_no_day_by_it() {
+    let mut play = Play::one(Rule::Budget(budget(100, PeriodKind::Day, Per::Workspace)));
+    play.history(day("2026-11-17"), 20, |_| vec![("ana", 150)]);
+    assert_eq!(play.acme("2026-11-18T01:00:00Z", &[today("ana", 10)]), NOTHING, "what is past stays silent");
+    // A source that asks by this clock shows days that were over long ago, raised a little.
+    let shown: Vec<SpendRow> = (5..=8).map(|d| row(day(&format!("2026-11-{d:02}")), "ana", 160)).collect();
+    assert_eq!(play.acme("2026-11-08T12:00:00Z", &shown), NOTHING);
+    assert_eq!(play.evaluate(at("2026-11-08T12:05:00Z")), [], "as at the start of a process");
+    assert_eq!(play.evaluate(at("2026-11-15T12:05:00Z")), [], "set right by steps");
+    assert_eq!(play.acme("2026-11-18T13:00:00Z", &[today("ana", 20)]), NOTHING, "set right");
+    assert_eq!(play.acme("2026-11-18T14:00:00Z", &[today("ana", 120)]), ["budget.exceeded workspace critical"]);
+}
+
+#[test]
 fn down_over_midnight_and_over_month_end_tells_what_was_missed_once() {
     let mut play = Play::new(vec![
         ("day", &["acme"], Rule::Budget(budget(100, PeriodKind::Day, Per::Workspace))),
