@@ -8,6 +8,7 @@ use ampbridge::domain::delivery::DeliveryState;
 use ampbridge::domain::time::Timestamp;
 
 use crate::fact::Fact;
+use crate::model::outbox::Item;
 use crate::setup::{COLLECTIONS, SINKS};
 use crate::sim::Sim;
 
@@ -27,7 +28,11 @@ impl Sim {
         if !ids.is_empty() && self.rng.percent(20) {
             return self.contest_delivery().await;
         }
+        let behind = self.behind_what_is_kept();
         let command = match self.rng.below(10) {
+            _ if !behind.is_empty() && self.rng.percent(40) => {
+                Command::RetryDelivery { id: self.rng.pick(&behind).clone() }
+            }
             0..=2 if !ids.is_empty() => Command::RetryDelivery { id: self.rng.pick(&ids).clone() },
             3..=4 if !ids.is_empty() => Command::DropDelivery { id: self.rng.pick(&ids).clone() },
             5..=7 => Command::EnableSink { sink },
@@ -38,6 +43,16 @@ impl Sim {
             }
         };
         self.order(command).await;
+    }
+
+    /// What comes after something that quiet hours keep, on its subject.
+    fn behind_what_is_kept(&self) -> Vec<String> {
+        let items = &self.model.outbox.items;
+        let kept = || items.values().filter(|item| item.kept.is_some() && item.state.is_open());
+        let is_behind = |item: &Item| {
+            kept().any(|first| first.sink == item.sink && first.subject == item.subject && first.seq < item.seq)
+        };
+        items.iter().filter(|(_, item)| is_behind(item)).map(|(id, _)| id.clone()).collect()
     }
 
     /// About what is held of a collection; a reset where nothing is.
@@ -136,6 +151,7 @@ impl Sim {
                 item.state = DeliveryState::Due { at: now };
                 (item.attempts, item.first, item.refusals, item.released) = (0, None, 0, false);
                 (item.public, item.resent) = (false, true);
+                (item.urgent, item.kept) = (true, None);
             }
             Command::Acknowledge { incident, .. } => {
                 self.model.desk.troubles.get_mut(incident).ok_or(())?.acked = true;

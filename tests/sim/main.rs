@@ -57,7 +57,7 @@ const KINDS: [&str; 24] = [
     "thread.deleted",
 ];
 /// What must become of events, for the same reason.
-const SHAPES: [&str; 8] = [
+const SHAPES: [&str; 10] = [
     "told alone",
     "told with others",
     "silenced",
@@ -66,6 +66,8 @@ const SHAPES: [&str; 8] = [
     "reminder",
     "escalated",
     "group has to wait longer",
+    "kept",
+    "goes with what is critical",
 ];
 /// Lines of a failed story that are shown.
 const TAIL: usize = 60;

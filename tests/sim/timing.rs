@@ -133,6 +133,9 @@ impl Sim {
                 made.push(message);
             }
             let listed = self.bridge.store().delivery(&delivery.id).await.unwrap().expect("it was committed");
+            let grave = delivery.event_ids.iter().any(|id| self.model.events[id].severity == Severity::Critical);
+            let urgent = grave && delivery.kind != DeliveryKind::Digest;
+            assert_eq!(listed.delivery.urgent, urgent, "whether {delivery:?} may wait for the morning");
             let other = self.model.outbox.items.insert(delivery.id.clone(), Item::of(&listed.delivery));
             assert!(other.is_none(), "{} stands for two deliveries", delivery.id);
         }

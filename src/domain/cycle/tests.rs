@@ -7,4 +7,5 @@ mod holds;
 mod live;
 mod looks;
 mod money;
+mod quiet;
 mod timing;
