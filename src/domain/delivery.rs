@@ -75,7 +75,8 @@ pub struct Timings {
     /// Finding the receiver's addresses. Absent where a connection was open, or the address was written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns_ms: Option<u64>,
-    /// Opening the connection: TCP and TLS. Absent where one was open.
+    /// Opening the connection: TCP and TLS; to a mail server also finding it, the greetings and signing in. Absent where
+    /// one was open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect_ms: Option<u64>,
     /// From the start of the call to the head of the answer. Absent where there was none.
