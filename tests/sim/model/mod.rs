@@ -2,6 +2,7 @@
 //!
 //! A model is a value. It is copied when the bridge's commits become durable; a crash puts the copy back.
 
+pub mod digest;
 pub mod health;
 pub mod money;
 pub mod outbox;
