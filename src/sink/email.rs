@@ -169,16 +169,10 @@ impl Email {
         for to in open {
             let mut current = match session.take() {
                 Some(kept) => kept,
-                None => {
-                    let began = Instant::now();
-                    match self.open(message.now).await {
-                        Ok(opened) => {
-                            progress.connect_ms = Some(millis(began));
-                            opened
-                        }
-                        Err(fault) => return progress.faults.push(fault),
-                    }
-                }
+                None => match self.open_timed(message.now, progress).await {
+                    Ok(opened) => opened,
+                    Err(fault) => return progress.faults.push(fault),
+                },
             };
             let key = to.email.to_string();
             match current.deliver(&self.addresses.envelope, &to.email, letter).await {
@@ -216,6 +210,14 @@ impl Email {
             oauth.forget().await;
         }
         opened
+    }
+
+    /// The same, noting how long it took.
+    async fn open_timed(&self, now: Timestamp, progress: &mut Progress) -> Result<Session, Fault> {
+        let began = Instant::now();
+        let opened = self.open(now).await?;
+        progress.connect_ms = Some(millis(began));
+        Ok(opened)
     }
 
     fn note(&self, to: &str, fault: &Fault, progress: &mut Progress) {
