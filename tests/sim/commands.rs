@@ -28,11 +28,7 @@ impl Sim {
         if !ids.is_empty() && self.rng.percent(20) {
             return self.contest_delivery().await;
         }
-        let behind = self.behind_what_is_kept();
         let command = match self.rng.below(10) {
-            _ if !behind.is_empty() && self.rng.percent(40) => {
-                Command::RetryDelivery { id: self.rng.pick(&behind).clone() }
-            }
             0..=2 if !ids.is_empty() => Command::RetryDelivery { id: self.rng.pick(&ids).clone() },
             3..=4 if !ids.is_empty() => Command::DropDelivery { id: self.rng.pick(&ids).clone() },
             5..=7 => Command::EnableSink { sink },
@@ -43,6 +39,19 @@ impl Sim {
             }
         };
         self.order(command).await;
+    }
+
+    /// At night a person sends something that comes after what quiet hours keep: that goes now, and before it.
+    pub async fn press(&mut self) {
+        let behind = self.behind_what_is_kept();
+        if behind.is_empty() || self.rng.percent(50) {
+            return;
+        }
+        let id = self.rng.pick(&behind).clone();
+        let sink = self.model.outbox.items[&id].sink.clone();
+        self.order(Command::RetryDelivery { id }).await;
+        self.flush().await;
+        self.claim(&sink, 4).await;
     }
 
     /// What comes after something that quiet hours keep, on its subject.

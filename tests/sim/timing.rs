@@ -61,6 +61,9 @@ impl Sim {
         let plan = self.bridge.step(&Input::Release { sink: sink.to_owned(), rooms: vec![name] }).await;
         check_spend(&plan, spent.as_ref().map(|(_, spent)| spent));
         self.check_all(&plan, facts, messages).await;
+        if self.model.desk.rooms.contains_key(&(sink.to_owned(), room)) {
+            self.compare_rooms().await;
+        }
     }
 
     /// When the next of what waits is due.
