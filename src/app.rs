@@ -171,6 +171,7 @@ impl App {
         let ready = Arc::new(AtomicBool::new(false));
         let admin = self.serve_admin(listener, &ready, life)?;
         let plausible = keeper::is_plausible(&self.core).await?;
+        self.warn_of_gone_sinks().await?;
         self.tick().await?;
         for (sink, _) in self.start_sinks(&mut tasks, &life.soft) {
             tracing::debug!(sink, "sink started");
@@ -240,6 +241,21 @@ impl App {
             return Ok(());
         }
         self.core.step(&Input::Tick { sources: known }).await.map(drop)
+    }
+
+    /// Says where something waits for a sink that the config no longer has: nothing will send it.
+    async fn warn_of_gone_sinks(&self) -> Result<(), StoreError> {
+        for (sink, depth) in self.core.store.queues().await? {
+            if !self.parts.sinks.iter().any(|known| known.name() == sink) {
+                let waiting = depth.waiting;
+                tracing::warn!(
+                    sink,
+                    waiting,
+                    "the config has no sink {sink:?}, and {waiting} of its deliveries wait: put it back, or `ampbridge deliveries drop --sink {sink}`"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Starts a dispatcher per sink; its tally by the sink's name.

@@ -146,6 +146,11 @@ pub(super) async fn sinks(desk: &Desk) -> Outcome {
         let depth = desk.store.depth(name).await?;
         list.push(rows::sink(name, kind, &state, depth.waiting, depth.leased));
     }
+    for (name, depth) in desk.store.queues().await? {
+        if !desk.sinks.iter().any(|(known, _)| *known == name) {
+            list.push(rows::gone_sink(&name, depth.waiting));
+        }
+    }
     Ok(Answer::Data(Value::Array(list)))
 }
 

@@ -15,23 +15,24 @@ pub(super) fn event(stored: &StoredEvent) -> Value {
 
 /// `stopped` is why the delivery's sink takes nothing now.
 pub(super) fn delivery(listed: &Listed, stopped: Option<&str>) -> Value {
-    let Delivery { id, event_ids, sink, subject, attempts, created, event_type, kind, .. } = &listed.delivery;
+    let Delivery { id, event_ids, sink, subject, tries, created, event_type, kind, .. } = &listed.delivery;
     let state = if listed.leased { "leased" } else { listed.delivery.state.as_str() };
     let waits = stopped.filter(|_| listed.delivery.state.is_open());
     let kept = listed.delivery.quiet_since.and(listed.delivery.due_at()).filter(|_| waits.is_none());
     let (due, reason) = match &listed.delivery.state {
-        // Nor is one that quiet hours keep.
-        DeliveryState::Due { at } if kept.is_some() => (Value::Null, json!(format!("quiet hours; goes out at {at}"))),
-        // A delivery to a stopped sink waits and is not due.
-        DeliveryState::Due { at } => match waits {
-            Some(why) => (Value::Null, json!(format!("the sink is stopped: {why}"))),
-            None => (json!(at), listed.delivery.log.last().map_or(Value::Null, |a| json!(a.detail.lines().next()))),
+        // A delivery to a stopped sink waits and is not due; nor is one that quiet hours keep.
+        DeliveryState::Due { at } => match (waits, kept) {
+            (Some(why), _) => (Value::Null, json!(format!("the sink is stopped: {why}"))),
+            (None, Some(until)) => (Value::Null, json!(format!("quiet hours; goes out at {until}"))),
+            (None, None) => {
+                (json!(at), listed.delivery.log.last().map_or(Value::Null, |a| json!(a.detail.lines().next())))
+            }
         },
         DeliveryState::Delivered { .. } => (Value::Null, Value::Null),
         DeliveryState::Dead { reason, .. } | DeliveryState::Suppressed { reason, .. } => (Value::Null, json!(reason)),
     };
     let mut row = json!({
-        "id": id, "event_ids": event_ids, "sink": sink, "subject": subject, "state": state, "attempts": attempts,
+        "id": id, "event_ids": event_ids, "sink": sink, "subject": subject, "state": state, "attempts": tries,
         "due": due, "reason": reason, "kind": kind.as_str(), "event_type": event_type, "created": created,
         "finished": finished(&listed.delivery.state),
     });
@@ -45,7 +46,7 @@ pub(super) fn delivery(listed: &Listed, stopped: Option<&str>) -> Value {
 pub(super) fn delivery_whole(listed: &Listed, stopped: Option<&str>) -> Value {
     let mut row = delivery(listed, stopped);
     if let Value::Object(map) = &mut row {
-        map.insert("tries".to_owned(), json!(listed.delivery.tries));
+        map.insert("counted".to_owned(), json!(listed.delivery.attempts));
         map.insert("incident".to_owned(), json!(listed.delivery.incident));
         map.insert("first_attempt".to_owned(), json!(listed.delivery.first_attempt));
         map.insert("recipients".to_owned(), json!(listed.delivery.recipients));
@@ -79,6 +80,15 @@ pub(super) fn sink(name: &str, kind: &str, state: &SinkState, waiting: usize, le
         "reason": state.stopped.as_ref().map(|(why, _)| why).or(state.last_error.as_ref()),
         "since": state.stopped.as_ref().map(|(_, at)| at).or(state.failing_since.as_ref()),
         "failures": state.failures, "waiting": waiting, "leased": leased,
+    })
+}
+
+/// A sink the config no longer has, for which something still waits.
+pub(super) fn gone_sink(name: &str, waiting: usize) -> Value {
+    json!({
+        "name": name, "kind": Value::Null, "state": "not in the config",
+        "reason": format!("put it back into the config, or `ampbridge deliveries drop --sink {name}`"),
+        "since": Value::Null, "failures": 0, "waiting": waiting, "leased": 0,
     })
 }
 

@@ -69,6 +69,7 @@ impl App {
     /// Polls every collection of every (or one) source in full, delivers what is due, and waits at most `drain`.
     pub async fn once(&self, only: Option<&str>, drain_secs: u64, life: &Lifecycle) -> anyhow::Result<OnceReport> {
         let plausible = keeper::is_plausible(&self.core).await?;
+        self.warn_of_gone_sinks().await?;
         self.tick().await?;
         // Not what waits for its time: a digest is to tell what the looks of this round show, too.
         timekeeper::watch_incidents(&self.core).await?;

@@ -49,13 +49,16 @@ pub(super) enum EventsCommand {
     },
 }
 
+/// What [`DeliveryFilter::state`] takes.
+const STATES: [&str; 5] = ["due", "leased", "delivered", "dead", "suppressed"];
+
 #[derive(Debug, Clone, Args)]
 pub(super) struct DeliverySelection {
     /// To this sink.
     #[arg(long, value_name = "NAME")]
     sink: Option<String>,
-    /// In this state: due, leased (being sent), delivered, dead (given up) or suppressed (given up by you).
-    #[arg(long, value_name = "STATE")]
+    /// In this state: leased is being sent, dead is given up, suppressed was not to be sent.
+    #[arg(long, value_name = "STATE", value_parser = STATES)]
     state: Option<String>,
     /// Glob on the event's type.
     #[arg(long = "type", value_name = "GLOB")]

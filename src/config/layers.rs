@@ -1,13 +1,15 @@
-//! The layers of the configuration: embedded defaults, file, environment; merged by the `config` crate.
+//! The layers of the configuration: embedded defaults, file, environment.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
-use ::config::{ConfigError, Map, Source, Value, ValueKind};
+use ::config::{Map, Value, ValueKind};
 use toml::de::{DeTable, DeValue};
 
 use super::manifests;
 use super::problem::{Problem, Problems};
+use crate::domain::strict::NAMED;
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 /// Environment variables that override keys begin with this.
@@ -20,7 +22,7 @@ const MAX_SECRET: u64 = 64 * 1024;
 /// Reads and merges everything. Syntax errors are problems; what could be read is still returned.
 pub fn load(file: &Path, env: &BTreeMap<String, String>, problems: &mut Problems) -> Option<Value> {
     match read_capped(file, MAX_BYTES) {
-        Ok(text) => load_text(&text, file.parent().unwrap_or(Path::new(".")), env, problems),
+        Ok(text) => Some(load_text(&text, file.parent().unwrap_or(Path::new(".")), env, problems)),
         Err(why) => {
             problems.add("", format!("the config file {} can't be read: {why}", file.display()));
             None
@@ -29,60 +31,44 @@ pub fn load(file: &Path, env: &BTreeMap<String, String>, problems: &mut Problems
 }
 
 /// The same from a text.
-pub fn load_text(text: &str, folder: &Path, env: &BTreeMap<String, String>, problems: &mut Problems) -> Option<Value> {
-    let defaults = parse(DEFAULTS, &mut Problems::default());
+pub fn load_text(text: &str, folder: &Path, env: &BTreeMap<String, String>, problems: &mut Problems) -> Value {
+    let defaults = Value::new(None, ValueKind::Table(parse(DEFAULTS, &mut Problems::default())));
     let tree = parse(text, problems);
-    let overrides = Layer(overrides(env, &Value::new(None, ValueKind::Table(tree.clone())), problems));
-    let merged = ::config::Config::builder()
-        .add_source(Layer(defaults))
-        .add_source(Layer(tree))
-        .add_source(overrides)
-        .build()
-        .map(|c| c.cache);
-    match merged {
-        Ok(mut value) => {
-            manifests::fill(&mut value, folder, problems);
-            resolve_secrets(&mut value, "", env, folder, problems);
-            Some(value)
-        }
-        Err(error) => {
-            problems.add("", format!("the configuration can't be put together: {error}"));
-            None
-        }
-    }
+    let tree = Value::new(None, ValueKind::Table(tree));
+    let overrides = overrides(env, &tree, problems);
+    let mut value = without_places(defaults);
+    merge(&mut value, tree);
+    merge(&mut value, Value::new(None, ValueKind::Table(overrides)));
+    manifests::fill(&mut value, folder, problems);
+    resolve_secrets(&mut value, "", env, folder, problems);
+    value
 }
 
-/// One layer, ready made.
-#[derive(Debug, Clone)]
-struct Layer(Map<String, Value>);
-
-impl Source for Layer {
-    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
-        Ok(self.0.clone())
-    }
-
-    fn collect_to(&self, cache: &mut Value) -> Result<(), ConfigError> {
-        // Keys are taken as they stand; `config` would read dots and brackets in them as paths.
-        merge(cache, Value::new(None, ValueKind::Table(self.0.clone())));
-        Ok(())
-    }
+/// The lines of the embedded defaults are none of the user's.
+fn without_places(value: Value) -> Value {
+    let kind = match value.kind {
+        ValueKind::Table(table) => {
+            ValueKind::Table(table.into_iter().map(|(key, value)| (key, without_places(value))).collect())
+        }
+        ValueKind::Array(items) => ValueKind::Array(items.into_iter().map(without_places).collect()),
+        other => other,
+    };
+    Value::new(None, kind)
 }
 
+/// Puts one layer over another, key by key as they stand. What stands in both is where the upper one says.
 fn merge(into: &mut Value, from: Value) {
+    let origin = from.origin().or(into.origin()).map(str::to_owned);
     match (&mut into.kind, from) {
         (ValueKind::Table(old), Value { kind: ValueKind::Table(new), .. }) => {
             for (key, value) in new {
                 match old.get_mut(&key) {
                     Some(slot) => merge(slot, value),
-                    None => {
-                        old.insert(key, value);
-                    }
+                    None => drop(old.insert(key, value)),
                 }
             }
+            let kind = std::mem::replace(&mut into.kind, ValueKind::Nil);
+            *into = Value::new(origin.as_ref(), kind);
         }
         (_, from) => *into = from,
     }
@@ -98,7 +84,7 @@ pub fn parse(text: &str, problems: &mut Problems) -> Map<String, Value> {
         });
         let twice = error.span().filter(|_| error.message() == "duplicate key");
         let path = twice.map(|span| key_path(text, span.start)).unwrap_or_default();
-        problems.0.push(Problem { path, origin: place, message: error.message().to_owned() });
+        problems.found.push(Problem { path, origin: place, message: error.message().to_owned() });
     }
     table_to_map(table.get_ref(), text)
 }
@@ -116,11 +102,8 @@ fn table_to_map(table: &DeTable<'_>, text: &str) -> Map<String, Value> {
 fn to_value(value: &DeValue<'_>, line: usize, text: &str) -> Value {
     let kind = match value {
         DeValue::String(s) => ValueKind::String(s.to_string()),
-        DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix())
-            .map_or_else(|_| ValueKind::String(n.as_str().to_owned()), ValueKind::I64),
-        DeValue::Float(f) => {
-            f.as_str().parse().map_or_else(|_| ValueKind::String(f.as_str().to_owned()), ValueKind::Float)
-        }
+        DeValue::Integer(n) => integer(n.as_str(), n.radix()),
+        DeValue::Float(f) => ValueKind::Float(f.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Boolean(b) => ValueKind::Boolean(*b),
         DeValue::Datetime(d) => ValueKind::String(d.to_string()),
         DeValue::Array(items) => ValueKind::Array(
@@ -129,6 +112,12 @@ fn to_value(value: &DeValue<'_>, line: usize, text: &str) -> Value {
         DeValue::Table(table) => ValueKind::Table(table_to_map(table, text)),
     };
     Value::new(Some(&format!("line {line}")), kind)
+}
+
+/// Numbers too large for anything stay numbers, so that nobody is told of a text.
+fn integer(digits: &str, radix: u32) -> ValueKind {
+    let small = i64::from_str_radix(digits, radix).map(ValueKind::I64);
+    small.unwrap_or_else(|_| ValueKind::I128(i128::from_str_radix(digits, radix).unwrap_or(i128::MAX)))
 }
 
 /// The key path of the line at `at`: the table it names, or its own key within the table above it.
@@ -220,7 +209,7 @@ fn resolve_secrets(
     folder: &Path,
     problems: &mut Problems,
 ) {
-    // Merging leaves origins to leaves only; a reference's own is that of its one member.
+    // A reference stands where its one member does.
     let origin = match &value.kind {
         ValueKind::Table(table) if table.len() == 1 => {
             table.values().next().and_then(|v| v.origin()).map(str::to_owned)
@@ -230,11 +219,12 @@ fn resolve_secrets(
     let replacement = match &mut value.kind {
         ValueKind::Table(table) => {
             if let Some(reference) = secret_of(table) {
-                Some(lookup(&reference, env, folder).unwrap_or_else(|why| {
-                    problems.add_at(path, origin.as_deref(), why);
+                let text = lookup(&reference, env, folder).unwrap_or_else(|why| {
+                    problems.stand_in(path.to_owned(), origin.as_deref(), why);
                     // Something that is not empty, so that nothing else complains about it.
                     "unresolved".to_owned()
-                }))
+                });
+                Some((text, reference.to_string()))
             } else {
                 for (key, child) in table.iter_mut() {
                     let child_path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
@@ -251,14 +241,24 @@ fn resolve_secrets(
         }
         _ => None,
     };
-    if let Some(text) = replacement {
-        *value = Value::new(origin.as_ref(), ValueKind::String(text));
+    if let Some((text, named)) = replacement {
+        let origin = format!("{}{NAMED}{named}", origin.unwrap_or_default());
+        *value = Value::new(Some(&origin), ValueKind::String(text));
     }
 }
 
 enum Reference {
     Env(String),
     File(String),
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "the environment variable {name}"),
+            Self::File(name) => write!(f, "the file {name}"),
+        }
+    }
 }
 
 fn secret_of(table: &Map<String, Value>) -> Option<Reference> {
@@ -275,6 +275,9 @@ fn secret_of(table: &Map<String, Value>) -> Option<Reference> {
 
 fn lookup(reference: &Reference, env: &BTreeMap<String, String>, folder: &Path) -> Result<String, String> {
     match reference {
+        Reference::Env(name) | Reference::File(name) if name.trim().is_empty() => {
+            Err("names nothing: write the name between the quotes".to_owned())
+        }
         Reference::Env(name) => match env.get(name) {
             Some(text) if !text.trim().is_empty() => Ok(text.clone()),
             Some(_) => Err(format!("the environment variable {name} is empty")),
@@ -315,7 +318,7 @@ mod tests {
         let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let mut problems = Problems::default();
         let value = load(&file, &env, &mut problems);
-        (value, problems.0.iter().map(ToString::to_string).collect())
+        (value, problems.found.iter().map(ToString::to_string).collect())
     }
 
     fn get<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {

@@ -22,22 +22,27 @@ pub fn fill(tree: &mut Value, folder: &Path, problems: &mut Problems) {
         let Some(entry) = table_of(source) else { continue };
         let is_ours = matches!(entry.get("kind").map(|k| &k.kind), Some(ValueKind::String(kind)) if kind == KIND);
         let Some(slot) = entry.get_mut("manifest").filter(|_| is_ours) else { continue };
-        let ValueKind::String(file) = &slot.kind else { continue };
         let path = format!("sources.{name}.manifest");
+        let ValueKind::String(file) = &slot.kind else {
+            let what = "must be a text, in quotes: the name of a file, or of a manifest that comes with the binary";
+            problems.stand_in(path, slot.origin(), what);
+            *slot = Value::new(slot.origin().map(str::to_owned).as_ref(), ValueKind::String(String::new()));
+            continue;
+        };
         match text(file, folder) {
             Ok(text) => {
                 let mut found = Problems::default();
                 let mut manifest = Value::new(None, ValueKind::Table(layers::parse(&text, &mut found)));
-                for mut problem in found.0 {
+                for mut problem in found.found {
                     problem.path =
                         if problem.path.is_empty() { path.clone() } else { format!("{path}.{}", problem.path) };
                     problem.origin = problem.origin.map(|place| format!("{file} {place}"));
-                    problems.0.push(problem);
+                    problems.found.push(problem);
                 }
                 locate(&mut manifest, file);
                 *slot = manifest;
             }
-            Err(why) => problems.add_at(path, slot.origin().map(str::to_owned).as_deref(), why),
+            Err(why) => problems.stand_in(path, slot.origin(), why),
         }
     }
 }

@@ -3,12 +3,16 @@
 //! Invariant: either everything is right and there is a [`Settings`], or every problem is listed and nothing starts.
 
 mod groups;
+#[cfg(test)]
+mod keys_tests;
 mod layers;
 mod manifests;
 mod parse;
 mod problem;
 mod routes;
 mod sections;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -74,36 +78,27 @@ pub fn load(file: &Path, env: &BTreeMap<String, String>) -> Result<Settings, Vec
         Some(parent) => parent.to_owned(),
         None => PathBuf::from("."),
     };
-    let Some(mut tree) = layers::load(file, env, &mut problems) else { return Err(problems.0) };
+    let Some(mut tree) = layers::load(file, env, &mut problems) else { return Err(problems.found) };
     finish(&mut tree, file, &folder, problems)
 }
 
 /// Loads a config text, as if it stood in `folder`; nothing overrides it.
 pub fn load_text(text: &str, folder: &Path) -> Result<Settings, Vec<Problem>> {
     let mut problems = Problems::default();
-    let Some(mut tree) = layers::load_text(text, folder, &BTreeMap::new(), &mut problems) else {
-        return Err(problems.0);
-    };
+    let mut tree = layers::load_text(text, folder, &BTreeMap::new(), &mut problems);
     finish(&mut tree, &folder.join("ampbridge.toml"), folder, problems)
 }
 
 fn finish(tree: &mut Value, file: &Path, folder: &Path, mut problems: Problems) -> Result<Settings, Vec<Problem>> {
-    // What has a path by now is a secret that can't be had. What is wrong with the text that stands in for it is no
-    // news.
-    let told = problems.0.len();
-    let unresolved: BTreeSet<String> = problems.0.iter().map(|p| p.path.clone()).filter(|p| !p.is_empty()).collect();
+    let whole = tree.clone();
     let settings = read(tree, file, folder, &mut problems);
-    let mut index = 0;
-    problems.0.retain(|problem| {
-        index += 1;
-        index <= told || !unresolved.contains(&problem.path)
-    });
+    let mut problems = problems.placed(&whole);
     match settings {
-        Some(settings) if problems.0.is_empty() => Ok(settings),
+        Some(settings) if problems.is_empty() => Ok(settings),
         rest => {
             let templates = rest.and_then(|settings| settings.bridge.templates_dir);
-            problems.0.extend(templates.iter().flat_map(|dir| template_problems(dir)));
-            Err(problems.0)
+            problems.extend(templates.iter().flat_map(|dir| template_problems(dir)));
+            Err(problems)
         }
     }
 }
@@ -163,9 +158,19 @@ fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -
 fn entries(section: Option<Value>, what: &str, problems: &mut Problems) -> BTreeMap<String, Value> {
     let Some(section) = section else { return BTreeMap::new() };
     let origin = section.origin().map(str::to_owned);
-    let ValueKind::Table(table) = section.kind else {
-        problems.add_at(what, origin.as_deref(), format!("must be a table of {what}, like [{what}.NAME]"));
-        return BTreeMap::new();
+    let table = match section.kind {
+        ValueKind::Table(table) => table,
+        ValueKind::Array(items) => {
+            for (index, item) in items.iter().take(MAX_ENTRIES).enumerate() {
+                let message = format!("has no name: write [{what}.{}] instead of [[{what}]]", name_in(item));
+                problems.add_at(format!("{what}[{index}]"), item.origin(), message);
+            }
+            return BTreeMap::new();
+        }
+        _ => {
+            problems.add_at(what, origin.as_deref(), format!("must be a table of {what}, like [{what}.NAME]"));
+            return BTreeMap::new();
+        }
     };
     if table.len() > MAX_ENTRIES {
         problems.add(what, format!("more than {MAX_ENTRIES} entries"));
@@ -176,6 +181,15 @@ fn entries(section: Option<Value>, what: &str, problems: &mut Problems) -> BTree
         }
     }
     table.into_iter().collect()
+}
+
+/// The name that an item of a list gives itself, where it can be the name of an entry.
+fn name_in(item: &Value) -> &str {
+    let ValueKind::Table(table) = &item.kind else { return "NAME" };
+    match table.get("name").map(|name| &name.kind) {
+        Some(ValueKind::String(name)) if sections::check_name(name).is_ok() => name,
+        _ => "NAME",
+    }
 }
 
 /// Takes `kind` out of an entry; a problem where it is missing or unknown.
@@ -189,19 +203,15 @@ fn take_kind<'a>(entry: &mut Value, path: &str, known: &[&'a str], problems: &mu
         problems.add(format!("{path}.kind"), format!("is missing; one of {}", known.join(", ")));
         return None;
     };
-    let origin = kind.origin().map(str::to_owned);
-    let text = kind.into_string().unwrap_or_default();
-    let found = known.iter().find(|k| **k == text).copied();
-    if found.is_none() {
-        let hint = hint(&text, known.iter().copied());
-        let list = known.join(", ");
-        problems.add_at(
-            format!("{path}.kind"),
-            origin.as_deref(),
-            format!("there is no kind {text:?}; known are {list}{hint}"),
-        );
-    }
-    found
+    let list = known.join(", ");
+    let found = match &kind.kind {
+        ValueKind::String(text) => known.iter().find(|k| *k == text).copied().ok_or_else(|| {
+            let hint = hint(text, known.iter().copied());
+            format!("there is no kind {text:?}; known are {list}{hint}")
+        }),
+        _ => Err(format!("must be a text, in quotes: one of {list}")),
+    };
+    found.map_err(|why| problems.add_at(format!("{path}.kind"), kind.origin(), why)).ok()
 }
 
 /// Sources by name; `None` for one with a problem.
@@ -300,56 +310,4 @@ fn rule_specs<'a>(
         }
     }
     specs
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sinks_ca_file_counts_from_the_config() {
-        let folder = tempfile::tempdir().unwrap();
-        let pem = rcgen::generate_simple_self_signed(["example.com".to_owned()]).unwrap().cert.pem();
-        std::fs::write(folder.path().join("own-ca.pem"), pem).unwrap();
-        let text = r#"
-[sinks.mail]
-kind = "email"
-smtp_url = "smtps://mail.example.com"
-from = "a@example.com"
-to = "b@example.com"
-ca_file = "own-ca.pem"
-"#;
-        assert!(load_text(text, folder.path()).is_ok());
-        let problems = load_text(&text.replace("own-ca", "no-ca"), folder.path()).unwrap_err();
-        assert!(problems[0].to_string().starts_with("sinks.mail.ca_file: /"), "{problems:?}");
-    }
-
-    #[test]
-    fn a_secret_that_can_not_be_had_is_one_problem_each() {
-        let text = r#"
-[sinks.ops]
-kind = "slack"
-webhook_url = { env = "NOPE" }
-[sinks.hook]
-kind = "webhook"
-url = { env = "NOPE" }
-secrets = [{ env = "NOPE" }, "whsec_c2hvcnQ="]
-[sinks.mail]
-kind = "email"
-smtp_url = { file = "nope" }
-from = "a@example.com"
-to = ["b@example.com"]
-"#;
-        let problems = load_text(text, Path::new("/nonexistent")).unwrap_err();
-        let mut paths: Vec<&str> = problems.iter().map(|p| p.path.as_str()).collect();
-        paths.sort_unstable();
-        let expected = [
-            "sinks.hook.secrets[0]",
-            "sinks.hook.secrets[1]",
-            "sinks.hook.url",
-            "sinks.mail.smtp_url",
-            "sinks.ops.webhook_url",
-        ];
-        assert_eq!(paths, expected, "{problems:?}");
-    }
 }

@@ -1,20 +1,22 @@
 //! The `[[routes]]`: which events go to which sinks, and when.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use ::config::{Value, ValueKind};
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::parse;
 use super::problem::{Problems, hint};
 use super::sections::Bridge;
 use crate::domain::event::Severity;
-use crate::domain::money::Micros;
 use crate::domain::routing::{FieldMatch, Route, Test};
-use crate::domain::setting::{Decimal, Many, Span};
+use crate::domain::setting::{Decimal, Many, Plain, Span};
 use crate::domain::time::WeekStart;
 use crate::domain::timing::{Day, Digest, DigestEvery, Escalation, Group, GroupBy, Quiet, Rate, Timing};
 
@@ -36,7 +38,7 @@ pub(super) struct RouteSection {
     subjects: Many<String>,
     /// Tests of fields of `data`; all must hold.
     #[serde(default, rename = "where")]
-    fields: Vec<WhereSection>,
+    fields: Many<WhereSection>,
     /// Least severity.
     #[serde(default)]
     min_severity: Severity,
@@ -62,7 +64,7 @@ pub(super) struct RouteSection {
 struct WhereSection {
     /// Dotted path: `rule`, `who.email`.
     field: String,
-    equals: Option<Decimal>,
+    equals: Option<Plain>,
     glob: Option<String>,
     /// A number, or dollars.
     at_least: Option<Decimal>,
@@ -101,13 +103,36 @@ struct QuietSection {
     timezone: Option<String>,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
 enum DigestSection {
     /// `"daily"` or `"weekly"`, at 09:00.
     Every(DigestEvery),
     /// With the time of day.
     At(DigestTime),
+}
+
+impl<'de> Deserialize<'de> for DigestSection {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = DigestSection;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"daily\", \"weekly\", or a table like { every = \"daily\", at = \"08:00\" }")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<DigestSection, E> {
+                match text {
+                    "daily" => Ok(DigestSection::Every(DigestEvery::Daily)),
+                    "weekly" => Ok(DigestSection::Every(DigestEvery::Weekly)),
+                    _ => Err(E::invalid_type(Unexpected::Str(text), &self)),
+                }
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<DigestSection, A::Error> {
+                DigestTime::deserialize(MapAccessDeserializer::new(map)).map(DigestSection::At)
+            }
+        }
+        d.deserialize_any(Either)
+    }
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -161,7 +186,7 @@ fn route(read: RouteSection, path: &str, scene: &Scene<'_>, problems: &mut Probl
     if read.sinks.0.is_empty() {
         problems.add(format!("{path}.sinks"), "names no sink");
     }
-    let fields = read.fields.into_iter().enumerate();
+    let fields = read.fields.0.into_iter().enumerate();
     let fields = fields.filter_map(|(i, w)| field(w, &format!("{path}.where[{i}]"), problems)).collect();
     let timing = Timing {
         group: read.group.map(|g| group(g, path, problems)),
@@ -215,7 +240,7 @@ fn field(read: WhereSection, path: &str, problems: &mut Problems) -> Option<Fiel
     let test = match (read.equals, read.glob, read.at_least) {
         (Some(text), None, None) => Test::Equals(text.0),
         (None, Some(glob), None) => Test::Glob(glob),
-        (None, None, Some(least)) => match Micros::parse_usd(&least.0) {
+        (None, None, Some(least)) => match least.usd() {
             Ok(least) => Test::AtLeast(least),
             Err(error) => {
                 problems.add(format!("{path}.at_least"), error.to_string());
@@ -269,8 +294,9 @@ fn digest(read: DigestSection, path: &str, scene: &Scene<'_>, problems: &mut Pro
         DigestSection::Every(every) => DigestTime { every, at: None, timezone: None },
         DigestSection::At(at) => at,
     };
-    let at = time(read.at.as_deref().unwrap_or("09:00"), &format!("{path}.digest.at"), problems)?;
-    let zone = zone(read.timezone.as_deref(), &format!("{path}.digest.timezone"), scene, problems)?;
+    let at = time(read.at.as_deref().unwrap_or("09:00"), &format!("{path}.digest.at"), problems);
+    let zone = zone(read.timezone.as_deref(), &format!("{path}.digest.timezone"), scene, problems);
+    let (at, zone) = (at?, zone?);
     let week_start = scene.bridge.map_or(WeekStart::Monday, |b| b.week_start);
     Some(Digest { every: read.every, at, zone, week_start })
 }

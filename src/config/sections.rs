@@ -228,7 +228,7 @@ pub(super) fn prices(section: Option<Value>, problems: &mut Problems) -> OwnPric
 pub(super) fn source_common(entry: &mut Value, path: &str, problems: &mut Problems) -> Option<source::Common> {
     let taken = take(entry, &["every", "timeout", "max_rps", "proxy", "ca_file"]);
     let read: SourceCommon = parse::read(taken, path, problems)?;
-    let before = problems.0.len();
+    let before = problems.found.len();
     for (key, span, least) in [("every", read.every, 1), ("timeout", read.timeout, 1)] {
         if span.0.as_millis() < least {
             problems.add(format!("{path}.{key}"), "must be longer than 0");
@@ -248,7 +248,7 @@ pub(super) fn source_common(entry: &mut Value, path: &str, problems: &mut Proble
     };
     let common =
         source::Common { every: read.every.std(), timeout: read.timeout.std(), max_rps, proxy, ca_file: read.ca_file };
-    (problems.0.len() == before).then_some(common)
+    (problems.found.len() == before).then_some(common)
 }
 
 /// Takes the settings every sink has out of an entry.
@@ -258,7 +258,6 @@ pub(super) fn sink_common(entry: &mut Value, path: &str, problems: &mut Problems
     let timeout = read.timeout.unwrap_or(Span::secs(15));
     if timeout.0.as_millis() < 1 {
         problems.add(format!("{path}.timeout"), "must be longer than 0");
-        return None;
     }
     let usual = RetryPolicy::default();
     let min = read.retry.min.map_or(usual.min, |s| s.0);

@@ -319,7 +319,7 @@ fn dead_draft(delivery: &Delivery, now: Timestamp) -> Draft {
         event_type: delivery.event_type.clone(),
         subject: delivery.subject.clone(),
         reason,
-        attempts: delivery.attempts,
+        attempts: delivery.tries,
     };
     Draft {
         source: BRIDGE.to_owned(),
@@ -333,7 +333,7 @@ fn dead_draft(delivery: &Delivery, now: Timestamp) -> Draft {
             delivery.id.clone(),
             delivery.tries.to_string(),
         ],
-        why: json!({ "delivery": delivery.id, "attempts": delivery.attempts }),
+        why: json!({ "delivery": delivery.id, "attempts": delivery.tries }),
         data: data_of(&data),
     }
 }

@@ -20,6 +20,8 @@ pub enum MoneyError {
     NotDecimal(String),
     #[error("{0:?} is beyond what an amount can hold (about 9.2 million million dollars)")]
     TooLarge(String),
+    #[error("{0} has more than six decimal places; a millionth of a dollar is the least there is")]
+    TooFine(String),
 }
 
 impl Micros {
@@ -29,6 +31,11 @@ impl Micros {
     /// Reads a decimal of `10^-scale` units per dollar: scale 0 is dollars, scale 2 is cents. Digits below a
     /// micro-dollar are rounded half away from zero.
     pub fn parse_scaled(text: &str, scale: u32) -> Result<Self, MoneyError> {
+        Self::parse(text, scale).map(|(amount, _)| amount)
+    }
+
+    /// The amount, and whether it is all that was written.
+    fn parse(text: &str, scale: u32) -> Result<(Self, bool), MoneyError> {
         let fault = || MoneyError::NotDecimal(text.chars().take(40).collect());
         let large = || MoneyError::TooLarge(text.chars().take(40).collect());
         let trimmed = text.trim();
@@ -51,18 +58,28 @@ impl Micros {
         let digits: String = [whole, fraction].concat();
         let significant = digits.trim_start_matches('0');
         if significant.is_empty() {
-            return Ok(Self::ZERO);
+            return Ok((Self::ZERO, true));
         }
         let fraction_len = i64::try_from(fraction.len()).map_err(|_| large())?;
         let shift = 6 - i64::from(scale) + i64::from(exponent) - fraction_len;
         let amount = scale_digits(significant, shift).ok_or_else(large)?;
         let signed = if negative { -amount } else { amount };
-        i64::try_from(signed).map(Self).map_err(|_| large())
+        let exact = significant.len() - significant.trim_end_matches('0').len();
+        let exact = shift >= 0 || usize::try_from(-shift).is_ok_and(|dropped| dropped <= exact);
+        i64::try_from(signed).map(|amount| (Self(amount), exact)).map_err(|_| large())
     }
 
     /// Reads dollars.
     pub fn parse_usd(text: &str) -> Result<Self, MoneyError> {
         Self::parse_scaled(text, 0)
+    }
+
+    /// Reads dollars as a person sets them: what is finer than a micro-dollar is refused instead of rounded.
+    pub fn parse_usd_exact(text: &str) -> Result<Self, MoneyError> {
+        match Self::parse(text, 0)? {
+            (amount, true) => Ok(amount),
+            (_, false) => Err(MoneyError::TooFine(text.trim().chars().take(40).collect())),
+        }
     }
 
     /// Reads a JSON number or numeric string as dollars (scale 0) or cents (scale 2).
@@ -197,9 +214,11 @@ pub struct Percent(pub i64);
 impl Percent {
     pub const WHOLE: Self = Self(100_000);
 
+    /// Reads at most three decimal places; `None` for more, and for what is no number.
     pub fn parse(text: &str) -> Option<Self> {
         // `12.5` as dollars is 12_500_000 micro; a thousandth of that is thousandths of a percent.
-        Micros::parse_usd(text).ok().map(|m| Self(m.0 / 1000))
+        let micros = Micros::parse_usd_exact(text).ok()?;
+        (micros.0 % 1000 == 0).then_some(Self(micros.0 / 1000))
     }
 }
 
@@ -305,6 +324,16 @@ mod tests {
         }
         for text in ["1e300", "99999999999999999999", "-1e40"] {
             assert!(matches!(Micros::parse_usd(text), Err(MoneyError::TooLarge(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_set_amount_is_never_rounded() {
+        for (text, micros) in [("200", 200_000_000), ("0.000001", 1), ("0.0000010", 1), ("1e-6", 1), ("0.0000000", 0)] {
+            assert_eq!(Micros::parse_usd_exact(text), Ok(Micros(micros)), "{text}");
+        }
+        for text in ["0.0000001", "1.0000001", "-0.0000015", "1e-7", "1e-99"] {
+            assert_eq!(Micros::parse_usd_exact(text), Err(MoneyError::TooFine(text.to_owned())), "{text}");
         }
     }
 

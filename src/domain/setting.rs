@@ -1,17 +1,22 @@
 //! Values of settings: secrets that never print, durations people can read, lists that may be one item.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use jiff::SignedDuration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::money::{Micros, MoneyError};
+use super::strict::{LIST, NUMBER};
 
 /// A secret (or a URL that may hold one). Prints as `…`; is never serialised.
 ///
 /// In the config it is `"text"`, `{ env = "NAME" }` or `{ file = "PATH" }`; the loader has replaced the latter two by
 /// their text before this type is read.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(transparent)]
+#[serde(rename = "Secret")]
 pub struct Secret(String);
 
 impl Secret {
@@ -134,6 +139,7 @@ impl JsonSchema for Span {
 }
 
 /// A list; a single item may stand without brackets, and a text (as an environment variable gives it) is cut at commas.
+/// [`Strict`](super::strict::Strict) makes a list of either.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Many<T>(pub Vec<T>);
 
@@ -145,34 +151,17 @@ impl<T> Default for Many<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct Visitor<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
+        struct Items<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
             type Value = Many<T>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list, or one text with its items separated by commas")
+                f.write_str("a list")
             }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                let items = text.split(',').map(str::trim).filter(|t| !t.is_empty());
-                items
-                    .map(|item| T::deserialize(serde::de::value::StrDeserializer::<E>::new(item)))
-                    .collect::<Result<Vec<T>, E>>()
-                    .map(Many)
-            }
-            fn visit_i64<E: serde::de::Error>(self, n: i64) -> Result<Self::Value, E> {
-                Ok(Many(vec![T::deserialize(serde::de::value::I64Deserializer::<E>::new(n))?]))
-            }
-            fn visit_f64<E: serde::de::Error>(self, n: f64) -> Result<Self::Value, E> {
-                Ok(Many(vec![T::deserialize(serde::de::value::F64Deserializer::<E>::new(n))?]))
-            }
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    items.push(item);
-                }
-                Ok(Many(items))
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, d: D) -> Result<Self::Value, D::Error> {
+                Vec::deserialize(d).map(Many)
             }
         }
-        d.deserialize_any(Visitor(std::marker::PhantomData))
+        d.deserialize_newtype_struct(LIST, Items(PhantomData))
     }
 }
 
@@ -183,7 +172,14 @@ impl<T: JsonSchema> JsonSchema for Many<T> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let item = generator.subschema_for::<T>();
-        json_schema!({ "oneOf": [{ "type": "array", "items": item }, { "type": "string" }] })
+        let own = T::json_schema(generator);
+        let kind = own.get("type").and_then(serde_json::Value::as_str);
+        let list = json_schema!({ "type": "array", "items": item });
+        if matches!(kind, Some("number" | "object")) {
+            return json_schema!({ "anyOf": [list, item] });
+        }
+        // Texts may also stand in one text, between commas.
+        json_schema!({ "anyOf": [list, item, { "type": "string" }] })
     }
 }
 
@@ -191,28 +187,54 @@ impl<T: JsonSchema> JsonSchema for Many<T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decimal(pub String);
 
+impl Decimal {
+    /// The number as dollars, which has no more digits than an amount holds.
+    ///
+    /// # Errors
+    /// It is no amount, too large for one, or finer than a micro-dollar.
+    pub fn usd(&self) -> Result<Micros, MoneyError> {
+        Micros::parse_usd_exact(&self.0)
+    }
+}
+
+/// What a number or a text says, as text.
+struct Digits;
+
+impl<'de> Visitor<'de> for Digits {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, d: D) -> Result<String, D::Error> {
+        d.deserialize_any(self)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, n: i64) -> Result<String, E> {
+        Ok(n.to_string())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, n: u64) -> Result<String, E> {
+        Ok(n.to_string())
+    }
+
+    fn visit_i128<E: serde::de::Error>(self, n: i128) -> Result<String, E> {
+        Ok(n.to_string())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, n: f64) -> Result<String, E> {
+        Ok(n.to_string())
+    }
+}
+
 impl<'de> Deserialize<'de> for Decimal {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = Decimal;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number")
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Decimal, E> {
-                Ok(Decimal(text.to_owned()))
-            }
-            fn visit_i64<E: serde::de::Error>(self, n: i64) -> Result<Decimal, E> {
-                Ok(Decimal(n.to_string()))
-            }
-            fn visit_u64<E: serde::de::Error>(self, n: u64) -> Result<Decimal, E> {
-                Ok(Decimal(n.to_string()))
-            }
-            fn visit_f64<E: serde::de::Error>(self, n: f64) -> Result<Decimal, E> {
-                Ok(Decimal(n.to_string()))
-            }
-        }
-        d.deserialize_any(Visitor)
+        d.deserialize_newtype_struct(NUMBER, Digits).map(Self)
     }
 }
 
@@ -222,12 +244,59 @@ impl JsonSchema for Decimal {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["number", "string"] })
+        json_schema!({ "type": "number" })
+    }
+}
+
+/// A text, a number, true or false, kept as its text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Plain(pub String);
+
+impl<'de> Deserialize<'de> for Plain {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl Visitor<'_> for Any {
+            type Value = Plain;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, a number, true or false")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Plain, E> {
+                Ok(Plain(text.to_owned()))
+            }
+            fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Plain, E> {
+                Ok(Plain(value.to_string()))
+            }
+            fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Plain, E> {
+                Ok(Plain(value.to_string()))
+            }
+            fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Plain, E> {
+                Ok(Plain(value.to_string()))
+            }
+            fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Plain, E> {
+                Ok(Plain(value.to_string()))
+            }
+        }
+        d.deserialize_any(Any)
+    }
+}
+
+impl JsonSchema for Plain {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Plain".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"] })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use config::{Value, ValueKind};
+
+    use super::super::strict::Strict;
     use super::*;
 
     #[test]
@@ -242,13 +311,46 @@ mod tests {
         assert_eq!(Span::parse("120s").unwrap().to_string(), "2m");
     }
 
+    fn read<'de, T: Deserialize<'de>>(value: impl Into<ValueKind>) -> Result<T, String> {
+        T::deserialize(Strict(Value::new(Some(&"AMPBRIDGE__X".to_owned()), value))).map_err(|error| error.to_string())
+    }
+
     #[test]
     fn lists_from_one_item_and_from_text() {
-        let many = |json: &str| serde_json::from_str::<Many<String>>(json).unwrap().0;
-        assert_eq!(many(r#"["a","b"]"#), ["a", "b"]);
-        assert_eq!(many(r#""a, b""#), ["a", "b"]);
-        let numbers = serde_json::from_str::<Many<Decimal>>("[50, 80.5]").unwrap().0;
-        assert_eq!(numbers, [Decimal("50".into()), Decimal("80.5".into())]);
+        let many = |value: ValueKind| read::<Many<String>>(value).unwrap().0;
+        assert_eq!(many(vec!["a", "b"].into()), ["a", "b"]);
+        assert_eq!(many("a, b".into()), ["a", "b"]);
+        assert_eq!(many("".into()), [""; 0]);
+        let numbers = |value: ValueKind| read::<Many<Decimal>>(value).unwrap().0;
+        assert_eq!(numbers(vec![50.0, 80.5].into()), [Decimal("50".into()), Decimal("80.5".into())]);
+        assert_eq!(numbers("50,80.5".into()), [Decimal("50".into()), Decimal("80.5".into())]);
+        assert_eq!(numbers(50.into()), [Decimal("50".into())]);
+        assert_eq!(read::<Many<u8>>("1,2").unwrap().0, [1, 2]);
+        let table = ValueKind::Table([("a".to_owned(), Value::from("b"))].into());
+        assert_eq!(read::<Many<BTreeMap<String, String>>>(table).unwrap().0.len(), 1, "one table is a list of one");
+    }
+
+    #[test]
+    fn a_number_of_a_file_is_no_text() {
+        let of_file = |text: &str| Decimal::deserialize(Strict(Value::new(Some(&"line 7".to_owned()), text)));
+        let error = of_file("200").unwrap_err().to_string();
+        assert_eq!(error, "is the text \"200\", and must be a number");
+        assert_eq!(read::<Decimal>("200"), Ok(Decimal("200".into())));
+        assert_eq!(
+            read::<Decimal>(0.000_000_1).map(|d| d.usd().unwrap_err().to_string()).unwrap(),
+            "0.0000001 has more than six decimal places; a millionth of a dollar is the least there is"
+        );
+        assert_eq!(read::<Decimal>(0.1).map(|d| d.usd()), Ok(Ok(Micros(100_000))));
+    }
+
+    #[test]
+    fn a_plain_value_is_a_text_a_number_or_a_truth() {
+        let plain = |value: ValueKind| read::<Plain>(value).map(|plain| plain.0);
+        assert_eq!(
+            (plain("a".into()), plain(2.into()), plain(true.into())),
+            (Ok("a".into()), Ok("2".into()), Ok("true".into()))
+        );
+        assert!(plain(vec![1].into()).is_err());
     }
 
     #[test]

@@ -17,24 +17,37 @@ const MARK: &str = "…";
 const TOKEN_BYTES: usize = 6;
 /// Shorter values of a URL's query are numbers and switches.
 const WORD_BYTES: usize = 3;
+/// Shorter user names are parts of too many words; they go where they stand alone.
+const NAME_BYTES: usize = 4;
 /// A shorter end of a cut text is not worth taking for the beginning of a secret.
 const STUMP_BYTES: usize = 4;
 
 /// Knows the secrets of one sink.
 #[derive(Clone, Default)]
 pub struct Redactor {
-    /// Lower case, longest first.
-    needles: Vec<String>,
+    /// Longest first.
+    needles: Vec<Needle>,
+}
+
+#[derive(Clone)]
+struct Needle {
+    /// Lower case.
+    text: String,
+    /// Only where no letter or digit stands beside it.
+    alone: bool,
 }
 
 impl Redactor {
     /// Adds a secret: a token, a password, a key.
     #[must_use]
-    pub fn secret(mut self, text: &str) -> Self {
-        let text = text.trim();
-        self.add(text);
-        self.add(&STANDARD.encode(text));
-        self.add(text.strip_prefix("whsec_").unwrap_or(text));
+    pub fn secret(self, text: &str) -> Self {
+        self.with(text.trim(), false)
+    }
+
+    fn with(mut self, text: &str, alone: bool) -> Self {
+        self.add(text, alone);
+        self.add(&STANDARD.encode(text), alone);
+        self.add(text.strip_prefix("whsec_").unwrap_or(text), alone);
         self
     }
 
@@ -42,15 +55,15 @@ impl Redactor {
     #[must_use]
     pub fn url(self, url: &Url) -> Self {
         let mut this = self.credentials(url);
-        this.add(url.as_str());
-        this.add(url.as_str().trim_end_matches('/'));
+        this.add(url.as_str(), false);
+        this.add(url.as_str().trim_end_matches('/'), false);
         for part in url.path().split('/').chain([url.path()]).filter(|part| part.len() >= TOKEN_BYTES) {
-            this.add(part);
+            this.add(part, false);
         }
         if let Some(query) = url.query() {
-            this.add(query);
+            this.add(query, false);
             for (_, value) in url.query_pairs().filter(|(_, value)| value.len() >= WORD_BYTES) {
-                this.add(&value);
+                this.add(&value, false);
             }
         }
         this
@@ -62,10 +75,11 @@ impl Redactor {
         let (user, password) = (decoded(url.username()), decoded(url.password().unwrap_or("")));
         if !password.is_empty() {
             // As in HTTP Basic (RFC 7617) and SASL PLAIN (RFC 4616).
-            self.add(&STANDARD.encode(format!("{user}:{password}")));
-            self.add(&STANDARD.encode(format!("\0{user}\0{password}")));
+            self.add(&STANDARD.encode(format!("{user}:{password}")), false);
+            self.add(&STANDARD.encode(format!("\0{user}\0{password}")), false);
         }
-        self.secret(&user).secret(&password)
+        let user = user.trim();
+        self.with(user, user.len() < NAME_BYTES).secret(&password)
     }
 
     /// The text without secrets and control characters, at most [`EXCERPT_BYTES`] of it.
@@ -81,7 +95,7 @@ impl Redactor {
     }
 
     /// Adds a text in the spellings it may come back in.
-    fn add(&mut self, text: &str) {
+    fn add(&mut self, text: &str, alone: bool) {
         let json = serde_json::Value::from(text).to_string();
         let spellings = [
             text.to_owned(),
@@ -93,12 +107,14 @@ impl Redactor {
             text.trim_end_matches('=').to_owned(),
         ];
         for spelling in spellings {
-            let needle = spelling.to_ascii_lowercase();
-            if !needle.is_empty() && !self.needles.contains(&needle) {
-                self.needles.push(needle);
+            let text = spelling.to_ascii_lowercase();
+            match self.needles.iter_mut().find(|needle| needle.text == text) {
+                Some(known) => known.alone &= alone,
+                None if text.is_empty() => {}
+                None => self.needles.push(Needle { text, alone }),
             }
         }
-        self.needles.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        self.needles.sort_by(|a, b| b.text.len().cmp(&a.text.len()).then_with(|| a.text.cmp(&b.text)));
     }
 
     /// Every stretch that any needle covers becomes one mark, so that overlapping secrets leave nothing over.
@@ -106,7 +122,8 @@ impl Redactor {
         let lower = text.to_ascii_lowercase();
         let mut hits: Vec<(usize, usize)> = Vec::new();
         for needle in &self.needles {
-            hits.extend(lower.match_indices(needle.as_str()).map(|(at, hit)| (at, at + hit.len())));
+            let found = lower.match_indices(needle.text.as_str()).map(|(at, hit)| (at, at + hit.len()));
+            hits.extend(found.filter(|hit| !needle.alone || stands_alone(&lower, *hit)));
         }
         hits.sort_unstable();
         let (mut out, mut done) = (String::with_capacity(text.len()), 0);
@@ -124,8 +141,9 @@ impl Redactor {
     /// A cut text may end in the first part of a secret; that goes as well.
     fn without_stump<'a>(&self, text: &'a str) -> &'a str {
         let lower = text.to_ascii_lowercase();
-        let stump = |needle: &String| {
-            (STUMP_BYTES..needle.len()).rev().find(|&n| needle.get(..n).is_some_and(|head| lower.ends_with(head)))
+        let stump = |needle: &Needle| {
+            let ends = |n: &usize| needle.text.get(..*n).is_some_and(|head| lower.ends_with(head));
+            (STUMP_BYTES..needle.text.len()).rev().find(ends)
         };
         let longest = self.needles.iter().filter_map(stump).max().unwrap_or(0);
         text.get(..text.len() - longest).unwrap_or_default()
@@ -141,6 +159,12 @@ impl std::fmt::Debug for Redactor {
 /// Text without control characters (a terminal may show it), line ends kept.
 fn plain(text: &str) -> String {
     text.chars().filter(|c| *c != '\r').map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
+}
+
+fn stands_alone(text: &str, (start, end): (usize, usize)) -> bool {
+    let before = text.get(..start).and_then(|text| text.chars().next_back());
+    let after = text.get(end..).and_then(|text| text.chars().next());
+    ![before, after].into_iter().flatten().any(char::is_alphanumeric)
 }
 
 fn decoded(text: &str) -> String {
@@ -196,6 +220,17 @@ mod tests {
         };
         assert_eq!(r.body(&reply, text.len()), "… … …");
         assert!(r.body(&reply, text.len() + 1).ends_with("01234567"));
+    }
+
+    #[test]
+    fn a_short_user_name_goes_where_it_stands_alone() {
+        let of = |url: &str| Redactor::default().credentials(&Url::parse(url).unwrap());
+        let r = of("smtp://ab:pw@mail.example.com");
+        assert_eq!(r.clean("no table for AB, cabs or <ab@example.com>"), "no table for …, cabs or <…@example.com>");
+        assert_eq!(r.clean("hopw, pw"), "ho…, …", "a password goes wherever it stands");
+        assert_eq!(of("smtp://anna:pw2@mail.example.com").clean("johanna"), "joh…");
+        let both = of("smtp://ab:ab@mail.example.com").clean("table");
+        assert_eq!(both, "t…le", "a user name that is the password as well");
     }
 
     #[test]

@@ -7,11 +7,13 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::Request;
 use axum::response::Response;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, json};
 
 use crate::domain::delivery::Delivery;
 use crate::domain::event::{ContentType, Event, Severity, SpecVersion, StoredEvent};
 use crate::domain::retry::RetryPolicy;
+use crate::domain::strict::Strict;
 use crate::domain::time::Timestamp;
 use crate::render::Renderer;
 
@@ -60,11 +62,12 @@ pub fn context() -> Context {
 }
 
 /// Reads settings as a config file gives them.
-pub fn config<C: SinkConfig + serde::de::DeserializeOwned>(json: serde_json::Value) -> C {
-    serde_json::from_value(json).unwrap()
+pub fn config<C: SinkConfig + DeserializeOwned>(json: serde_json::Value) -> C {
+    let value: ::config::Value = serde_json::from_value(json).unwrap();
+    C::deserialize(Strict(value)).unwrap()
 }
 
-pub fn sink<C: SinkConfig + serde::de::DeserializeOwned>(json: serde_json::Value, common: &Common) -> Arc<dyn Sink> {
+pub fn sink<C: SinkConfig + DeserializeOwned>(json: serde_json::Value, common: &Common) -> Arc<dyn Sink> {
     let config: C = config(json);
     assert_eq!(config.problems(), []);
     config.build("x", common, &context()).unwrap()

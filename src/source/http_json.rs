@@ -30,25 +30,31 @@ impl Config {
     fn connector(&self) -> Result<Connector, Vec<(String, String)>> {
         let mut manifest = self.manifest.clone();
         let mut faults = Vec::new();
+        let mut replaced = None;
         if let Some(base) = &self.base_url {
             manifest.move_to(base);
         }
         if let Some(key) = &self.api_key {
             let slot = match manifest.auth.kind {
-                AuthKind::Bearer => Some(&mut manifest.auth.token),
-                AuthKind::Basic => Some(&mut manifest.auth.user),
-                AuthKind::Header => Some(&mut manifest.auth.value),
-                AuthKind::OAuth2Cc => Some(&mut manifest.auth.client_secret),
+                AuthKind::Bearer => Some((&mut manifest.auth.token, "auth.token")),
+                AuthKind::Basic => Some((&mut manifest.auth.user, "auth.user")),
+                AuthKind::Header => Some((&mut manifest.auth.value, "auth.value")),
+                AuthKind::OAuth2Cc => Some((&mut manifest.auth.client_secret, "auth.client_secret")),
                 AuthKind::None => None,
             };
             match slot {
-                Some(slot) => *slot = Some(key.clone()),
+                Some((slot, place)) => {
+                    *slot = Some(key.clone());
+                    replaced = Some(place);
+                }
                 None => faults.push(("api_key".to_owned(), "the manifest's auth takes none".to_owned())),
             }
         }
         let in_manifest = |(key, message): (String, String)| {
             let path = if key == "base" && self.base_url.is_some() {
                 "base_url".to_owned()
+            } else if replaced == Some(key.as_str()) {
+                "api_key".to_owned()
             } else {
                 format!("manifest.{key}")
             };

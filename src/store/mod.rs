@@ -12,7 +12,7 @@ pub mod memory;
 pub mod outbox;
 pub mod sled;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -230,6 +230,8 @@ pub trait Store: Send + std::marker::Sync {
     /// Changes whenever deliveries may have become claimable.
     fn wakeups(&self) -> tokio::sync::watch::Receiver<u64>;
     async fn depth(&self, sink: &str) -> Result<QueueDepth>;
+    /// The same of every sink for which something waits, whether it is still configured or not.
+    async fn queues(&self) -> Result<BTreeMap<String, QueueDepth>>;
     /// One holder polls a source at a time, for `ttl`; true where it is (still) this one.
     async fn hold_source(&self, source: &str, holder: &str, now: Timestamp, ttl: SignedDuration) -> Result<bool>;
 

@@ -152,6 +152,12 @@ impl Outbox {
             .map_or_else(QueueDepth::default, |q| QueueDepth { waiting: q.entries.len(), leased: q.leases.len() })
     }
 
+    /// Sinks for which something waits.
+    pub fn queues(&self) -> BTreeMap<String, QueueDepth> {
+        let waiting = self.sinks.iter().filter(|(_, queue)| !queue.entries.is_empty());
+        waiting.map(|(sink, _)| (sink.clone(), self.depth(sink))).collect()
+    }
+
     /// Open deliveries at all sinks.
     pub fn waiting(&self) -> usize {
         self.sinks.values().map(|q| q.entries.len()).sum()

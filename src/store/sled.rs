@@ -93,6 +93,7 @@ impl SledKv {
         match guarded(|| work(db)) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(StoreError::Write(format!("{what} failed: {}", explain_sled(&error)))),
+            Err(panic) if is_refusal(&panic) => Err(StoreError::Write(format!("{what} failed: {panic}"))),
             Err(panic) => Err(StoreError::Corrupt { path: self.path.clone(), reason: format!("{what}: {panic}") }),
         }
     }
@@ -263,14 +264,30 @@ fn open_database(data: &Path) -> Result<::sled::Db, String> {
     }
 }
 
-/// A disk that is full or read-only is no damage.
+/// What the system says of a disk that takes nothing more, as its error messages and their kinds are written. The engine
+/// hands on its errors as text, in panics too.
+const REFUSALS: [&str; 10] = [
+    "Permission denied",
+    "PermissionDenied",
+    "File too large",
+    "FileTooLarge",
+    "No space left",
+    "StorageFull",
+    "Read-only",
+    "ReadOnlyFilesystem",
+    "quota exceeded",
+    "QuotaExceeded",
+];
+
+/// Whether the system would not let something be written, which says nothing of what is there.
+fn is_refusal(reason: &str) -> bool {
+    REFUSALS.iter().any(|words| reason.contains(words))
+}
+
+/// A disk that is full or read-only, a file at its limit, a quota that is used up: all that is no damage.
 fn classify(path: &Path, reason: String) -> StoreError {
     let path = path.to_owned();
-    if reason.contains("No space left") || reason.contains("Read-only") || reason.contains("Permission denied") {
-        StoreError::Open { path, reason }
-    } else {
-        StoreError::Corrupt { path, reason }
-    }
+    if is_refusal(&reason) { StoreError::Open { path, reason } } else { StoreError::Corrupt { path, reason } }
 }
 
 /// Runs engine code; a panic becomes its message.
@@ -360,8 +377,38 @@ fn explain(error: &std::io::Error) -> String {
         Kind::PermissionDenied => "; give this user write access, or name another `store.path`",
         Kind::ReadOnlyFilesystem => "; the file system is read-only",
         Kind::StorageFull => "; free some space and start again",
+        Kind::QuotaExceeded => {
+            "; this user's disk quota is used up: free some space or have it raised, and start again"
+        }
+        Kind::FileTooLarge => {
+            "; files may not grow any further here: raise the limit (`ulimit -f`), or move the store to a file system with larger files"
+        }
         Kind::NotADirectory | Kind::AlreadyExists => "; `store.path` must be a folder",
         _ => "",
     };
     format!("{error}{hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_refuses_is_no_damage() {
+        // EACCES, EFBIG, ENOSPC, EROFS: the same numbers on Linux, macOS and the BSDs.
+        for (number, hint) in [(13, "write access"), (27, "ulimit -f"), (28, "free some space"), (30, "read-only")] {
+            let error = std::io::Error::from_raw_os_error(number);
+            assert!(explain(&error).contains(hint), "{}", explain(&error));
+            // As the engine hands errors on, and as its panics show them.
+            for reason in [explain(&error), format!("the engine gave up: {error:?}")] {
+                let told = classify(Path::new("store"), reason);
+                assert!(matches!(told, StoreError::Open { .. }), "{told}");
+            }
+        }
+        let quota = std::io::Error::from(std::io::ErrorKind::QuotaExceeded);
+        assert!(explain(&quota).contains("disk quota") && is_refusal(&explain(&quota)), "{}", explain(&quota));
+        assert!(is_refusal("Disk quota exceeded (os error 122)"), "as Linux words it");
+        let damage = classify(Path::new("store"), "a checksum does not match".to_owned());
+        assert!(matches!(damage, StoreError::Corrupt { .. }), "{damage}");
+    }
 }

@@ -161,8 +161,14 @@ async fn retry_after_is_obeyed_on_429_and_503_in_seconds_and_as_a_date() {
         let earliest = if is_date { at.as_second() * 1_000 } else { refused.at.as_millisecond() + 2_000 };
         assert!(taken.at.as_millisecond() >= earliest, "{status} {is_date}: {} < {earliest}", taken.at);
         let delivery = bench.deliveries().await.pop().unwrap();
-        let counted = if status == 429 { 1 } else { 2 };
-        assert_eq!(delivery["attempts"], counted, "being asked to slow down is not held against a delivery");
+        assert_eq!(delivery["attempts"], 2);
+        let counted =
+            bench.run(&["deliveries", "show", text(&delivery, "id")]).await.exits(0).json()["counted"].clone();
+        assert_eq!(
+            counted,
+            if status == 429 { 1 } else { 2 },
+            "to be asked to slow down is not held against a delivery"
+        );
     }
 }
 
@@ -303,4 +309,23 @@ async fn a_death_that_is_about_ampbridge_itself_makes_no_further_event() {
     let routed: usize = 2 + 4;
     assert_eq!(deliveries.len(), routed, "every event is accounted for at every sink it was routed to");
     assert_eq!(ids(&events).len(), events.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_sink_that_is_no_longer_configured_is_told_and_can_be_dropped() {
+    let bench = Bench::start(&[HEAD, ACME, HOOK, HOOK2, &all_to(&["hook", "hook2"])]).await;
+    bench.once().await;
+    bench.run(&["sinks", "disable", "hook2"]).await.exits(0);
+    bench.add_thread("one");
+    bench.once().await;
+    bench.configure(&[HEAD, ACME, HOOK, &all_to(&["hook"])]);
+    bench.once().await.says(&["the config has no sink", "hook2", "deliveries drop --sink hook2"]);
+    let gone = |list: &[Value]| list.iter().find(|row| row["name"] == "hook2").cloned();
+    let row = gone(&bench.run(&["sinks", "list", "--json"]).await.exits(0).list()).unwrap();
+    assert_eq!((text(&row, "state"), &row["waiting"]), ("not in the config", &json!(1)));
+    bench.run(&["deliveries", "drop", "--sink", "hook2"]).await.exits(0);
+    assert_eq!(gone(&bench.run(&["sinks", "list", "--json"]).await.exits(0).list()), None);
+    assert!(!bench.once().await.said().contains("hook2"));
+    // A state there is not is no empty list.
+    bench.run(&["deliveries", "list", "--state", "bogus"]).await.exits(2).says(&["delivered"]);
 }

@@ -179,7 +179,7 @@ impl Sim {
                 Outcome::Stop => Word::Stop,
                 _ => Word::Failed,
             };
-            let died = matches!(after.state, DeliveryState::Dead { .. }).then_some((id.as_str(), after.attempts));
+            let died = matches!(after.state, DeliveryState::Dead { .. }).then_some((id.as_str(), after.tries));
             expected.extend(self.model.sinks.entry(sink.to_owned()).or_default().settled(
                 sink,
                 word,

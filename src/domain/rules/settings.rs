@@ -38,7 +38,7 @@ pub struct BudgetConfig {
     thresholds: Many<Decimal>,
     /// Other limits for some scopes. The first that matches counts.
     #[serde(default)]
-    overrides: Vec<OverrideConfig>,
+    overrides: Many<OverrideConfig>,
     /// An IANA time zone, else the bridge's: count its days where the source was watched closely enough, UTC days where not.
     timezone: Option<String>,
     /// Tell ahead when a week's or a month's limit will not hold.
@@ -146,7 +146,10 @@ impl RuleConfig for BudgetConfig {
         for (index, text) in self.thresholds.0.iter().enumerate() {
             match Percent::parse(&text.0) {
                 Some(percent) if percent.0 > 0 && percent.0 <= 1_000_000_000 => thresholds.push(percent),
-                _ => faults.push((format!("thresholds[{index}]"), format!("{:?} is no percentage above 0", text.0))),
+                _ => faults.push((
+                    format!("thresholds[{index}]"),
+                    format!("{:?} is no percentage above 0 with at most three decimal places", text.0),
+                )),
             }
         }
         if self.thresholds.0.is_empty() {
@@ -154,10 +157,10 @@ impl RuleConfig for BudgetConfig {
         }
         thresholds.sort_unstable();
         thresholds.dedup();
-        if self.overrides.len() > MOST_OVERRIDES {
+        if self.overrides.0.len() > MOST_OVERRIDES {
             faults.push(("overrides".to_owned(), format!("more than {MOST_OVERRIDES}")));
         }
-        let overrides = self.overrides.iter().enumerate().map(|(index, o)| Override {
+        let overrides = self.overrides.0.iter().enumerate().map(|(index, o)| Override {
             scope: o.scope.clone(),
             limit: dollars(&o.limit_usd, &format!("overrides[{index}].limit_usd"), &mut faults),
         });
@@ -194,7 +197,10 @@ impl BudgetConfig {
         match Percent::parse(&text.0).map(|p| Percent(p.0.saturating_mul(100))) {
             Some(times) if times.0 > 0 && times.0 <= 1_000_000_000 => Some(Usual { times }),
             _ => {
-                faults.push(("limit_times_usual".to_owned(), format!("{:?} is no number above 0", text.0)));
+                faults.push((
+                    "limit_times_usual".to_owned(),
+                    format!("{:?} is no number above 0 with at most three decimal places", text.0),
+                ));
                 None
             }
         }
@@ -224,7 +230,7 @@ impl RuleConfig for SpikeConfig {
 
 /// An amount that may be 0 but not less.
 fn dollars(text: &Decimal, key: &str, faults: &mut Faults) -> Micros {
-    let fault = match Micros::parse_usd(&text.0) {
+    let fault = match text.usd() {
         Ok(amount) if !amount.is_negative() => return amount,
         Ok(_) => "must not be negative".to_owned(),
         Err(error) => error.to_string(),
@@ -238,7 +244,7 @@ impl RuleConfig for ThreadCostConfig {
         let mut faults = Faults::new();
         let mut limits = Vec::new();
         for (index, text) in self.limits_usd.0.iter().enumerate() {
-            match Micros::parse_usd(&text.0) {
+            match text.usd() {
                 Ok(limit) if limit > Micros::ZERO => limits.push(limit),
                 Ok(_) => faults.push((format!("limits_usd[{index}]"), "must be above 0".to_owned())),
                 Err(error) => faults.push((format!("limits_usd[{index}]"), error.to_string())),

@@ -57,7 +57,9 @@ impl OauthConfig {
     }
 
     fn target(&self) -> Result<Target, Vec<Problem>> {
-        let target = Target::parse("oauth2.token_url", &self.token_url, &self.allow_networks)?;
+        let target = Target::parse("token_url", &self.token_url, &self.allow_networks);
+        let ours = |(key, text): Problem| (format!("oauth2.{key}"), text);
+        let target = target.map_err(|problems| problems.into_iter().map(ours).collect::<Vec<_>>())?;
         let open = "must begin with https:// (http:// is for a loopback address)";
         if target.keeps_secrets() { Ok(target) } else { Err(vec![("oauth2.token_url".to_owned(), open.to_owned())]) }
     }

@@ -119,7 +119,7 @@ pub fn with_own(prices: &OwnPrices, rest: Arc<dyn PriceBook>) -> Result<Arc<dyn 
 fn rates(price: &OwnPrice) -> Result<Rates, Vec<(String, String)>> {
     let mut faults = Vec::new();
     // A micro-dollar a million tokens is a pico-dollar a token.
-    let mut rate = |key: &str, value: &Decimal| match Micros::parse_usd(&value.0) {
+    let mut rate = |key: &str, value: &Decimal| match value.usd() {
         Ok(micros) if !micros.is_negative() => i128::from(micros.0),
         Ok(_) => {
             faults.push((key.to_owned(), "must not be below 0".to_owned()));
@@ -189,9 +189,9 @@ impl PriceBook for Multiplied {
 /// # Errors
 /// What is wrong with it.
 pub fn multiplier(factor: &Decimal) -> Result<i128, String> {
-    match Micros::parse_scaled(&factor.0, 0).map(|micros| i128::from(micros.0)) {
+    match Micros::parse_usd_exact(&factor.0).map(|micros| i128::from(micros.0)) {
         Ok(millionths) if (1..=MOST).contains(&millionths) => Ok(millionths),
-        _ => Err(format!("must be a number above 0, at most 1000, with {PLACES} decimal places")),
+        _ => Err(format!("must be a number above 0, at most 1000, with at most {PLACES} decimal places")),
     }
 }
 

@@ -210,6 +210,10 @@ impl<K: Kv> Store for Engine<K> {
         Ok(self.0.lock()?.outbox.depth(sink))
     }
 
+    async fn queues(&self) -> Result<BTreeMap<String, QueueDepth>> {
+        Ok(self.0.lock()?.outbox.queues())
+    }
+
     async fn hold_source(&self, _: &str, _: &str, _: Timestamp, _: SignedDuration) -> Result<bool> {
         // One process owns the whole store, and its poller never looks twice at once.
         Ok(true)

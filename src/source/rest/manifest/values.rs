@@ -6,47 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A text, number or boolean of a query, as it goes over the wire.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Plain(pub String);
-
-impl<'de> Deserialize<'de> for Plain {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl Visitor<'_> for Any {
-            type Value = Plain;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text, a number, true or false")
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Plain, E> {
-                Ok(Plain(text.to_owned()))
-            }
-            fn visit_bool<E: Error>(self, value: bool) -> Result<Plain, E> {
-                Ok(Plain(value.to_string()))
-            }
-            fn visit_i64<E: Error>(self, value: i64) -> Result<Plain, E> {
-                Ok(Plain(value.to_string()))
-            }
-            fn visit_u64<E: Error>(self, value: u64) -> Result<Plain, E> {
-                Ok(Plain(value.to_string()))
-            }
-            fn visit_f64<E: Error>(self, value: f64) -> Result<Plain, E> {
-                Ok(Plain(value.to_string()))
-            }
-        }
-        d.deserialize_any(Any)
-    }
-}
-
-impl JsonSchema for Plain {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Plain".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "number", "boolean"] })
-    }
-}
+pub use crate::domain::setting::Plain;
 
 /// The name of an event type, or `false` for none.
 #[derive(Debug, Clone, PartialEq, Eq)]

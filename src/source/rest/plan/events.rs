@@ -3,7 +3,6 @@
 use super::super::faults::{Faults, check_event, hint};
 use super::super::manifest::{CollectionManifest, EventName};
 use crate::domain::collection::{EventNames, GaugeSpec, Role, UpdateRule};
-use crate::domain::money::Micros;
 use crate::domain::rules::gauge::OK;
 
 /// What stands for every band or state that is not good.
@@ -80,7 +79,7 @@ fn levels(noun: &str, manifest: &CollectionManifest, faults: &mut Faults) -> Gau
         faults.add("value", "is missing: where the level or the state is, like \"/balance\"");
     }
     for (name, bound) in &manifest.bands {
-        match Micros::parse_usd(&bound.0) {
+        match bound.usd() {
             Ok(bound) => drop(gauge.bands.insert(name.clone(), bound.0)),
             Err(error) => faults.add(format!("bands.{name}"), error.to_string()),
         }
