@@ -63,6 +63,7 @@ impl World {
 
 /// All that can make an event.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "an input is made, planned from and dropped, one at a time")]
 pub enum Input {
     /// A look at a collection begins.
     Begin {

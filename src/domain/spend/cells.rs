@@ -143,7 +143,7 @@ mod tests {
         ) {
             let rows: Vec<Packed> = rows
                 .into_iter()
-                .map(|((user, kind), (amount, tokens))| Packed { user, kind_basis: kind << 2 | kind % 3, amount: Micros(amount), tokens })
+                .map(|((user, kind), (amount, tokens))| Packed { user, kind_basis: (kind << 2) | (kind % 3), amount: Micros(amount), tokens })
                 .collect();
             let cells = Cells::of(&rows);
             prop_assert_eq!(cells.iter().collect::<Vec<_>>(), rows.clone());
