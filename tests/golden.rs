@@ -149,16 +149,30 @@ fn files_below(root: &Path, folder: &Path) -> BTreeSet<PathBuf> {
 }
 
 #[test]
-fn no_data_becomes_a_mention_or_a_link_in_slack() {
+fn no_data_becomes_a_mention_a_link_or_a_format_in_slack() {
+    const MARKS: [&str; 5] = ["`code`", "```fence```", "*bold*", "_it_", "~gone~"];
+    let ours = ["https://", "!date^00000000^{_}|"];
     let renderer = renderer();
     for case in cases() {
         let parts = case.slack(&renderer);
+        let plain = |text: &str| MARKS.iter().all(|marks| !text.contains(marks));
+        assert!(plain(&parts.text), "{} {}: {}", case.name, case.variant, parts.text);
+        mrkdwn_objects(parts.blocks.as_ref().unwrap(), &mut |object| {
+            assert!(object["text"].as_str().is_none_or(plain), "{} {}: {object:?}", case.name, case.variant);
+        });
         let mut texts = vec![parts.text];
         strings(parts.blocks.as_ref().unwrap(), &mut texts);
         for text in texts {
             for (at, _) in text.match_indices('<') {
-                assert!(text[at..].starts_with("<https://"), "{} {}: {text}", case.name, case.variant);
+                let begins = ours.iter().any(|ours| text[at + 1..].starts_with(ours));
+                assert!(begins, "{} {}: {text}", case.name, case.variant);
             }
+            assert!(
+                !text.contains(|c| ('\u{fdd0}'..='\u{fdd4}').contains(&c)),
+                "{} {}: {text:?}",
+                case.name,
+                case.variant
+            );
             assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{} {}: {text:?}", case.name, case.variant);
             assert!(!text.contains(['\u{202e}', '\u{2066}']), "{} {}: {text:?}", case.name, case.variant);
         }

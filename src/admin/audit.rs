@@ -28,7 +28,11 @@ pub(super) async fn audit(desk: &Desk, since: Option<Timestamp>) -> Result<Answe
         let deliveries = desk.store.deliveries_of(&stored.event.id).await?;
         let mut here: BTreeSet<String> = BTreeSet::new();
         for listed in &deliveries {
-            let state = if listed.leased { "leased" } else { listed.delivery.state.as_str() };
+            let state = match &listed.delivery {
+                _ if listed.leased => "leased",
+                kept if kept.quiet_since.is_some() && kept.state.is_open() => "waiting",
+                other => other.state.as_str(),
+            };
             if here.insert(listed.delivery.sink.clone()) {
                 *counts.entry(listed.delivery.sink.clone()).or_default().entry(state).or_default() += 1;
             }

@@ -18,20 +18,28 @@ pub(super) fn delivery(listed: &Listed, stopped: Option<&str>) -> Value {
     let Delivery { id, event_ids, sink, subject, tries, created, event_type, kind, .. } = &listed.delivery;
     let state = if listed.leased { "leased" } else { listed.delivery.state.as_str() };
     let waits = stopped.filter(|_| listed.delivery.state.is_open());
+    let kept = listed.delivery.quiet_since.and(listed.delivery.due_at()).filter(|_| waits.is_none());
     let (due, reason) = match &listed.delivery.state {
-        // A delivery to a stopped sink waits and is not due.
-        DeliveryState::Due { at } => match waits {
-            Some(why) => (Value::Null, json!(format!("the sink is stopped: {why}"))),
-            None => (json!(at), listed.delivery.log.last().map_or(Value::Null, |a| json!(a.detail.lines().next()))),
+        // A delivery to a stopped sink waits and is not due; nor is one that quiet hours keep.
+        DeliveryState::Due { at } => match (waits, kept) {
+            (Some(why), _) => (Value::Null, json!(format!("the sink is stopped: {why}"))),
+            (None, Some(until)) => (Value::Null, json!(format!("quiet hours; goes out at {until}"))),
+            (None, None) => {
+                (json!(at), listed.delivery.log.last().map_or(Value::Null, |a| json!(a.detail.lines().next())))
+            }
         },
         DeliveryState::Delivered { .. } => (Value::Null, Value::Null),
         DeliveryState::Dead { reason, .. } | DeliveryState::Suppressed { reason, .. } => (Value::Null, json!(reason)),
     };
-    json!({
+    let mut row = json!({
         "id": id, "event_ids": event_ids, "sink": sink, "subject": subject, "state": state, "attempts": tries,
         "due": due, "reason": reason, "kind": kind.as_str(), "event_type": event_type, "created": created,
         "finished": finished(&listed.delivery.state),
-    })
+    });
+    if let (Some(until), Value::Object(map)) = (kept, &mut row) {
+        map.insert("waits_until".to_owned(), json!(until));
+    }
+    row
 }
 
 /// A row with everything kept of its attempts.

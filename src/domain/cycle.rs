@@ -8,6 +8,7 @@ mod digest;
 mod live;
 mod look;
 mod plausible;
+mod quiet;
 mod release;
 mod spending;
 mod tell;
@@ -36,6 +37,7 @@ use super::time::{Timestamp, WeekStart, plus_days, utc_day};
 pub use command::Command;
 pub use digest::{asks_about as digest_asks_about, due as due_rooms, should_wait as digest_should_wait};
 pub use look::add_notes;
+pub use quiet::{Kept, until as kept_until};
 
 /// What does not change while the process runs.
 #[derive(Debug, Clone, Default)]
@@ -61,7 +63,7 @@ impl World {
 
 /// All that can make an event.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
+#[expect(clippy::large_enum_variant, reason = "an input is made, planned from and dropped, one at a time")]
 pub enum Input {
     /// A look at a collection begins.
     Begin {
@@ -87,6 +89,8 @@ pub enum Input {
     Incidents,
     /// What became of attempts.
     Settled(Vec<Settled>),
+    /// Deliveries that were claimed and may not go before quiet hours end.
+    Quiet(Vec<Kept>),
     Command(Command),
 }
 
@@ -216,7 +220,7 @@ pub struct Wait {
 /// What must be known to plan `input`.
 pub fn needs(world: &World, now: Timestamp, input: &Input) -> Needs {
     let mut needs = Needs::default();
-    if !matches!(input, Input::Begin { .. }) {
+    if !matches!(input, Input::Begin { .. } | Input::Quiet(_)) {
         tell::needs(world, &mut needs);
     }
     match input {
@@ -231,6 +235,9 @@ pub fn needs(world: &World, now: Timestamp, input: &Input) -> Needs {
         Input::Settled(list) => {
             needs.docs.extend(list.iter().map(|s| DocKey::Sink(s.delivery.sink.clone())));
             needs.claims.extend(list.iter().map(|s| (s.delivery.sink.clone(), s.claim, s.delivery.seq)));
+        }
+        Input::Quiet(list) => {
+            needs.claims.extend(list.iter().map(|k| (k.delivery.sink.clone(), k.claim, k.delivery.seq)));
         }
         Input::Release { sink, rooms } => release::needs(world, now, sink, rooms, &mut needs),
         Input::Incidents => {}
@@ -248,6 +255,7 @@ pub fn plan(world: &World, now: Timestamp, known: &Known, input: &Input) -> Plan
         Input::SweepEnd(end) => look::end(&mut step, end),
         Input::Tick { sources } => spending::evaluate(&mut step, sources, spending::After::Limits),
         Input::Settled(list) => settle(&mut step, list),
+        Input::Quiet(list) => quiet::keep(&mut step, list),
         Input::Release { sink, rooms } => release::release(&mut step, sink, rooms),
         Input::Incidents => tell::watch_incidents(&mut step),
         Input::Command(command) => command.plan(&mut step),

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use super::event::Severity;
 use super::ids;
 use super::live::Moved;
 use super::retry::RetryPolicy;
-use super::time::Timestamp;
+use super::time::{Timestamp, elapsed, plus};
 
 /// Events of one message that a sink is handed.
 pub const EVENTS_MAX: usize = 100;
@@ -74,7 +75,8 @@ pub struct Timings {
     /// Finding the receiver's addresses. Absent where a connection was open, or the address was written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns_ms: Option<u64>,
-    /// Opening the connection: TCP and TLS. Absent where one was open.
+    /// Opening the connection: TCP and TLS; to a mail server also finding it, the greetings and signing in. Absent where
+    /// one was open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect_ms: Option<u64>,
     /// From the start of the call to the head of the answer. Absent where there was none.
@@ -150,6 +152,12 @@ pub struct Delivery {
     /// Of an edit: what has moved since its event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved: Option<Moved>,
+    /// Quiet hours do not keep it: it is critical, or a person sent it. Neither do they keep what goes before it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub urgent: bool,
+    /// Since when quiet hours keep it; until when, its state says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_since: Option<Timestamp>,
 }
 
 impl Delivery {
@@ -160,6 +168,7 @@ impl Delivery {
             subject: event.subject.clone(),
             incident: event.incident().map(str::to_owned),
             internal,
+            urgent: event.severity == Severity::Critical,
             ..Self::due(bridge, sink, DeliveryKind::Single, &[&event.id], now)
         }
     }
@@ -188,6 +197,8 @@ impl Delivery {
             recipients: BTreeMap::new(),
             internal: false,
             moved: None,
+            urgent: false,
+            quiet_since: None,
         }
     }
 
@@ -195,6 +206,24 @@ impl Delivery {
         match self.state {
             DeliveryState::Due { at } => Some(at),
             _ => None,
+        }
+    }
+
+    /// Kept by quiet hours until `until`. No attempt was made, so nothing else changes.
+    #[must_use]
+    pub fn kept(mut self, until: Timestamp, now: Timestamp) -> Self {
+        self.wake(now);
+        self.quiet_since = Some(now);
+        self.state = DeliveryState::Due { at: until };
+        self
+    }
+
+    /// No longer kept. The hours it was kept do not count against the sink's patience: a short one would else be over
+    /// by the morning, after a single attempt.
+    fn wake(&mut self, now: Timestamp) {
+        if let Some(since) = self.quiet_since.take() {
+            let kept = elapsed(since, now).max(SignedDuration::ZERO);
+            self.first_attempt = self.first_attempt.map(|first| plus(first, kept));
         }
     }
 }
@@ -270,6 +299,7 @@ pub fn settle(
     policy: &RetryPolicy,
     unit: f64,
 ) -> Delivery {
+    delivery.wake(started);
     delivery.tries = delivery.tries.saturating_add(1);
     let first = *delivery.first_attempt.get_or_insert(started);
     delivery.recipients.extend(report.recipients.clone());
@@ -343,7 +373,6 @@ pub fn cut(text: &str, bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::plus;
 
     fn delivery() -> Delivery {
         Delivery {
@@ -367,6 +396,8 @@ mod tests {
             recipients: BTreeMap::new(),
             internal: false,
             moved: None,
+            urgent: false,
+            quiet_since: None,
         }
     }
 

@@ -98,6 +98,17 @@ pub fn digests_of_money<'a>(routes: &'a [Route], sink: &str) -> Vec<(usize, &'a 
     found
 }
 
+/// The timing that a sink's messages about an event follow: of the first route that names the sink, else of the first
+/// that escalates to it.
+pub fn timing_at<'a>(routes: &'a [Route], event: &Event, origin: &str, sink: &str) -> Option<&'a Timing> {
+    let named = |route: &&Route| route.sinks.iter().any(|s| s == sink) && route.matches(event, origin);
+    let escalates = |route: &&Route| {
+        let others = route.timing.escalate.as_ref().map(|escalation| escalation.sinks.as_slice());
+        others.unwrap_or_default().iter().any(|s| s == sink) && route.matches(event, origin)
+    };
+    routes.iter().find(named).or_else(|| routes.iter().find(escalates)).map(|route| &route.timing)
+}
+
 /// Whether any of the globs matches; no glob at all matches everything.
 pub fn any_glob(globs: &[String], text: &str) -> bool {
     globs.is_empty() || globs.iter().any(|glob| glob_matches(glob, text))

@@ -132,12 +132,20 @@ impl Dispatcher {
             let paced = turn.is_some() || one_by_one;
             let more = if paced { 0 } else { self.permits.available_permits() };
             let claimed = self.core.store.claim(&name, self.core.clock.now(), 1 + more, lease).await?;
-            if claimed.first().is_none_or(|first| backlog.is_some_and(|until| first.delivery.created > until)) {
-                drained = backlog.or(drained);
+            let past = claimed.first().is_some_and(|one| backlog.is_some_and(|until| one.delivery.created > until));
+            let found = !claimed.is_empty();
+            let claimed = self.core.awake(claimed).await?;
+            if past {
+                drained = backlog;
             }
             if claimed.is_empty() {
                 drop((turn, permit));
+                if found {
+                    continue;
+                }
                 let due = self.core.store.next_due(&name).await?;
+                // What waits for a retry, or for the morning, is of the backlog still.
+                drained = backlog.filter(|_| due.is_none()).or(drained);
                 self.idle(&mut wakeups, due, stop).await;
                 continue;
             }

@@ -9,11 +9,11 @@ pub mod timekeeper;
 
 use std::sync::Arc;
 
-use crate::domain::cycle::{self, Input, Needs, Plan, World};
+use crate::domain::cycle::{self, Input, Kept, Needs, Plan, World};
 use crate::domain::record::Rows;
 use crate::domain::time::Timestamp;
 use crate::env::{Clock, Dice};
-use crate::store::{Probe, Result, Store, StoreError, Ticket};
+use crate::store::{Claimed, Probe, Result, Store, StoreError, Ticket};
 
 /// Times a step is planned anew because someone else committed in between.
 const CONFLICTS: u32 = 20;
@@ -48,6 +48,22 @@ impl Core {
 }
 
 impl Core {
+    /// Of what was claimed, what may go now. What quiet hours keep is put back until they end.
+    pub async fn awake(&self, claimed: Vec<Claimed>) -> Result<Vec<Claimed>> {
+        let now = self.clock.now();
+        let (mut going, mut kept) = (Vec::with_capacity(claimed.len()), Vec::new());
+        for one in claimed {
+            match cycle::kept_until(&self.world, &one.delivery, &one.events, one.pressed, now) {
+                Some(until) => kept.push(Kept { delivery: one.delivery, claim: one.claim, until }),
+                None => going.push(one),
+            }
+        }
+        if !kept.is_empty() {
+            self.step(&Input::Quiet(kept)).await?;
+        }
+        Ok(going)
+    }
+
     /// Loads and plans; once more with further days of money where those would have told more.
     async fn plan(&self, now: Timestamp, mut needs: Needs, input: &Input) -> Result<Plan> {
         let probe = probe(input);

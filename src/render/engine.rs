@@ -11,7 +11,8 @@ use jiff::tz::TimeZone;
 use tera::{Context, ErrorKind, Kwargs, State, Tera, TeraResult};
 
 use super::filters;
-use super::text::{clean, escape_html, escape_slack, one_line};
+use super::marks::outside;
+use super::text::{clean, escape_html, one_line};
 
 /// Most bytes one rendering may print.
 pub const OUTPUT_BYTES: usize = 256 * 1024;
@@ -142,7 +143,7 @@ fn explain(error: &tera::Error) -> String {
 
 /// Escapes for mrkdwn, then for a JSON string.
 pub fn slack_in_json(text: &str) -> String {
-    json_inner(&escape_slack(&clean(text)))
+    json_inner(&outside(&clean(text)))
 }
 
 /// What stands between the quotes of a JSON string.
@@ -156,7 +157,7 @@ fn write_slack_blocks(text: &str, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn write_slack_text(text: &str, out: &mut dyn Write) -> io::Result<()> {
-    out.write_all(escape_slack(&clean(text)).as_bytes())
+    out.write_all(outside(&clean(text)).as_bytes())
 }
 
 fn write_text(text: &str, out: &mut dyn Write) -> io::Result<()> {

@@ -7,8 +7,9 @@ use tera::value::ValueKind;
 use tera::{Error, Kwargs, State, Tera, TeraResult, Value};
 
 use super::engine::{Dialect, json_inner, slack_in_json};
+use super::marks::outside;
 use super::show;
-use super::text::{brief, escape_slack, one_line};
+use super::text::{brief, one_line};
 use crate::domain::money::Micros;
 
 /// Longest label of a link.
@@ -50,7 +51,7 @@ fn json(value: &Value, dialect: Dialect) -> TeraResult<Value> {
     let text = serde_json::to_string(value).map_err(|e| Error::chain("this can't be written as JSON", e))?;
     Ok(match dialect {
         // `&`, `<` and `>` occur in JSON only inside strings.
-        Dialect::SlackBlocks => Value::safe_string(&escape_slack(&text)),
+        Dialect::SlackBlocks => Value::safe_string(&outside(&text)),
         Dialect::Json => Value::safe_string(&text),
         Dialect::SlackText | Dialect::Text | Dialect::Html => Value::from(text),
     })
@@ -61,7 +62,7 @@ fn slack_link(value: &Value, args: &Kwargs, dialect: Dialect) -> TeraResult<Valu
     let url = show::http_url(&plain(value)?);
     let label = brief(if given.is_empty() { url.as_deref().unwrap_or_default() } else { &given }, LINK_LABEL);
     // A `|` or a `>` can't end a label early: the first is made harmless, the second is escaped.
-    let label = escape_slack(&label.replace('|', "¦"));
+    let label = outside(&label.replace('|', "¦"));
     let link = match url {
         Some(url) => format!("<{}|{label}>", url.replace('&', "&amp;")),
         None => label,
@@ -72,7 +73,7 @@ fn slack_link(value: &Value, args: &Kwargs, dialect: Dialect) -> TeraResult<Valu
 /// `*text*`, unless the text has asterisks of its own or breaks lines, where Slack would show the marks.
 fn bold(text: &str, dialect: Dialect) -> Value {
     let marks = if text.contains(['*', '\n']) || text.trim() != text || text.is_empty() { "" } else { "*" };
-    let text = if dialect == Dialect::SlackBlocks { slack_in_json(text) } else { escape_slack(text) };
+    let text = if dialect == Dialect::SlackBlocks { slack_in_json(text) } else { outside(text) };
     Value::safe_string(&format!("{marks}{text}{marks}"))
 }
 

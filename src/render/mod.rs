@@ -12,6 +12,7 @@ mod gallery;
 mod lenient;
 mod library;
 mod line;
+mod marks;
 mod mrkdwn;
 pub mod samples;
 mod scene;
@@ -138,7 +139,7 @@ impl Renderer {
         let mut fallbacks = Vec::new();
         let text = self.part(Part::SLACK_TEXT, &scene, &mut fallbacks, scene::slack_text);
         let blocks = self.part(Part::SLACK_BLOCKS, &scene, &mut fallbacks, scene::slack_blocks);
-        let text = text.unwrap_or_else(|| text::escape_slack(&scene.said.line()));
+        let text = text.unwrap_or_else(|| marks::settle(&marks::outside(&scene.said.line())));
         Rendered { value: SlackParts { blocks, text, tone: scene.said.tone }, fallbacks }
     }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::chart::Chart;
 use super::line::{self, Said, Tone};
 use super::text::{brief, cut, escape_html, tidy};
-use super::{Context, SUBJECT, lenient, mrkdwn, show, slack};
+use super::{Context, SUBJECT, lenient, marks, mrkdwn, show, slack};
 use crate::domain::delivery::DeliveryKind;
 use crate::domain::event::{Event, StoredEvent};
 use crate::domain::payload::MoneyDigest;
@@ -184,7 +184,7 @@ fn link(event: &Event) -> String {
 }
 
 pub fn slack_text(out: &str) -> Result<String, String> {
-    let text = mrkdwn::cut(&tidy(out), slack::MESSAGE_TEXT);
+    let text = mrkdwn::cut(&marks::settle(&tidy(out)), slack::MESSAGE_TEXT);
     if text.is_empty() { Err("it printed nothing".to_owned()) } else { Ok(text) }
 }
 

@@ -8,8 +8,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::marks::{outside, settle, settle_all};
 use super::mrkdwn::{self, cut, length};
-use super::text::escape_slack;
 
 pub const BLOCKS: usize = 50;
 pub const TOTAL_TEXT: usize = 12_000;
@@ -35,7 +35,7 @@ const WORTH_KEEPING: usize = 40;
 /// Blocks as rendered to blocks within Slack's limits. What is empty is dropped, what is too long is cut, what is too
 /// many is summed up as `…and N more`. An error where something is no block at all or nothing is left.
 pub fn fit(rendered: Value) -> Result<Value, String> {
-    let Value::Array(items) = rendered else { return Err("blocks must be a JSON array".to_owned()) };
+    let Value::Array(items) = settle_all(rendered) else { return Err("blocks must be a JSON array".to_owned()) };
     let mut blocks = Vec::with_capacity(items.len());
     let mut loose: Vec<Value> = Vec::new();
     for (index, item) in items.into_iter().enumerate() {
@@ -302,12 +302,12 @@ pub fn flatten(blocks: &Value) -> String {
 
 fn as_mrkdwn(text: &Value) -> Option<String> {
     let content = text.get("text")?.as_str()?;
-    Some(if text.get("type")?.as_str()? == "mrkdwn" { content.to_owned() } else { escape_slack(content) })
+    Some(if text.get("type")?.as_str()? == "mrkdwn" { content.to_owned() } else { settle(&outside(content)) })
 }
 
 fn as_link(button: &Value) -> Option<String> {
-    let label = escape_slack(button.pointer("/text/text")?.as_str()?).replace('|', "¦");
-    Some(format!("<{}|{label}>", button.get("url")?.as_str()?.replace('&', "&amp;")))
+    let label = outside(button.pointer("/text/text")?.as_str()?).replace('|', "¦");
+    Some(settle(&format!("<{}|{label}>", button.get("url")?.as_str()?.replace('&', "&amp;"))))
 }
 
 /// Characters of everything under a `text` key, however deep.

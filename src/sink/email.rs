@@ -18,8 +18,9 @@ use async_trait::async_trait;
 use jiff::SignedDuration;
 use lettre::message::Mailbox;
 use lettre::transport::smtp::client::TlsParameters;
+use tokio::time::Instant;
 
-use crate::domain::delivery::{Outcome, RecipientState, Report, cut};
+use crate::domain::delivery::{Outcome, RecipientState, Report, Timings, cut};
 use crate::domain::time::{Timestamp, elapsed};
 use crate::render::Renderer;
 use crate::render::chart::{Chart, Theme};
@@ -65,6 +66,9 @@ struct Progress {
     recipients: BTreeMap<String, RecipientState>,
     /// A fault of the server as a whole, or of the conversation.
     faults: Vec<Fault>,
+    /// What it took to open the last connection: TCP, TLS, the greetings, signing in. The mail library does not tell them
+    /// apart.
+    connect_ms: Option<u64>,
 }
 
 #[async_trait]
@@ -105,13 +109,14 @@ impl Sink for Email {
             },
             None => letter,
         };
-        let mut progress = Progress::default();
+        let (mut progress, began) = (Progress::default(), Instant::now());
         let attempt = self.attempt(message, &letter, &mut progress);
         if tokio::time::timeout(self.common.timeout, attempt).await.is_err() {
             let text = format!("no complete answer within {:?}", self.common.timeout);
             progress.faults.push(Fault { blame: Blame::Trouble, code: None, text });
         }
-        self.report(message, progress)
+        let timings = Timings { connect_ms: progress.connect_ms, total_ms: millis(began), ..Timings::default() };
+        self.report(message, progress).timed(Some(timings))
     }
 
     async fn connect(&self) -> Result<String, String> {
@@ -164,7 +169,7 @@ impl Email {
         for to in open {
             let mut current = match session.take() {
                 Some(kept) => kept,
-                None => match self.open(message.now).await {
+                None => match self.open_timed(message.now, progress).await {
                     Ok(opened) => opened,
                     Err(fault) => return progress.faults.push(fault),
                 },
@@ -205,6 +210,14 @@ impl Email {
             oauth.forget().await;
         }
         opened
+    }
+
+    /// The same, noting how long it took.
+    async fn open_timed(&self, now: Timestamp, progress: &mut Progress) -> Result<Session, Fault> {
+        let began = Instant::now();
+        let opened = self.open(now).await?;
+        progress.connect_ms = Some(millis(began));
+        Ok(opened)
     }
 
     fn note(&self, to: &str, fault: &Fault, progress: &mut Progress) {
@@ -271,6 +284,10 @@ impl Email {
             kept.push((session, now));
         }
     }
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What became of a recipient's copy in earlier attempts.

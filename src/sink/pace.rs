@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::MutexGuard as TurnGuard;
+use tokio::sync::OwnedMutexGuard;
 
 use crate::domain::ids;
 
@@ -15,27 +15,60 @@ use crate::domain::ids;
 pub struct Pacer {
     /// Shortest time between the starts of two attempts.
     pace: Duration,
+    place: Mutex<Arc<Place>>,
+}
+
+/// What everybody who sends to one place shares, under whatever name each knows it.
+#[derive(Debug, Default)]
+struct Place {
     /// First come, first served: no sink that shares the place is passed over for ever.
-    line: tokio::sync::Mutex<()>,
+    line: Arc<tokio::sync::Mutex<()>>,
     next: Mutex<Option<Instant>>,
 }
 
 impl Pacer {
     pub fn new(pace: Duration) -> Self {
-        Self { pace, line: tokio::sync::Mutex::new(()), next: Mutex::new(None) }
+        Self { pace, place: Mutex::default() }
     }
 
     /// Nothing goes before `until`.
     pub fn hold(&self, until: Instant) {
-        let mut next = self.next();
+        let place = self.place();
+        let mut next = place.next();
         *next = next.max(Some(until));
     }
 
     /// Waits in line for the right to send next. Whoever has it may wait for its time, or let it be.
     pub async fn turn(&self) -> Turn<'_> {
-        Turn { pacer: self, _line: self.line.lock().await }
+        loop {
+            let place = self.place();
+            let line = Arc::clone(&place.line).lock_owned().await;
+            // It may have turned out to be another place by the time it was this one's turn.
+            if Arc::ptr_eq(&place, &self.place()) {
+                return Turn { pacer: self, _line: line };
+            }
+        }
     }
 
+    /// This is another name of `other`'s place: from now on they take turns.
+    fn join(&self, other: &Self) {
+        let (place, there) = (self.place(), other.place());
+        if Arc::ptr_eq(&place, &there) {
+            return;
+        }
+        let held = *place.next();
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = there;
+        if let Some(until) = held {
+            self.hold(until);
+        }
+    }
+
+    fn place(&self) -> Arc<Place> {
+        Arc::clone(&self.place.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Place {
     fn next(&self) -> MutexGuard<'_, Option<Instant>> {
         self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -44,13 +77,15 @@ impl Pacer {
 /// The right to send next.
 pub struct Turn<'p> {
     pacer: &'p Pacer,
-    _line: TurnGuard<'p, ()>,
+    _line: OwnedMutexGuard<()>,
 }
 
 impl Turn<'_> {
     /// When it begins, where that is still to come.
     pub fn not_before(&self) -> Option<Instant> {
-        self.pacer.next().filter(|at| *at > Instant::now())
+        let place = self.pacer.place();
+        let next = *place.next();
+        next.filter(|at| *at > Instant::now())
     }
 
     /// Something goes now; whoever is next waits for the pace.
@@ -68,6 +103,11 @@ impl Pacers {
     pub fn of(&self, place: &[&str], pace: Duration) -> Arc<Pacer> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(known.entry(ids::derive("place", place)).or_insert_with(|| Arc::new(Pacer::new(pace))))
+    }
+
+    /// The first is another name of the second: whoever sends to either shares its pace from now on.
+    pub fn are_one(&self, name: &[&str], place: &[&str], pace: Duration) {
+        self.of(name, pace).join(&self.of(place, pace));
     }
 }
 
@@ -87,6 +127,38 @@ mod tests {
         mine.turn().await.take();
         assert!(yours.turn().await.not_before().is_some());
         assert_eq!(elsewhere.turn().await.not_before(), None);
+    }
+
+    #[tokio::test]
+    async fn two_names_of_a_place_take_turns_once_that_is_known() {
+        let pacers = Pacers::default();
+        let (by_name, by_id) = (pacers.of(&["token", "ops"], LONG), pacers.of(&["token", "C1"], LONG));
+        by_name.turn().await.take();
+        assert_eq!(by_id.turn().await.not_before(), None, "nobody knows yet");
+        pacers.are_one(&["token", "ops"], &["token", "C1"], LONG);
+        assert!(by_id.turn().await.not_before().is_some(), "what was sent by the name counts");
+        let mine = by_id.turn().await;
+        let yours = tokio::time::timeout(Duration::from_millis(20), by_name.turn()).await;
+        assert!(yours.is_err(), "there is one line");
+        mine.take();
+        let by_name = by_name.turn().await.not_before();
+        assert_eq!(by_name, by_id.turn().await.not_before());
+        pacers.are_one(&["token", "ops"], &["token", "C1"], LONG);
+    }
+
+    #[tokio::test]
+    async fn whoever_waited_under_a_name_waits_in_the_line_of_the_place() {
+        let pacers = Pacers::default();
+        let (by_name, by_id) = (pacers.of(&["token", "ops"], LONG), pacers.of(&["token", "C1"], LONG));
+        let first = by_name.turn().await;
+        let waiting = Arc::clone(&by_name);
+        let next = tokio::spawn(async move { waiting.turn().await.not_before() });
+        tokio::task::yield_now().await;
+        pacers.are_one(&["token", "ops"], &["token", "C1"], LONG);
+        let there = by_id.turn().await;
+        first.take();
+        there.take();
+        assert!(next.await.unwrap().is_some());
     }
 
     #[tokio::test]

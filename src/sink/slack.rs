@@ -25,7 +25,7 @@ use crate::domain::time::Timestamp;
 use crate::http::{HttpClient, HttpError};
 use crate::render::{Renderer, SlackParts};
 
-use super::pace::Pacer;
+use super::pace::{Pacer, Pacers};
 use super::redact::Redactor;
 use super::{Common, Manners, Message, Sink, rendering};
 use connector::{Connector, LastCall};
@@ -51,6 +51,7 @@ struct Slack {
     renderer: Arc<Renderer>,
     /// It has been said that the token may not upload pictures.
     told_no_pictures: AtomicBool,
+    pacers: Arc<Pacers>,
     pacer: Arc<Pacer>,
 }
 
@@ -192,6 +193,9 @@ impl Slack {
     async fn exchange(&self, message: &Message, timings: &LastCall, mut post: Map<String, Value>) -> Report {
         let answer = self.say(message, timings, "chat.postMessage", &mut post).await;
         let Way::Bot { channel: to, .. } = &self.way else { return self.report(&answer, None) };
+        if let Answer::Posted { channel: Some(id), .. } = &answer {
+            self.way.goes_to(id, &self.pacers);
+        }
         let reference = match (&answer, &message.reference) {
             // The thread's root stays what later replies hang on.
             (_, Some(root)) if post.contains_key("thread_ts") => Some(root.clone()),

@@ -133,6 +133,8 @@ pub struct Claimed {
     pub claim: u64,
     pub delivery: Delivery,
     pub events: Vec<Arc<StoredEvent>>,
+    /// Something urgent waits behind it on its subject.
+    pub pressed: bool,
 }
 
 /// What to list. Empty fields match everything; newest first.

@@ -30,6 +30,9 @@ struct Queue {
     /// What may be claimed, by due time.
     ready: BTreeSet<(Timestamp, u64)>,
     leases: BTreeMap<u64, Lease>,
+    /// By subject: what quiet hours keep, and what they do not.
+    quiet: BTreeSet<(u64, u64)>,
+    urgent: BTreeSet<(u64, u64)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +42,8 @@ struct Entry {
     /// When it last was where it is: its last attempt, or when it was made.
     since: Timestamp,
     released: bool,
+    /// Until when quiet hours keep it, unless something urgent waits behind it.
+    quiet: Option<Timestamp>,
     /// The claim it is leased under.
     claim: Option<u64>,
 }
@@ -56,8 +61,12 @@ impl Outbox {
         let subject = xxh3_64(delivery.subject.as_bytes());
         let queue = self.sinks.entry(delivery.sink.clone()).or_default();
         queue.forget_ready(delivery.seq);
-        let since = delivery.log.last().map_or(delivery.created, |attempt| attempt.at);
-        let entry = Entry { subject, due, since, released: delivery.released, claim: None };
+        let tried = delivery.log.last().map_or(delivery.created, |attempt| attempt.at);
+        let since = delivery.quiet_since.unwrap_or(tried);
+        let quiet = delivery.quiet_since.map(|_| due);
+        mark(&mut queue.quiet, (subject, delivery.seq), quiet.is_some());
+        mark(&mut queue.urgent, (subject, delivery.seq), delivery.urgent);
+        let entry = Entry { subject, due, since, released: delivery.released, quiet, claim: None };
         let known = queue.entries.insert(delivery.seq, entry);
         if known.is_none() {
             let chain = queue.chains.entry(subject).or_default();
@@ -69,6 +78,7 @@ impl Outbox {
                 queue.unready(&later);
             }
         }
+        queue.press(subject);
         queue.refresh(subject);
     }
 
@@ -83,6 +93,9 @@ impl Outbox {
                 queue.chains.remove(&entry.subject);
             }
         }
+        mark(&mut queue.quiet, (entry.subject, seq), false);
+        mark(&mut queue.urgent, (entry.subject, seq), false);
+        queue.press(entry.subject);
         queue.refresh(entry.subject);
     }
 
@@ -102,6 +115,12 @@ impl Outbox {
             claims.push((self.next_claim, seq));
         }
         claims
+    }
+
+    /// Whether something urgent waits behind it.
+    pub fn is_pressed(&self, sink: &str, seq: u64) -> bool {
+        let Some(queue) = self.sinks.get(sink) else { return false };
+        queue.entries.get(&seq).and_then(|entry| queue.last_urgent(entry.subject)).is_some_and(|last| seq < last)
     }
 
     /// Whether a claim is still good for this delivery.
@@ -160,6 +179,24 @@ impl Queue {
         }
     }
 
+    fn last_urgent(&self, subject: u64) -> Option<u64> {
+        self.urgent.range((subject, 0)..=(subject, u64::MAX)).next_back().map(|(_, seq)| *seq)
+    }
+
+    /// What quiet hours keep goes now where something urgent waits behind it, and stays where nothing does any more.
+    fn press(&mut self, subject: u64) {
+        let last = self.last_urgent(subject);
+        for (_, seq) in self.quiet.range((subject, 0)..=(subject, u64::MAX)) {
+            let Some(entry) = self.entries.get_mut(seq) else { continue };
+            let Some(until) = entry.quiet else { continue };
+            let due = if last.is_some_and(|last| *seq < last) { entry.since } else { until };
+            if self.ready.remove(&(entry.due, *seq)) {
+                self.ready.insert((due, *seq));
+            }
+            entry.due = due;
+        }
+    }
+
     fn unready(&mut self, seqs: &[u64]) {
         for seq in seqs {
             if let Some(entry) = self.entries.get(seq) {
@@ -203,6 +240,14 @@ impl Queue {
     }
 }
 
+fn mark(marks: &mut BTreeSet<(u64, u64)>, of: (u64, u64), on: bool) {
+    if on {
+        marks.insert(of);
+    } else {
+        marks.remove(&of);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,6 +279,8 @@ mod tests {
             recipients: BTreeMap::new(),
             internal: false,
             moved: None,
+            urgent: false,
+            quiet_since: None,
         }
     }
 
@@ -285,6 +332,29 @@ mod tests {
         outbox.insert(&Delivery { created: at(900_000), ..delivery(1, "a", 900_500) });
         outbox.insert(&delivery(2, "b", 900_500));
         assert_eq!(seqs(&outbox.claim("ops", at(10), 9, at(60))), [1], "the other waits as long as it was told to");
+    }
+
+    #[test]
+    fn what_quiet_hours_keep_goes_before_something_urgent_and_stays_where_that_is_gone() {
+        let mut outbox = Outbox::default();
+        let kept = |seq| Delivery { quiet_since: Some(at(1)), ..delivery(seq, "a", 900) };
+        let urgent = |seq, subject| Delivery { urgent: true, ..delivery(seq, subject, 2) };
+        outbox.insert(&kept(1));
+        outbox.insert(&kept(2));
+        outbox.insert(&urgent(3, "b"));
+        assert_eq!(seqs(&outbox.claim("ops", at(3), 9, at(60))), [3], "of another subject");
+        outbox.remove("ops", 3);
+        outbox.insert(&urgent(4, "a"));
+        assert!(outbox.is_pressed("ops", 1) && outbox.is_pressed("ops", 2) && !outbox.is_pressed("ops", 4));
+        outbox.remove("ops", 4);
+        assert!(outbox.claim("ops", at(3), 9, at(60)).is_empty(), "a person dropped it");
+        outbox.insert(&urgent(5, "a"));
+        for seq in [1, 2, 5] {
+            assert_eq!(seqs(&outbox.claim("ops", at(3), 9, at(60))), [seq]);
+            outbox.remove("ops", seq);
+        }
+        outbox.insert(&kept(6));
+        assert_eq!(seqs(&outbox.claim("ops", at(900), 9, at(960))), [6], "it is morning");
     }
 
     #[test]

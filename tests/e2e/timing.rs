@@ -1,7 +1,8 @@
 //! Routes with time: what belongs together goes out together, what waits is listed and survives, what is silenced is
 //! recorded, and who is not answered is asked again.
 
-use ampbridge::demo::Receiver;
+use ampbridge::demo::{Receiver, Reply};
+use ampbridge::domain::time::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::harness::{ACME, Bench, HEAD, HOOK, HOOK2, MAIL, SLACK, accepted, facts, ids, text, until};
@@ -75,6 +76,32 @@ async fn what_waits_is_in_the_lists_and_not_due() {
     bench.run(&["deliveries", "drop", text(row, "id")]).await.exits(1).says(&["wait until"]);
     let audit = bench.run(&["audit", "--json"]).await.exits(0).json();
     assert_eq!(audit["sinks"]["hook"], json!({ "waiting": 2 }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_waits_for_the_end_of_quiet_hours_and_a_person_may_send_it_all_the_same() {
+    let bench = Bench::start(&[HEAD, ACME, HOOK, &route(&["hook"], "")]).await;
+    bench.once().await;
+    bench.hook.set_usual(Some(Reply::status(503)));
+    bench.add_thread("one");
+    bench.run(&["once", "--drain", "0"]).await.exits(1);
+    let attempts = bench.hook.received().len();
+    bench.hook.set_usual(None);
+    let hour = |ahead: i64| (Timestamp::now() + SignedDuration::from_hours(ahead)).strftime("%H:00").to_string();
+    let quiet = format!("quiet = {{ from = {:?}, to = {:?}, timezone = \"UTC\" }}", hour(-1), hour(3));
+    bench.configure(&[HEAD, ACME, HOOK, &route(&["hook"], &quiet)]);
+    bench.once().await;
+    assert_eq!(bench.hook.received().len(), attempts, "nothing is sent, and that is no failure");
+    let rows = bench.deliveries().await;
+    let [row] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!((text(row, "state"), &row["due"]), ("due", &json!(null)));
+    assert!(text(row, "reason").starts_with("quiet hours; goes out at "), "{row}");
+    let audit = bench.run(&["audit", "--json"]).await.exits(0).json();
+    assert_eq!(audit["sinks"]["hook"], json!({ "waiting": 1 }));
+    bench.run(&["deliveries", "retry", text(row, "id")]).await.exits(0);
+    bench.once().await;
+    assert_eq!(accepted(&bench.hook).len(), 1);
+    assert_eq!(text(&bench.deliveries().await[0], "state"), "delivered");
 }
 
 #[tokio::test(flavor = "multi_thread")]

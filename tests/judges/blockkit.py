@@ -22,8 +22,11 @@ from story import SETTINGS, tell
 BLOCKS, TOTAL_TEXT, MESSAGE_TEXT = 50, 12_000, 4_000
 SECTION, FIELDS, FIELD, HEADER, CONTEXT, ACTIONS = 3_000, 10, 2_000, 150, 10, 25
 BUTTON_TEXT, BUTTON_VALUE, URL, ALT, ID = 75, 2_000, 3_000, 2_000, 255
-#: What may stand in mrkdwn after an unescaped `<`: a link to the web with or without a label.
-LINK = re.compile(r"https?://[^\s<>|]+(\|[^<>|]*)?\Z")
+#: What may stand in mrkdwn after an unescaped `<`: a link to the web with or without a label, or formatting marks in place
+#: of a date that is none.
+LINK = re.compile(r"(https?://[^\s<>|]+(\|[^<>|]*)?|!date\^00000000\^\{_\}\|[*_~`]+)\Z")
+#: What the hostile samples say in Slack's own marks.
+MARKED = ("*bold*", "_it_", "~gone~", "`code`", "```fence```")
 TOKEN = "xoxb-judge"
 WEBHOOK = "/services/T/B/X"
 
@@ -149,6 +152,7 @@ def outside_problems(message: dict) -> list[str]:
                 problems.append(f"<{inside[:80]}> takes effect")
         if re.search(r"&(?!(amp|lt|gt);)", text):
             problems.append(f"an entity is cut or bare: …{text[-60:]!r}" if text[-6:].count("&") else "a bare &")
+        problems += [f"{marked} formats" for marked in MARKED if marked in text]
         if "<" not in text and ">" in text:
             problems.append("a bare >")
     for text in [message["text"], *texts(message["blocks"])]:
@@ -210,7 +214,7 @@ def controls(judge: Judge) -> None:
         rejected.append(bool(limit_problems({"blocks": [block], "text": "x"})))
         judge.equal(rejected, [True] * 3, f"control: {what} is rejected by slack_sdk, slackblocks and the limits")
     judge.check(bool(typescript([[{"type": "section", "txt": {}}]])), "control: tsc rejects a key that isn't one")
-    for text in ["<!channel>", "<@U123>", "<javascript:alert(1)|x>", "a & b", "cut &am", "\u202eabc"]:
+    for text in ["a *bold* word", "<!date^0^{date}|*>", "<!channel>", "<@U123>", "<javascript:alert(1)|x>", "a & b", "cut &am", "\u202eabc"]:
         message = {"text": text, "blocks": [section]}
         judge.check(bool(outside_problems(message)), f"control: {text!r} would be noticed")
 

@@ -52,7 +52,7 @@ fn a_row_that_moves_to_another_day_takes_its_money_along() {
     let moved = [today("ana", 0), row(day("2026-11-17"), "ana", 110)];
     assert_eq!(
         play.acme("2026-11-18T11:00:00Z", &moved),
-        ["budget.exceeded workspace info"],
+        ["budget.exceeded workspace warning"],
         "late, for the day before"
     );
     assert_eq!(play.acme("2026-11-18T12:00:00Z", &[today("ana", 110)]), NOTHING, "told for today already");
@@ -172,7 +172,7 @@ fn down_over_midnight_and_over_month_end_tells_what_was_missed_once() {
     let missed = [row(day("2026-11-30"), "ana", 160), row(day("2026-12-01"), "ana", 10)];
     let told = play.look("acme", "2026-12-01T08:00:00Z", &missed);
     let said: Vec<_> = told.iter().map(|e| format!("{} {}", e.data["rule"].as_str().unwrap(), sentence(e))).collect();
-    assert_eq!(said, ["day budget.exceeded workspace info", "month budget.exceeded workspace info"]);
+    assert_eq!(said, ["day budget.exceeded workspace warning", "month budget.exceeded workspace warning"]);
     assert_eq!(play.acme("2026-12-01T09:00:00Z", &missed), NOTHING);
 }
 

@@ -11,7 +11,7 @@ use ampbridge::domain::time::Timestamp;
 use ampbridge::env::{Clock, SeededDice};
 use ampbridge::pipeline::Core;
 use ampbridge::store::memory::{self, MemoryKv};
-use ampbridge::store::{Probe, Store, StoreError, Ticket};
+use ampbridge::store::{Claimed, Probe, Store, StoreError, Ticket};
 
 use crate::setup::Setup;
 
@@ -63,6 +63,11 @@ impl Bridge {
 
     pub async fn step(&self, input: &Input) -> Plan {
         self.core.step(input).await.unwrap().0
+    }
+
+    /// Of what was claimed, what may go now.
+    pub async fn awake(&self, claimed: Vec<Claimed>) -> Vec<Claimed> {
+        self.core.awake(claimed).await.unwrap()
     }
 
     /// A step up to its commit: as far as it has come when another one gets in between.

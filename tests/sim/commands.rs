@@ -8,6 +8,7 @@ use ampbridge::domain::delivery::DeliveryState;
 use ampbridge::domain::time::Timestamp;
 
 use crate::fact::Fact;
+use crate::model::outbox::Item;
 use crate::setup::{COLLECTIONS, SINKS};
 use crate::sim::Sim;
 
@@ -38,6 +39,29 @@ impl Sim {
             }
         };
         self.order(command).await;
+    }
+
+    /// At night a person sends something that comes after what quiet hours keep: that goes now, and before it.
+    pub async fn press(&mut self) {
+        let behind = self.behind_what_is_kept();
+        if behind.is_empty() || self.rng.percent(50) {
+            return;
+        }
+        let id = self.rng.pick(&behind).clone();
+        let sink = self.model.outbox.items[&id].sink.clone();
+        self.order(Command::RetryDelivery { id }).await;
+        self.flush().await;
+        self.claim(&sink, 4).await;
+    }
+
+    /// What comes after something that quiet hours keep, on its subject.
+    fn behind_what_is_kept(&self) -> Vec<String> {
+        let items = &self.model.outbox.items;
+        let kept = || items.values().filter(|item| item.kept.is_some() && item.state.is_open());
+        let is_behind = |item: &Item| {
+            kept().any(|first| first.sink == item.sink && first.subject == item.subject && first.seq < item.seq)
+        };
+        items.iter().filter(|(_, item)| is_behind(item)).map(|(id, _)| id.clone()).collect()
     }
 
     /// About what is held of a collection; a reset where nothing is.
@@ -136,6 +160,7 @@ impl Sim {
                 item.state = DeliveryState::Due { at: now };
                 (item.attempts, item.first, item.refusals, item.released) = (0, None, 0, false);
                 (item.public, item.resent) = (false, true);
+                (item.urgent, item.kept) = (true, None);
             }
             Command::Acknowledge { incident, .. } => {
                 self.model.desk.troubles.get_mut(incident).ok_or(())?.acked = true;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ampbridge::domain::cycle::{Input, Settled};
 use ampbridge::domain::delivery::{Delivery, DeliveryKind, DeliveryState, Outcome, Report};
 use ampbridge::domain::time::{SignedDuration, Timestamp, plus};
+use ampbridge::store::Claimed;
 use serde_json::json;
 
 use crate::fact::Fact;
@@ -95,6 +96,7 @@ impl Sim {
         let claimed = self.bridge.store().claim(sink, now, limit, LEASE).await.unwrap();
         let ids: Vec<&String> = claimed.iter().map(|c| &c.delivery.id).collect();
         assert_eq!(ids, expected.iter().collect::<Vec<_>>(), "claimed at {sink}");
+        let claimed = self.keep(claimed, now).await;
         for one in claimed {
             let id = one.delivery.id.clone();
             assert_eq!(one.delivery.event_ids.len().min(HANDED), one.events.len(), "{id} without its events");
@@ -108,6 +110,26 @@ impl Sim {
             let flight = Flight { sink: sink.to_owned(), claim: one.claim, delivery: one.delivery, started: now };
             self.flights.push(flight);
         }
+    }
+
+    /// Of what was claimed, what goes now; the rest stays until the night is over.
+    async fn keep(&mut self, claimed: Vec<Claimed>, now: Timestamp) -> Vec<Claimed> {
+        let mut going = Vec::new();
+        for one in &claimed {
+            let id = &one.delivery.id;
+            if let Some(until) = self.model.kept_until(&self.setup, &one.delivery, now) {
+                self.say(&format!("{id} stays until {until}"));
+                self.model.outbox.keep(id, until, now);
+                *self.shapes.entry("kept".to_owned()).or_default() += 1;
+            } else {
+                let pressed = self.model.outbox.items[id].kept.is_some() && self.model.outbox.is_pressed(id);
+                *self.shapes.entry("goes with what is critical".to_owned()).or_default() += u32::from(pressed);
+                going.push(id.clone());
+            }
+        }
+        let awake = self.bridge.awake(claimed).await;
+        assert_eq!(awake.iter().map(|one| &one.delivery.id).collect::<Vec<_>>(), going.iter().collect::<Vec<_>>());
+        awake
     }
 
     /// Up to `most` attempts at one sink end. With `calm` all are accepted.

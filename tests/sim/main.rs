@@ -10,6 +10,7 @@ mod bridge;
 mod commands;
 mod compare;
 mod delivering;
+mod digests;
 mod fact;
 mod looks;
 mod model;
@@ -57,7 +58,7 @@ const KINDS: [&str; 24] = [
     "thread.deleted",
 ];
 /// What must become of events, for the same reason.
-const SHAPES: [&str; 8] = [
+const SHAPES: [&str; 11] = [
     "told alone",
     "told with others",
     "silenced",
@@ -66,6 +67,9 @@ const SHAPES: [&str; 8] = [
     "reminder",
     "escalated",
     "group has to wait longer",
+    "digest of spend alone",
+    "kept",
+    "goes with what is critical",
 ];
 /// Lines of a failed story that are shown.
 const TAIL: usize = 60;

@@ -20,6 +20,7 @@ use ampbridge::domain::timing::{Day, Digest, DigestEvery, Escalation, Group, Gro
 use jiff::tz::TimeZone;
 use serde_json::json;
 
+use crate::fact::Fact;
 use crate::rng::Rng;
 
 pub const ACME: &str = "acme";
@@ -196,6 +197,12 @@ pub struct Plain {
 }
 
 impl Plain {
+    pub fn fits(&self, fact: &Fact) -> bool {
+        fact.kind.starts_with(self.prefix)
+            && self.source.is_none_or(|s| s == fact.origin)
+            && fact.severity >= self.least
+    }
+
     fn route(&self, timed: Timed) -> Route {
         Route {
             events: vec![format!("{}*", self.prefix)],

@@ -118,6 +118,7 @@ impl Sim {
         if self.rng.percent(25) {
             self.pass().await;
         }
+        self.press().await;
         match self.rng.below(100) {
             0..=24 => {
                 let what = self.remote.change(&mut self.rng, self.true_now);

@@ -2,20 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ampbridge::domain::cycle::{Command, Input, Plan};
+use ampbridge::domain::cycle::{self, Command, Input, Plan};
 use ampbridge::domain::delivery::{DeliveryKind, DeliveryState};
 use ampbridge::domain::doc::{Doc, DocKey};
 use ampbridge::domain::event::{Severity, StoredEvent};
 use ampbridge::domain::routing::{FieldMatch, Test};
 use ampbridge::domain::silence::Silence;
 use ampbridge::domain::time::{SignedDuration, Timestamp, plus};
-use ampbridge::domain::timing::{Room as StoredRoom, Why};
-use serde_json::json;
+use ampbridge::domain::timing::{Rooms, Why};
 
-use crate::fact::{Fact, detail_of};
+use crate::digests::{check_spend, digest};
+use crate::fact::Fact;
 use crate::model::Model;
+use crate::model::digest::Digests;
 use crate::model::outbox::Item;
-use crate::model::timing::{Fate, HANDED, Hush, Message, Room, night_end, rule_of};
+use crate::model::timing::{Fate, HANDED, Hush, Message, night_end, rule_of};
 use crate::setup::SINKS;
 use crate::sim::Sim;
 
@@ -23,19 +24,13 @@ impl Sim {
     /// What the program's timekeeper does: empties what is due, looks at what stays bad.
     pub async fn pass(&mut self) {
         let now = self.bridge.now();
-        for (sink, rooms) in self.stored_rooms().await {
-            for (name, _) in rooms.into_iter().filter(|(_, room)| room.due <= now) {
-                let key = self.model.desk.names.iter().find(|((s, _), n)| *s == sink && **n == name).unwrap().0.clone();
-                let room = key.1;
-                let messages = self.model.desk.release(&self.setup, &self.model.events, &sink, &room, now);
-                self.say(&format!("{name} at {sink} is due: {messages:?}"));
-                if self.model.desk.rooms.contains_key(&(sink.clone(), room.clone())) {
-                    *self.shapes.entry(format!("{} has to wait longer", room.why)).or_default() += 1;
-                }
-                let facts = messages.iter().filter(|m| m.kind == DeliveryKind::Digest);
-                let facts = facts.map(|m| self.digest(&room, m)).collect();
-                let plan = self.bridge.step(&Input::Release { sink: sink.clone(), rooms: vec![name] }).await;
-                self.check_all(&plan, facts, messages).await;
+        let stored = self.stored_rooms().await;
+        for sink in SINKS {
+            let rooms = stored.get(sink).cloned().unwrap_or_default();
+            let due = cycle::due_rooms(&self.setup.world(), sink, &rooms, now);
+            assert_eq!(due.iter().cloned().collect::<BTreeSet<_>>(), self.due_rooms(sink, now), "due at {sink}");
+            for name in due {
+                self.release(sink, name, now).await;
             }
         }
         let messages = self.model.desk.watch(&self.setup, now);
@@ -45,18 +40,35 @@ impl Sim {
         self.check_all(&plan, Vec::new(), messages).await;
     }
 
+    async fn release(&mut self, sink: &str, name: String, now: Timestamp) {
+        let waiting = self.model.desk.rooms.iter().find(|((s, room), waiting)| {
+            s == sink && waiting.due <= now && self.model.desk.names[&(s.clone(), room.clone())] == name
+        });
+        let Some(room) = waiting.map(|((_, room), _)| room.clone()) else {
+            return self.tell_of_spend_alone(sink, name, now).await;
+        };
+        let messages = self.model.desk.release(&self.setup, &self.model.events, sink, &room, now);
+        self.say(&format!("{name} at {sink} is due: {messages:?}"));
+        if self.model.desk.rooms.contains_key(&(sink.to_owned(), room.clone())) {
+            *self.shapes.entry(format!("{} has to wait longer", room.why)).or_default() += 1;
+        }
+        let facts: Vec<Fact> = messages
+            .iter()
+            .filter(|m| m.kind == DeliveryKind::Digest)
+            .map(|m| digest(&self.model.events, room.why, m))
+            .collect();
+        let spent = if facts.is_empty() { None } else { self.spend_of(sink, &name, now) };
+        let plan = self.bridge.step(&Input::Release { sink: sink.to_owned(), rooms: vec![name] }).await;
+        check_spend(&plan, spent.as_ref().map(|(_, spent)| spent));
+        self.check_all(&plan, facts, messages).await;
+        if self.model.desk.rooms.contains_key(&(sink.to_owned(), room)) {
+            self.compare_rooms().await;
+        }
+    }
+
     /// When the next of what waits is due.
     pub fn next_room(&self) -> Option<Timestamp> {
         self.model.desk.rooms.values().map(|waiting| waiting.due).min()
-    }
-
-    fn digest(&self, room: &Room, message: &Message) -> Fact {
-        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-        for id in &message.events {
-            *counts.entry(&self.model.events[id].kind).or_default() += 1;
-        }
-        let detail = detail_of(&[("counts", json!(counts)), ("events", json!(message.events.len()))]);
-        Fact::new(&format!("digest.{}", room.why), "bridge", &message.sink, Severity::Info, &detail)
     }
 
     /// Where an event must go at each sink, and the deliveries that must have been made of it at once.
@@ -133,6 +145,9 @@ impl Sim {
                 made.push(message);
             }
             let listed = self.bridge.store().delivery(&delivery.id).await.unwrap().expect("it was committed");
+            let grave = delivery.event_ids.iter().any(|id| self.model.events[id].severity == Severity::Critical);
+            let urgent = grave && delivery.kind != DeliveryKind::Digest;
+            assert_eq!(listed.delivery.urgent, urgent, "whether {delivery:?} may wait for the morning");
             let other = self.model.outbox.items.insert(delivery.id.clone(), Item::of(&listed.delivery));
             assert!(other.is_none(), "{} stands for two deliveries", delivery.id);
         }
@@ -175,11 +190,14 @@ impl Sim {
     /// What waits in the store is what waits in the model.
     pub async fn compare_rooms(&self) {
         let stored = self.stored_rooms().await;
-        let count: usize = stored.values().map(BTreeMap::len).sum();
+        let count: usize = stored.values().map(|rooms| rooms.rooms.len()).sum();
+        let told =
+            stored.iter().flat_map(|(sink, rooms)| rooms.digests.iter().map(|(n, at)| ((sink.clone(), *n), *at)));
+        assert_eq!(told.collect::<Digests>(), self.model.desk.digests, "when digests last told of spend");
         assert_eq!(count, self.model.desk.rooms.len(), "rooms: {stored:?} and {:?}", self.model.desk.rooms);
         for ((sink, room), waiting) in &self.model.desk.rooms {
             let name = &self.model.desk.names[&(sink.clone(), room.clone())];
-            let found = &stored[sink][name];
+            let found = &stored[sink].rooms[name];
             let why = match found.why {
                 Why::Group => "group",
                 Why::Rate => "rate",
@@ -195,10 +213,10 @@ impl Sim {
         }
     }
 
-    async fn stored_rooms(&self) -> BTreeMap<String, BTreeMap<String, StoredRoom>> {
+    async fn stored_rooms(&self) -> BTreeMap<String, Rooms> {
         let docs = self.bridge.store().docs("rooms/").await.unwrap();
         let rooms = docs.into_iter().filter_map(|(key, doc)| match (key, doc.as_ref()) {
-            (DocKey::Rooms(sink), Doc::Rooms(rooms)) => Some((sink, rooms.rooms.clone())),
+            (DocKey::Rooms(sink), Doc::Rooms(rooms)) => Some((sink, rooms.clone())),
             _ => None,
         });
         rooms.collect()

@@ -164,6 +164,8 @@ fn retry(step: &mut Step<'_>, id: &str) -> Result<String, String> {
     delivery.first_attempt = None;
     delivery.refusals = 0;
     delivery.released = false;
+    delivery.urgent = true;
+    delivery.quiet_since = None;
     if was == "delivered" {
         // Sent again under the same id; recipients that have it are asked again too, for that is what was asked for.
         delivery.recipients.clear();

@@ -94,6 +94,8 @@ pub(super) fn of_events(step: &mut Step<'_>, sink: &str, key: &str, room: &Room,
     delivery.event_ids = std::iter::once(event.id.clone()).chain(top.clone()).chain(rest).collect();
     delivery.event_type = event.kind;
     delivery.subject = event.subject;
+    // A digest has a time of its own, whatever it tells of.
+    delivery.urgent = false;
     step.plan.deliveries.push(delivery);
 }
 

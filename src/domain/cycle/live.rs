@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Step, World};
 use crate::domain::delivery::{Delivery, DeliveryKind, Outcome, Report};
+use crate::domain::event::Severity;
 use crate::domain::incident::Incident;
 use crate::domain::live::{Figures, Live, Moved, WAITING_MAX};
 use crate::domain::time::Timestamp;
@@ -114,6 +115,7 @@ fn delivery(
         // An edit that fails takes nothing from anybody: the event itself was delivered.
         internal: true,
         moved: Some(moved),
+        urgent: incident.severity == Severity::Critical,
         ..Delivery::due(&world.bridge, sink, DeliveryKind::Update, &[id, &number.to_string()], now)
     }
 }

@@ -125,6 +125,7 @@ pub(super) fn together(step: &Step<'_>, sink: &str, room: &Room, events: &[&Stor
             format!("{} events", events.len())
         },
         incident: incident.filter(|_| same_incident).map(str::to_owned),
+        urgent: events.iter().any(|e| e.event.severity == Severity::Critical),
         ..Delivery::due(&step.world.bridge, sink, room.kind, &[&room.first], step.now)
     }
 }

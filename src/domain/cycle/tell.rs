@@ -209,6 +209,7 @@ fn message(
         subject: incident.subject.clone(),
         incident: Some(incident_id.to_owned()),
         internal: routing::is_internal(&incident.kind),
+        urgent: incident.severity == Severity::Critical,
         ..Delivery::due(&world.bridge, sink, kind, about, now)
     }
 }

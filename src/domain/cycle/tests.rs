@@ -8,4 +8,5 @@ mod live;
 mod looks;
 mod money;
 mod own_limits;
+mod quiet;
 mod timing;

@@ -156,7 +156,7 @@ fn marked(text: &str, mark: char) -> Option<(&str, &str, &str)> {
     None
 }
 
-/// `<https://…|label>` and mentions.
+/// `<https://…|label>`, mentions, and dates, of which only what is shown in place of one is known here.
 fn links(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -169,6 +169,8 @@ fn links(text: &str) -> String {
         let (target, label) = inside.split_once('|').unwrap_or((inside, inside));
         if target.starts_with("https://") || target.starts_with("http://") {
             out.push_str(&format!("<a href=\"{}\">{}</a>", safe(target), safe(label)));
+        } else if target.starts_with("!date^") {
+            out.push_str(&safe(label));
         } else {
             let shown = format!("@{}", label.trim_start_matches(['!', '@', '#']));
             out.push_str(&format!("<span class=\"mention\">{}</span>", safe(&shown)));
@@ -197,6 +199,7 @@ mod tests {
             ("<https://example.com/a_b_c|see _it_>", "<a href=\"https://example.com/a_b_c\">see _it_</a>"),
             ("one\ntwo", "one<br>two"),
             ("`ampbridge *x*`", "<code>ampbridge *x*</code>"),
+            ("a <!date^00000000^{_}|`*>b<!date^00000000^{_}|*`>", "a `*b*`"),
             ("<!here> now", "<span class=\"mention\">@here</span> now"),
             ("a ```\nx *y*\n``` b", "a <div class=\"fence\">x *y*</div> b"),
             ("<script>alert(1)", "<span class=\"mention\">@script</span>alert(1)"),

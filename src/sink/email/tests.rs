@@ -42,8 +42,11 @@ async fn everybody_gets_a_copy_of_one_letter_over_one_connection() {
     let head = taken[0].letter.replace("\r\n ", " ");
     assert!(head.contains("To: ann@example.com, Bob <bob@example.com>, cyd@example.com"), "{head}");
     assert_eq!(server.lines("MAIL FROM:<bridge@example.com>").len(), 3);
+    let first = report.timings.unwrap();
+    assert!(first.connect_ms.is_some_and(|connect| connect <= first.total_ms), "{first:?}");
     // A second letter goes the same way, after a sign of life.
-    assert_eq!(sink.send(&message()).await.outcome, Outcome::Accepted);
+    let report = sink.send(&message()).await;
+    assert_eq!((report.outcome, report.timings.unwrap().connect_ms), (Outcome::Accepted, None));
     assert_eq!((server.lines("CONNECT").len(), server.lines("AUTH").len(), server.lines("NOOP").len()), (1, 1, 1));
 }
 

@@ -11,6 +11,7 @@ use super::{PACE, Slack};
 use crate::domain::event::Severity;
 use crate::domain::setting::{Many, Secret};
 use crate::http::{ClientOptions, HttpClient};
+use crate::sink::pace::Pacers;
 use crate::sink::redact::Redactor;
 use crate::sink::target::{Problem, Target, joined};
 use crate::sink::{Common, Context, Sink, SinkConfig};
@@ -171,6 +172,7 @@ impl SlackConfig {
             http,
             redact,
             renderer,
+            pacers: Arc::clone(&context.pacers),
             pacer,
             told_no_pictures: AtomicBool::new(false),
         })
@@ -202,9 +204,26 @@ impl Way {
     fn place(&self) -> Vec<&str> {
         match self {
             Self::Webhook { target } => vec!["webhook", target.url.as_str()],
-            Self::Bot { target, token, channel } => {
+            Self::Bot { channel, .. } => self.place_of(channel),
+        }
+    }
+
+    /// The same where Slack has told the channel's id.
+    pub(super) fn place_of<'a>(&'a self, channel: &'a str) -> Vec<&'a str> {
+        match self {
+            Self::Webhook { .. } => self.place(),
+            Self::Bot { target, token, .. } => {
                 vec!["bot", target.url.as_str(), &token.token_value.0, channel.trim_start_matches('#')]
             }
+        }
+    }
+
+    /// What Slack called the channel that this posts to: another sink may know it by that id.
+    pub(super) fn goes_to(&self, id: &str, pacers: &Pacers) {
+        if let Self::Bot { channel, .. } = self
+            && channel != id
+        {
+            pacers.are_one(&self.place(), &self.place_of(id), PACE);
         }
     }
 

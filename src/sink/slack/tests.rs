@@ -425,6 +425,19 @@ fn refused_blocks_leave_a_text_that_says_it_all() {
     assert_eq!(post_of(json!({ "text": "*head*\ndetails" })), post);
 }
 
+#[tokio::test]
+async fn a_channels_name_and_its_id_share_a_pace_once_slack_has_told_the_id() {
+    let context = crate::sink::testkit::context();
+    let way = |channel: &str| {
+        config::<SlackConfig>(json!({ "bot_token": TOKEN, "channel": channel })).open("x", &common(), &context).unwrap()
+    };
+    let (by_name, by_id) = (way("#ops"), way("C012"));
+    by_name.pacer.turn().await.take();
+    assert_eq!(by_id.pacer.turn().await.not_before(), None);
+    by_name.way.goes_to("C012", &context.pacers);
+    assert!(by_id.pacer.turn().await.not_before().is_some());
+}
+
 #[test]
 fn sinks_of_one_app_in_one_channel_share_a_pacer() {
     let context = crate::sink::testkit::context();

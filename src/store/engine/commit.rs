@@ -286,9 +286,12 @@ impl<K: Kv> Shared<K> {
     }
 
     pub(super) fn claim(&self, sink: &str, now: Timestamp, limit: usize, until: Timestamp) -> Result<Vec<Claimed>> {
-        let claims = self.lock()?.outbox.claim(sink, now, limit, until);
+        let mut state = self.lock()?;
+        let claims = state.outbox.claim(sink, now, limit, until);
+        let pressed: Vec<bool> = claims.iter().map(|(_, seq)| state.outbox.is_pressed(sink, *seq)).collect();
+        drop(state);
         let mut claimed = Vec::with_capacity(claims.len());
-        for (claim, seq) in claims {
+        for ((claim, seq), pressed) in claims.into_iter().zip(pressed) {
             let Some(bytes) = self.kv.get(&keys::numbered(keys::OPEN, seq))? else {
                 self.lock()?.outbox.remove(sink, seq);
                 continue;
@@ -298,7 +301,7 @@ impl<K: Kv> Shared<K> {
             for seq in delivery.event_seqs.iter().take(CLAIM_EVENTS) {
                 events.extend(self.event_at(*seq)?.map(Arc::<StoredEvent>::new));
             }
-            claimed.push(Claimed { claim, delivery, events });
+            claimed.push(Claimed { claim, delivery, events, pressed });
         }
         Ok(claimed)
     }

@@ -136,7 +136,16 @@ fn check_length(at: &str, text: &str, limit: usize, faults: &mut Vec<String>) {
 /// `<!channel>`, `<@U…>` and `<#C…>` take effect in text that comes in unescaped. `<!here>` is what the tests' configs
 /// say, and nothing from outside may.
 fn check_mentions(at: &str, text: &str, faults: &mut Vec<String>) {
-    let outside = text.replace(" <!here>", "");
+    let mut outside = text.replace(" <!here>", "");
+    // A mark from outside, shown in place of a date that is none.
+    while let Some((before, (marks, after))) =
+        outside.split_once("<!date^00000000^{_}|").and_then(|(before, rest)| Some((before, rest.split_once('>')?)))
+    {
+        if marks.is_empty() || !marks.chars().all(|c| "*_~`".contains(c)) {
+            faults.push(format!("{at}: {marks:?} in place of a date"));
+        }
+        outside = format!("{before}{after}");
+    }
     for live in ["<!", "<@", "<#"] {
         if outside.contains(live) {
             faults.push(format!("{at}: {live} takes effect"));

@@ -2,6 +2,7 @@
 //!
 //! A model is a value. It is copied when the bridge's commits become durable; a crash puts the copy back.
 
+pub mod digest;
 pub mod health;
 pub mod money;
 pub mod outbox;
@@ -10,13 +11,17 @@ pub mod timing;
 
 use std::collections::BTreeMap;
 
+use ampbridge::domain::delivery::{Delivery, DeliveryKind};
+use ampbridge::domain::event::Severity;
+use ampbridge::domain::time::Timestamp;
+
 use crate::fact::Fact;
-use crate::setup::{COLLECTIONS, Setup};
+use crate::setup::{COLLECTIONS, Plain, Setup};
 use health::{SinkHealth, SourceHealth};
 use money::Money;
 use outbox::Outbox;
 use records::Collection;
-use timing::Desk;
+use timing::{Desk, night_end};
 
 #[derive(Debug, Clone, Default)]
 pub struct Model {
@@ -38,14 +43,30 @@ impl Model {
         Self { collections, ..Self::default() }
     }
 
+    /// Until when quiet hours keep a delivery that could go now.
+    pub fn kept_until(&self, setup: &Setup, delivery: &Delivery, now: Timestamp) -> Option<Timestamp> {
+        let item = &self.outbox.items[&delivery.id];
+        if item.urgent || delivery.kind == DeliveryKind::Digest || self.outbox.is_pressed(&delivery.id) {
+            return None;
+        }
+        let nights = delivery.event_ids.iter().map(|id| {
+            let fact = &self.events[id];
+            let escalates = |(number, route): &(usize, Plain)| {
+                let to = setup.timed(*number).and_then(|timed| timed.escalate).map(|(_, sink)| sink);
+                route.fits(fact) && to == Some(delivery.sink.as_str())
+            };
+            let named = Self::routed(setup, fact).get(&delivery.sink).copied().flatten();
+            let route = named.or_else(|| setup.routing().into_iter().enumerate().find(escalates).map(|(n, _)| n));
+            night_end(&setup.timed(route?)?.night?, now).filter(|_| fact.severity < Severity::Critical)
+        });
+        nights.collect::<Option<Vec<Timestamp>>>()?.into_iter().max()
+    }
+
     /// The sinks that must hear of a fact, each with the first route that reaches it.
     pub fn routed(setup: &Setup, fact: &Fact) -> BTreeMap<String, Option<usize>> {
         let mut sinks: BTreeMap<String, Option<usize>> = BTreeMap::new();
         for (number, route) in setup.routing().into_iter().enumerate() {
-            let fits = fact.kind.starts_with(route.prefix)
-                && route.source.is_none_or(|s| s == fact.origin)
-                && fact.severity >= route.least;
-            for sink in route.sinks.iter().filter(|_| fits) {
+            for sink in route.sinks.iter().filter(|_| route.fits(fact)) {
                 sinks.entry((*sink).to_owned()).or_insert(Some(number));
             }
         }

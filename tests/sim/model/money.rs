@@ -80,7 +80,7 @@ impl Money {
         odd
     }
 
-    fn sums(&self, sources: &[String], from: Date, to: Date, per: &Per) -> BTreeMap<String, Micros> {
+    pub fn sums(&self, sources: &[String], from: Date, to: Date, per: &Per) -> BTreeMap<String, Micros> {
         let days = || sources.iter().filter_map(|s| self.ledger.get(s)).flat_map(|l| l.range(from..to));
         let billed = days().any(|(_, day)| day.values().any(|(_, billed)| *billed));
         let mut sums: BTreeMap<String, Micros> = BTreeMap::new();

@@ -30,7 +30,11 @@ pub struct Item {
     /// A person has sent it again, so it may come after later ones.
     pub resent: bool,
     /// Its last attempt, or when it was made.
-    pub since: Timestamp,
+    pub tried: Timestamp,
+    /// Critical, or sent by a person: quiet hours do not keep it, nor what goes before it.
+    pub urgent: bool,
+    /// Since when quiet hours keep it.
+    pub kept: Option<Timestamp>,
 }
 
 /// Leases belong to the running process: (sink, claim) to delivery and end.
@@ -52,7 +56,17 @@ impl Item {
             internal: delivery.internal,
             public: false,
             resent: false,
-            since: delivery.log.last().map_or(delivery.created, |attempt| attempt.at),
+            tried: delivery.log.last().map_or(delivery.created, |attempt| attempt.at),
+            urgent: delivery.urgent,
+            kept: delivery.quiet_since,
+        }
+    }
+
+    /// A night is no time of trying.
+    fn wake(&mut self, now: Timestamp) {
+        if let Some(since) = self.kept.take() {
+            let night = now.duration_since(since).max(SignedDuration::ZERO);
+            self.first = self.first.map(|first| plus(first, night));
         }
     }
 
@@ -81,8 +95,10 @@ impl Outbox {
             if !item.released {
                 closed.insert(&item.subject);
             }
-            if let Some(due) = item.due().filter(|_| !leased.contains(id.as_str())) {
-                ready.push((due, item.seq, id, item.since));
+            let pressed = item.kept.filter(|_| self.is_pressed(id));
+            let due = item.due().map(|due| pressed.unwrap_or(due));
+            if let Some(due) = due.filter(|_| !leased.contains(id.as_str())) {
+                ready.push((due, item.seq, id, item.kept.unwrap_or(item.tried)));
             }
         }
         ready.sort();
@@ -91,6 +107,23 @@ impl Outbox {
         let may =
             |(due, _, _, since): &(Timestamp, u64, &String, Timestamp)| *due <= now || (*due >= far && *since > now);
         ready.into_iter().filter(may).take(limit).map(|(_, _, id, _)| id.clone()).collect()
+    }
+
+    /// Something urgent waits behind it.
+    pub fn is_pressed(&self, id: &str) -> bool {
+        let item = &self.items[id];
+        let presses = |other: &Item| {
+            let same = other.sink == item.sink && other.subject == item.subject;
+            same && other.seq > item.seq && other.urgent && other.public && other.state.is_open()
+        };
+        self.items.values().any(presses)
+    }
+
+    /// Nothing was sent: it stays until then.
+    pub fn keep(&mut self, id: &str, until: Timestamp, now: Timestamp) {
+        let item = self.items.get_mut(id).unwrap();
+        item.wake(now);
+        (item.state, item.kept) = (DeliveryState::Due { at: until }, Some(now));
     }
 
     /// Earlier deliveries of the same sink and subject that should have gone first.
@@ -118,8 +151,9 @@ impl Outbox {
         after: &Delivery,
     ) -> Result<(), String> {
         let item = self.items.get_mut(id).ok_or_else(|| format!("{id} is not known"))?;
+        item.wake(started);
         item.tries += 1;
-        item.since = started;
+        item.tried = started;
         let end = plus(*item.first.get_or_insert(started), policy.horizon);
         let counts = !matches!(outcome, Outcome::Throttled { .. });
         item.attempts += u32::from(counts);

@@ -10,6 +10,7 @@ use jiff::ToSpan as _;
 use jiff::civil::Date;
 use serde_json::Value;
 
+use super::digest::Digests;
 use crate::fact::Fact;
 use crate::setup::{Night, Setup, Timed};
 
@@ -99,6 +100,8 @@ pub struct Desk {
     pub troubles: BTreeMap<String, Trouble>,
     /// By event and sink.
     pub fates: BTreeMap<(String, String), Fate>,
+    /// When digests last told of spend.
+    pub digests: Digests,
     /// By event and sink: the route that sets the time.
     pub routes: BTreeMap<(String, String), Option<usize>>,
 }
@@ -343,7 +346,7 @@ pub fn night_end(night: &Night, now: Timestamp) -> Option<Timestamp> {
     })
 }
 
-fn next_digest(weekly: bool, hour: i64, now: Timestamp) -> Timestamp {
+pub fn next_digest(weekly: bool, hour: i64, now: Timestamp) -> Timestamp {
     let today = now.as_second().div_euclid(DAY);
     (today..today + 9)
         .filter(|day| !weekly || (day + 3).rem_euclid(7) == 0)
