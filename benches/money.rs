@@ -13,6 +13,9 @@
 #[path = "support/mod.rs"]
 mod support;
 
+#[path = "support/on_disk.rs"]
+mod on_disk;
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -40,10 +43,14 @@ const POLLS: i64 = 15;
 fn main() {
     let users: usize = support::setting("MONEY_USERS", 10_000);
     let models: usize = support::setting("MONEY_MODELS", 5);
+    if on_disk::is_part(users, models) {
+        return;
+    }
     println!("\n{}\n", support::machine());
     print_head(&["what", "figure"]);
     detector();
     poll(users, models);
+    on_disk::measure();
     year(1_000, 5);
 }
 

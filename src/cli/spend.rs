@@ -102,9 +102,15 @@ impl Book {
         People(self.view.people.values().collect())
     }
 
-    /// Whether every source has answered for the day.
+    /// Whether every source that reports money has answered for the day.
     fn asked(&self, day: Date) -> bool {
-        self.sources.iter().all(|source| self.has(source, day))
+        let mut reporting = self.sources.iter().filter(|source| self.reports(source)).peekable();
+        reporting.peek().is_some() && reporting.all(|source| self.has(source, day))
+    }
+
+    fn reports(&self, source: &str) -> bool {
+        self.view.status.get(source).is_some_and(|s| !s.known.is_empty())
+            || self.view.days.iter().any(|day| day.source == source)
     }
 
     /// Whether any source has: not all of them need have money.
@@ -277,4 +283,26 @@ fn print(args: &ShowArgs, rows: &[Shown], total: Micros, since: Date, until: Dat
 /// `est. $12.30`.
 pub(super) fn money(sum: Sum) -> String {
     if sum.estimated { format!("est. {}", sum.amount) } else { sum.amount.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::spend::SpendState;
+
+    #[test]
+    fn only_sources_with_money_are_asked_for_it() {
+        let day: Date = "2026-11-22".parse().unwrap();
+        let known = |from: Date| SpendState { known: vec![(from, day)], ..SpendState::default() };
+        let status = |list: Vec<(&str, SpendState)>| list.into_iter().map(|(name, s)| (name.to_owned(), s)).collect();
+        let book = |status| {
+            let sources = ["acme", "claude", "status"].map(str::to_owned).to_vec();
+            Book::of(LedgerView { status, ..LedgerView::default() }, sources, day)
+        };
+        let all = book(status(vec![("acme", known(day)), ("status", SpendState::default())]));
+        assert!(all.asked(day), "one has no money, and one nothing at all");
+        let late = book(status(vec![("acme", known(minus_days(day, 3))), ("claude", known(day))]));
+        assert_eq!([0, 1].map(|back| late.asked(minus_days(day, back))), [true, false]);
+        assert!(!book(BTreeMap::new()).asked(day), "nobody was asked");
+    }
 }

@@ -147,7 +147,8 @@ fn overrides(env: &BTreeMap<String, String>, tree: &Value, problems: &mut Proble
     for (name, text) in env.iter().filter_map(|(n, t)| n.strip_prefix(PREFIX).map(|rest| (rest, t))) {
         let origin = format!("{PREFIX}{name}");
         let segments: Vec<&str> = name.split("__").collect();
-        let value = Value::new(Some(&origin), ValueKind::String(text.clone()));
+        let kind = list_or_table(text).unwrap_or_else(|| ValueKind::String(text.clone()));
+        let value = Value::new(Some(&origin), kind);
         let done = if segments.iter().any(|s| s.is_empty()) {
             Err("names no key: its parts are separated by two underscores each".to_owned())
         } else {
@@ -161,6 +162,17 @@ fn overrides(env: &BTreeMap<String, String>, tree: &Value, problems: &mut Proble
         ValueKind::Table(map) => map,
         _ => Map::new(),
     }
+}
+
+/// A variable may hold a whole list or table, written as in the file. Anything else is a text.
+fn list_or_table(text: &str) -> Option<ValueKind> {
+    if !text.trim_start().starts_with(['[', '{']) {
+        return None;
+    }
+    let mut faults = Problems::default();
+    let parsed = parse(&format!("value = {}", text.trim()), &mut faults).remove("value")?;
+    let kind = without_places(parsed).kind;
+    (faults.found.is_empty() && matches!(kind, ValueKind::Array(_) | ValueKind::Table(_))).then_some(kind)
 }
 
 fn put(into: &mut Value, shape: Option<&Value>, segments: &[&str], value: Value) -> Result<(), String> {
@@ -347,6 +359,23 @@ mod tests {
         assert_eq!(text_at("routes.0.sinks").as_deref(), Some("y,z"));
         assert_eq!(text_at("sinks.other.kind").as_deref(), Some("slack"));
         assert_eq!(text_at("sinks.other.webhook_url").as_deref(), Some("00123"), "never taken for a number");
+    }
+
+    #[test]
+    fn a_variable_may_hold_a_whole_list_or_table() {
+        let env = [
+            ("AMPBRIDGE__SINKS__HOOK__SECRETS", r#"["a", { env = "OTHER" }]"#),
+            ("AMPBRIDGE__SINKS__HOOK__RETRY", "{ min = \"1s\" }"),
+            ("AMPBRIDGE__SINKS__HOOK__BODY", "{\"text\": {{ event.subject }}}"),
+            ("OTHER", "b"),
+        ];
+        let (value, problems) = load_text("[sinks.hook]\nkind = \"webhook\"\n", &env);
+        assert!(problems.is_empty(), "{problems:?}");
+        let value = value.unwrap();
+        let text_at = |path: &str| get(&value, path).map(|v| v.clone().into_string().unwrap());
+        assert_eq!(text_at("sinks.hook.secrets.1").as_deref(), Some("b"));
+        assert_eq!(text_at("sinks.hook.retry.min").as_deref(), Some("1s"));
+        assert_eq!(text_at("sinks.hook.body").as_deref(), Some("{\"text\": {{ event.subject }}}"), "a text stays one");
     }
 
     #[test]

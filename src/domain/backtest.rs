@@ -82,12 +82,13 @@ impl Replay {
 
     /// Books what a complete look brings; `rows` are of one source.
     pub fn book(&mut self, source: &str, rows: &[SpendRow], now: Timestamp) {
-        let mut by_day: BTreeMap<Date, Vec<SpendRow>> = BTreeMap::new();
+        let mut by_day: BTreeMap<Date, Vec<&SpendRow>> = BTreeMap::new();
         for row in rows {
-            by_day.entry(row.day).or_default().push(row.clone());
+            by_day.entry(row.day).or_default().push(row);
         }
         let mut first = minus_days(utc_day(now), LOOKED_BACK);
         let mut moved = false;
+        let days = by_day.first_key_value().map(|(day, _)| *day).zip(by_day.last_key_value().map(|(day, _)| *day));
         for (day, rows) in by_day {
             first = first.min(day);
             let key = (source.to_owned(), day);
@@ -104,6 +105,7 @@ impl Replay {
         let known_before = state.known.first().map(|(first, _)| *first);
         state.answered(Some(known_before.map_or(first, |known| first.max(known))), now);
         state.looked(moved, now);
+        state.showed(days);
         self.put(key, Doc::Spend(state));
     }
 

@@ -227,8 +227,10 @@ pub struct Hold {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LookNotes {
     pub rows: u64,
-    /// The earliest day money rows were of.
-    pub first_day: Option<jiff::civil::Date>,
+    /// The first and the last day money rows were of.
+    pub days: Option<(jiff::civil::Date, jiff::civil::Date)>,
+    /// The first day of money that was asked for, where the answer was read to its end.
+    pub asked_from: Option<jiff::civil::Date>,
     /// Days of money rows that this machine's clock has yet to come to, the next few.
     pub ahead: BTreeSet<jiff::civil::Date>,
     pub created: u64,

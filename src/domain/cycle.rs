@@ -63,6 +63,7 @@ impl World {
 
 /// All that can make an event.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "an input is made, planned from and dropped, one at a time")]
 pub enum Input {
     /// A look at a collection begins.
     Begin {
@@ -252,7 +253,7 @@ pub fn plan(world: &World, now: Timestamp, known: &Known, input: &Input) -> Plan
         Input::Begin { spec } => look::begin(&mut step, spec),
         Input::Page { spec, page } => look::page(&mut step, spec, page),
         Input::SweepEnd(end) => look::end(&mut step, end),
-        Input::Tick { sources } => spending::evaluate(&mut step, sources, false),
+        Input::Tick { sources } => spending::evaluate(&mut step, sources, spending::After::Limits),
         Input::Settled(list) => settle(&mut step, list),
         Input::Quiet(list) => quiet::keep(&mut step, list),
         Input::Release { sink, rooms } => release::release(&mut step, sink, rooms),

@@ -3,6 +3,7 @@
 //! Invariant: rows are upserted by (day, user, model, dimensions); nothing is ever added on top of a row, so reading a
 //! day twice changes nothing. A day holds its rows sorted, so equal days are equal values.
 
+mod cells;
 mod curve;
 mod day;
 mod groups;
@@ -28,7 +29,7 @@ pub use index::{Cut, Index};
 pub use ledger::{Ledger, Members, Sum};
 pub use limits::OwnLimits;
 pub use scope::{Per, Scope};
-pub use status::{DayState, SpendState};
+pub use status::{DayState, SpendState, last_plausible};
 
 /// Days after its own during which a day may still be revised: open (0), settling (1 to 3), then closed.
 pub const SETTLING_DAYS: i64 = 3;

@@ -162,14 +162,14 @@ impl View<'_> {
         lines
     }
 
-    /// Known days only.
+    /// Known days only, from when on there has been money.
     fn days(&self, per: &Per, from: Date, to: Date) -> Days {
         let groups = Groups::default();
         let cut = Cut { sources: self.sources, per, groups: &groups, people: &self.people };
         let mut days = Days::new();
         let mut day = from;
         while day < to {
-            if self.sources.iter().any(|s| self.is_known(s, day)) {
+            if self.sources.iter().any(|s| self.is_history(s, day)) {
                 days.insert(day, self.ledger().sums(cut, day, plus_days(day, 1)));
             }
             day = plus_days(day, 1);
@@ -178,7 +178,15 @@ impl View<'_> {
     }
 
     fn is_known(&self, source: &str, day: Date) -> bool {
-        self.status(source).is_some_and(|s| s.knows(day)) || self.ledger().days.contains_key(&(source.to_owned(), day))
+        self.status(source).is_some_and(|s| s.knows(day)) || self.has_rows(source, day)
+    }
+
+    fn is_history(&self, source: &str, day: Date) -> bool {
+        self.status(source).is_some_and(|s| s.is_history(day)) || self.has_rows(source, day)
+    }
+
+    fn has_rows(&self, source: &str, day: Date) -> bool {
+        self.ledger().days.contains_key(&(source.to_owned(), day))
     }
 
     /// Whether every day of the stretch is over, and was read since by every source that has money.
@@ -198,17 +206,17 @@ impl View<'_> {
 
     fn movers(&self) -> Vec<Mover> {
         let before = self.days(&Per::User, minus_days(self.from, WINDOW_DAYS), self.from);
-        let mut spent: BTreeMap<Scope, Micros> = BTreeMap::new();
+        let mut actual: BTreeMap<Scope, Micros> = BTreeMap::new();
         for (scope, sum) in self.days(&Per::User, self.from, self.to).into_values().flatten() {
-            *spent.entry(scope).or_default() += sum.amount;
+            *actual.entry(scope).or_default() += sum.amount;
         }
         for scope in before.values().flat_map(BTreeMap::keys) {
-            spent.entry(scope.clone()).or_default();
+            actual.entry(scope.clone()).or_default();
         }
-        let mut movers: Vec<Mover> = spent
+        let mut movers: Vec<Mover> = actual
             .into_iter()
             .filter_map(|(scope, actual_usd)| {
-                let expected_usd = self.expected(&scope, &before)?;
+                let expected_usd = forecast::expected(&spent(&before, &scope), self.from, self.to)?;
                 let moved = Micros((actual_usd - expected_usd).0.saturating_abs());
                 let who = scope.user().map(|id| self.people.who(id));
                 (moved >= LEAST_MOVE).then(|| Mover { scope: scope.to_string(), who, actual_usd, expected_usd })

@@ -128,15 +128,21 @@ pub struct Rooms {
     /// By route: when its last messages went out, for its rate.
     #[serde(default, with = "by_number")]
     pub sent: BTreeMap<usize, Vec<Timestamp>>,
-    /// By route with a digest of spend: when the last one was due, or when the first was waited for.
+    /// By route with a digest of spend: when the last one was told, or when the first was waited for.
     #[serde(default, with = "by_number")]
     pub digests: BTreeMap<usize, Timestamp>,
 }
 
 impl Rooms {
-    /// When the last digest of the route was due. A time that has not come yet is the word of a clock that was wrong.
+    /// When the last digest of the route was told. A time that has not come yet is the word of a clock that was wrong:
+    /// the one it was told by, or this one ([`Rooms::digest_to_come`]).
     pub fn digested(&self, route: usize, now: Timestamp) -> Option<Timestamp> {
         self.digests.get(&route).copied().filter(|at| *at <= now)
+    }
+
+    /// When the last digest of the route was told, where that time has not come yet.
+    pub fn digest_to_come(&self, route: usize, now: Timestamp) -> Option<Timestamp> {
+        self.digests.get(&route).copied().filter(|at| *at > now)
     }
 }
 

@@ -89,7 +89,8 @@ impl Poller {
             now: self.core.clock.now(),
             state,
         };
-        let (notes, end) = self.read(&spec, &request).await?;
+        let (mut notes, end) = self.read(&spec, &request).await?;
+        notes.asked_from = end.asked_from;
         let confirmed = self.confirm(&spec, &notes, &end).await?;
         let pages = end.pages;
         let sweep = SweepEnd { spec, epoch, evidence: end.evidence, notes, cursor: end.cursor, quota: None, confirmed };

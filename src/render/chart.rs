@@ -13,7 +13,7 @@ use jiff::civil::Date;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree, WriteOptions};
 
-use super::show::{day, percent, usd, usd_rounded};
+use super::show::{day, percent, usd_rounded};
 use super::text::{brief, escape_html};
 use crate::domain::money::Micros;
 use crate::domain::time::{days_between, plus_days};
@@ -122,7 +122,7 @@ impl Chart {
             1 => format!("on {}", day(self.from, self.to)),
             days => format!("in {days} days"),
         };
-        format!("{least}{estimated}{} {span}", usd_rounded(self.total))
+        format!("{least}{estimated}{} {span}", amount(self.total))
     }
 
     /// `expected $980, 23 % more`; `None` with too little history.
@@ -132,7 +132,7 @@ impl Chart {
             (self.total - expected).percent_of(expected).filter(|_| !self.is_partial() || self.total > expected);
         let moved = moved.map(|p| (p.abs().round(), if p > 0.0 { "more" } else { "less" }));
         let moved = moved.filter(|(p, _)| *p >= 1.0).map(|(p, word)| format!(", {} {word}", percent(p)));
-        Some(format!("expected {}{}", usd_rounded(expected), moved.unwrap_or_default()))
+        Some(format!("expected {}{}", amount(expected), moved.unwrap_or_default()))
     }
 
     /// The picture in words, for who can't see it.
@@ -142,12 +142,12 @@ impl Chart {
         let mut said = format!("Chart of spend a day{whose}. {}", capital(&self.headline()));
         said.extend(self.comparison().map(|text| format!(", {text}")));
         let highest = drawn.iter().filter_map(|d| Some((d.spend?, d.date))).max();
-        if let Some((amount, date)) = highest.filter(|(amount, _)| drawn.len() > 1 && *amount > Micros::ZERO) {
-            said.push_str(&format!(". Highest day: {}, {}", day(date, self.to), usd(amount)));
+        if let Some((spent, date)) = highest.filter(|(spent, _)| drawn.len() > 1 && *spent > Micros::ZERO) {
+            said.push_str(&format!(". Highest day: {}, {}", day(date, self.to), amount(spent)));
         }
         if let Some(limit) = self.daily_limit {
             let over = drawn.iter().filter(|d| d.spend.is_some_and(|spent| spent >= limit)).count();
-            said.push_str(&format!(". Budget {} a day, reached on {over} of {} days", usd(limit), drawn.len()));
+            said.push_str(&format!(". Budget {} a day, reached on {over} of {} days", amount(limit), drawn.len()));
         }
         match drawn.iter().filter(|d| d.spend.is_none()).count() {
             0 => {}
@@ -212,11 +212,11 @@ impl Moved {
             up if up > Micros::ZERO => (up, "more"),
             down => (Micros::ZERO - down, "less"),
         };
-        format!("{} {word} than usual", usd_rounded(by))
+        format!("{} {word} than usual", amount(by))
     }
 
     fn alt(&self) -> String {
-        format!("{} {}, {}", brief(&self.name, NAME), usd_rounded(self.actual), self.by())
+        format!("{} {}, {}", brief(&self.name, NAME), amount(self.actual), self.by())
     }
 }
 
@@ -224,6 +224,35 @@ impl Moved {
 pub fn writable_name<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<String> = names.into_iter().map(|n| brief(n, NAME)).filter(|n| !n.is_empty()).collect();
     names.iter().find(|name| letters::has_all(name)).or(names.first()).cloned().unwrap_or_default()
+}
+
+/// `$1,204`, and from ten millions on `$12.3M`, `$1.23B`: in full they have no room.
+fn amount(of: Micros) -> String {
+    /// Three figures are said of what is large.
+    const LARGE: [(i64, &str); 3] = [(1_000_000, "M"), (1_000_000_000, "B"), (1_000_000_000_000, "T")];
+    const FIRST: i64 = 10_000_000;
+    let dollars = of.0 / Micros::PER_DOLLAR;
+    let whole = dollars.saturating_abs();
+    if whole < FIRST {
+        return usd_rounded(of);
+    }
+    // One that would be rounded to a thousand of its unit is one of the next.
+    let fits = |(unit, _): &&(i64, &str)| whole < unit.saturating_mul(1_000) - unit / 2;
+    let (unit, letter) = LARGE.iter().find(fits).copied().unwrap_or(LARGE[2]);
+    let decimals = match whole / unit {
+        ..=9 => 2,
+        10..=99 => 1,
+        _ => 0,
+    };
+    let cut = unit / 10_i64.pow(decimals);
+    let figures = (whole + cut / 2) / cut;
+    let (before, after) = (figures / 10_i64.pow(decimals), figures % 10_i64.pow(decimals));
+    let sign = if dollars < 0 { "-" } else { "" };
+    let digits = usize::try_from(decimals).unwrap_or_default();
+    let after = format!("{after:0digits$}");
+    let after = after.trim_end_matches('0');
+    let point = if decimals == 0 || after.is_empty() { String::new() } else { format!(".{after}") };
+    format!("{sign}${before}{point}{letter}")
 }
 
 fn capital(text: &str) -> String {

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::civil::Date;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -99,11 +100,14 @@ pub struct LookEnd {
     pub pages: u32,
     /// A key that was shown, for trying an address that must answer.
     pub canary: Option<String>,
+    /// Of money: the first day that was asked for. Days from it on that have no row have no spend, where the look is
+    /// complete.
+    pub asked_from: Option<Date>,
 }
 
 impl LookEnd {
     pub fn new(evidence: Evidence, cursor: Option<Value>, pages: u32) -> Self {
-        Self { evidence, cursor, pages, canary: None }
+        Self { evidence, cursor, pages, canary: None, asked_from: None }
     }
 
     pub fn failed(failure: Failure) -> Self {

@@ -1,5 +1,7 @@
 //! Values as bytes: a version byte, then JSON; packs of rows carry an index and are compressed.
 
+use std::num::TryFromIntError;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -10,23 +12,74 @@ use crate::domain::record::{StoredRow, key_hash};
 const JSON: u8 = 1;
 /// Version byte of compressed JSON values.
 const JSON_LZ4: u8 = 2;
+/// Version byte of JSON values compressed in several blocks.
+const JSON_BLOCKS: u8 = 3;
 /// Version byte of packs.
 const PACK: u8 = 1;
 /// Above this size a value is compressed.
 const COMPRESS_ABOVE: usize = 4 * 1024;
+/// JSON of one compressed block.
+const BLOCK: usize = 1024 * 1024;
 /// No single stored value unpacks to more than this.
 const MAX_UNPACKED: usize = 512 * 1024 * 1024;
 
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
-    let mut bytes = vec![JSON];
-    serde_json::to_writer(&mut bytes, value)
+    let mut blocks = Blocks::default();
+    serde_json::to_writer(&mut blocks, value)
         .map_err(|e| StoreError::Write(format!("a value can't be encoded: {e}")))?;
-    if bytes.len() <= COMPRESS_ABOVE {
-        return Ok(bytes);
+    blocks.finish().map_err(|_| StoreError::Write("a block of over 4 GB".to_owned()))
+}
+
+/// JSON in the making, compressed block by block: what spikes learned of a large workspace is tens of megabytes of it,
+/// of which only one block is ever there.
+#[derive(Default)]
+struct Blocks {
+    json: Vec<u8>,
+    /// Full blocks: length of each, then itself.
+    packed: Vec<u8>,
+}
+
+impl Blocks {
+    fn pack(&mut self) -> std::result::Result<(), TryFromIntError> {
+        let block = lz4_flex::compress_prepend_size(&self.json);
+        if self.packed.is_empty() {
+            self.packed.push(JSON_BLOCKS);
+        }
+        self.packed.extend(u32::try_from(block.len())?.to_le_bytes());
+        self.packed.extend(block);
+        self.json.clear();
+        Ok(())
     }
-    let mut packed = vec![JSON_LZ4];
-    packed.extend(lz4_flex::compress_prepend_size(&bytes[1..]));
-    Ok(packed)
+
+    fn finish(mut self) -> std::result::Result<Vec<u8>, TryFromIntError> {
+        if !self.packed.is_empty() {
+            self.pack()?;
+            return Ok(self.packed);
+        }
+        let (version, body) = match self.json.len() {
+            0..COMPRESS_ABOVE => (JSON, self.json),
+            _ => (JSON_LZ4, lz4_flex::compress_prepend_size(&self.json)),
+        };
+        let mut bytes = Vec::with_capacity(1 + body.len());
+        bytes.push(version);
+        bytes.extend(body);
+        Ok(bytes)
+    }
+}
+
+impl std::io::Write for Blocks {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let taken = bytes.len().min(BLOCK - self.json.len());
+        self.json.extend_from_slice(&bytes[..taken]);
+        if self.json.len() == BLOCK {
+            self.pack().map_err(std::io::Error::other)?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
@@ -35,6 +88,10 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
         Some((&JSON, json)) => serde_json::from_slice(json).map_err(|e| fault(&e)),
         Some((&JSON_LZ4, packed)) => {
             let json = unpack(packed).map_err(|e| fault(&e))?;
+            serde_json::from_slice(&json).map_err(|e| fault(&e))
+        }
+        Some((&JSON_BLOCKS, packed)) => {
+            let json = unpack_blocks(packed).map_err(|e| fault(&e))?;
             serde_json::from_slice(&json).map_err(|e| fault(&e))
         }
         Some((version, _)) => Err(fault(&format!("value version {version} is not known to this ampbridge"))),
@@ -121,6 +178,21 @@ pub fn decode_pack(bytes: &[u8], wanted: impl Fn(usize) -> bool) -> Result<Vec<(
     Ok(rows)
 }
 
+fn unpack_blocks(mut packed: &[u8]) -> std::result::Result<Vec<u8>, String> {
+    let mut json = Vec::new();
+    while let Some((length, rest)) = packed.split_first_chunk() {
+        let (block, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or("cut")?;
+        let block = unpack(block)?;
+        if json.len() + block.len() > MAX_UNPACKED {
+            return Err(format!("unpacks to more than {MAX_UNPACKED} bytes"));
+        }
+        json.reserve_exact(block.len());
+        json.extend(block);
+        packed = rest;
+    }
+    if packed.is_empty() { Ok(json) } else { Err("cut".to_owned()) }
+}
+
 fn unpack(packed: &[u8]) -> std::result::Result<Vec<u8>, String> {
     let size = packed.get(..4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes).ok_or("cut")?;
     if size as usize > MAX_UNPACKED {
@@ -167,6 +239,22 @@ mod tests {
         fn values_round_trip(text in ".{0,9000}") {
             let bytes = encode(&text).unwrap();
             prop_assert_eq!(decode::<String>(&bytes, "text").unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn values_of_several_blocks_come_back_and_cut_ones_are_errors() {
+        // With its quotation marks, a text is two bytes longer.
+        for (length, version) in
+            [(BLOCK - 3, JSON_LZ4), (BLOCK - 2, JSON_BLOCKS), (BLOCK, JSON_BLOCKS), (3 * BLOCK + 5, JSON_BLOCKS)]
+        {
+            let text: String = ('a'..='z').cycle().take(length).collect();
+            let bytes = encode(&text).unwrap();
+            assert_eq!(bytes[0], version, "{length}");
+            assert!(decode::<String>(&bytes, "text").unwrap() == text, "{length}");
+            for cut in [1, 7, bytes.len() / 2, bytes.len() - 1] {
+                assert!(decode::<String>(&bytes[..bytes.len() - cut], "text").is_err(), "{length} without {cut}");
+            }
         }
     }
 }

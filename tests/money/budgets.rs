@@ -60,7 +60,7 @@ fn b5_late_rows_are_of_low_urgency_and_closed_days_silent() {
     let mut play = Play::one(daily(100, Per::Workspace));
     play.acme("2026-11-18T12:00:00Z", &[today("ana", 10)]);
     let told = play.look("acme", "2026-11-20T12:00:00Z", &[today("ana", 120)]);
-    assert_eq!(told.iter().map(sentence).collect::<Vec<_>>(), ["budget.exceeded workspace info"]);
+    assert_eq!(told.iter().map(sentence).collect::<Vec<_>>(), ["budget.exceeded workspace warning"]);
     assert_eq!(told[0].data["late"], json!(true));
     assert_eq!(play.acme("2026-11-23T12:00:00Z", &[row(day("2026-11-17"), "ana", 500)]), NOTHING);
 }

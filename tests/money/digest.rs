@@ -61,6 +61,16 @@ fn b19_a_day_against_its_usual_who_moved_and_what_nears_its_limit() {
 }
 
 #[test]
+fn b19_who_is_new_has_moved_too() {
+    let mut play = office();
+    let rows = [("ana", 10), ("bo", 20), ("cy", 60)].map(|(who, dollars)| row(day("2026-11-18"), who, dollars));
+    play.acme("2026-11-19T00:30:00Z", &rows);
+    let digest = digest(&play, "2026-11-19T09:00:00Z").unwrap();
+    let movers: Vec<_> = digest.movers.iter().map(|m| (m.scope.as_str(), m.actual_usd, m.expected_usd)).collect();
+    assert_eq!(movers, [("user:cy", usd(60), usd(0))]);
+}
+
+#[test]
 fn b19_days_nobody_answered_for_are_gaps_and_not_zero() {
     let play = office();
     let digest = digest(&play, "2026-11-19T12:00:00Z").unwrap();
@@ -222,4 +232,61 @@ fn b19_a_clock_that_was_ahead_keeps_no_digest_back() {
     let (_, rooms) = release(&play, rooms, "2026-11-17T10:00:00Z");
     let (sent, _) = release(&play, rooms, "2026-11-18T09:00:00Z");
     assert_eq!(sent.len(), 1);
+}
+
+#[test]
+fn b19_a_clock_that_is_set_back_tells_no_day_anew() {
+    for (back, again) in [
+        (["2026-11-09T12:00:00Z", "2026-11-10T09:00:00Z", "2026-11-11T09:00:00Z"], "ten days"),
+        (["2026-11-17T12:00:00Z", "2026-11-18T09:00:00Z", "2026-11-18T12:00:00Z"], "two days"),
+    ] {
+        let mut play = office();
+        with_digest(&mut play, &[]);
+        let (_, rooms) = release(&play, Rooms::default(), "2026-11-18T08:00:00Z");
+        play.acme("2026-11-19T08:00:00Z", &[row(day("2026-11-18"), "ana", 35), row(day("2026-11-19"), "bo", 2)]);
+        let (sent, mut rooms) = release(&play, rooms, "2026-11-19T09:00:00Z");
+        assert_eq!(sent.len(), 1);
+        for now in back {
+            let (sent, after) = release(&play, rooms, now);
+            assert!(sent.is_empty(), "{again} back, at {now}");
+            rooms = after;
+        }
+        let (sent, rooms) = release(&play, rooms, "2026-11-19T12:00:00Z");
+        assert!(sent.is_empty(), "set right after {again}: {sent:?}");
+        play.acme("2026-11-20T08:00:00Z", &[row(day("2026-11-19"), "ana", 11)]);
+        let (sent, _) = release(&play, rooms, "2026-11-20T09:00:00Z");
+        let told: Vec<_> = sent.iter().map(|e| &e.event.data["money"]["from"]).collect();
+        assert_eq!(told, ["2026-11-19"], "{again}");
+    }
+}
+
+#[test]
+fn b19_a_message_of_events_tells_no_money_anew_either() {
+    let mut play = office();
+    with_digest(&mut play, &[]);
+    let (_, rooms) = release(&play, Rooms::default(), "2026-11-18T08:00:00Z");
+    play.acme("2026-11-19T08:00:00Z", &[row(day("2026-11-18"), "ana", 35), row(day("2026-11-19"), "bo", 2)]);
+    let (_, rooms) = release(&play, rooms, "2026-11-19T09:00:00Z");
+    let waiting = |play: &Play| {
+        cycle::digest_should_wait(&play.world, "mail", "digest:0", &rooms, &[], at("2026-11-18T12:00:00Z"))
+    };
+    assert!(waiting(&play), "told a day from now");
+    let room = Room {
+        kind: DeliveryKind::Digest,
+        why: Why::Daily,
+        since: at("2026-11-09T10:00:00Z"),
+        due: at("2026-11-10T09:00:00Z"),
+        count: 1,
+        first: "evt_1".to_owned(),
+    };
+    let with_room = Rooms { rooms: [("digest:0".to_owned(), room)].into(), ..rooms.clone() };
+    let state = play.replay.load(&Needs { docs: [DocKey::Spend("acme".to_owned())].into(), ..Needs::default() });
+    let states = [state.docs.spend(&DocKey::Spend("acme".to_owned())).cloned().unwrap()];
+    let now = at("2026-11-10T09:30:00Z");
+    assert!(
+        !cycle::digest_should_wait(&play.world, "mail", "digest:0", &with_room, &states, now),
+        "events do not wait"
+    );
+    let (_, after) = release(&play, with_room, "2026-11-10T09:30:00Z");
+    assert_eq!(after.digests, rooms.digests, "what was told is not forgotten");
 }

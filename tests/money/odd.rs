@@ -52,7 +52,7 @@ fn a_row_that_moves_to_another_day_takes_its_money_along() {
     let moved = [today("ana", 0), row(day("2026-11-17"), "ana", 110)];
     assert_eq!(
         play.acme("2026-11-18T11:00:00Z", &moved),
-        ["budget.exceeded workspace info"],
+        ["budget.exceeded workspace warning"],
         "late, for the day before"
     );
     assert_eq!(play.acme("2026-11-18T12:00:00Z", &[today("ana", 110)]), NOTHING, "told for today already");
@@ -149,6 +149,20 @@ fn a_clock_a_day_off_neither_hides_today_nor_tells_it_twice() {
 }
 
 #[test]
+fn a_clock_set_back_ten_days_judges_no_day_by_it() {
+    let mut play = Play::one(Rule::Budget(budget(100, PeriodKind::Day, Per::Workspace)));
+    play.history(day("2026-11-17"), 20, |_| vec![("ana", 150)]);
+    assert_eq!(play.acme("2026-11-18T01:00:00Z", &[today("ana", 10)]), NOTHING, "what is past stays silent");
+    // A source that asks by this clock shows days that were over long ago, raised a little.
+    let shown: Vec<SpendRow> = (5..=8).map(|d| row(day(&format!("2026-11-{d:02}")), "ana", 160)).collect();
+    assert_eq!(play.acme("2026-11-08T12:00:00Z", &shown), NOTHING);
+    assert_eq!(play.evaluate(at("2026-11-08T12:05:00Z")), [], "as at the start of a process");
+    assert_eq!(play.evaluate(at("2026-11-15T12:05:00Z")), [], "set right by steps");
+    assert_eq!(play.acme("2026-11-18T13:00:00Z", &[today("ana", 20)]), NOTHING, "set right");
+    assert_eq!(play.acme("2026-11-18T14:00:00Z", &[today("ana", 120)]), ["budget.exceeded workspace critical"]);
+}
+
+#[test]
 fn down_over_midnight_and_over_month_end_tells_what_was_missed_once() {
     let mut play = Play::new(vec![
         ("day", &["acme"], Rule::Budget(budget(100, PeriodKind::Day, Per::Workspace))),
@@ -158,7 +172,7 @@ fn down_over_midnight_and_over_month_end_tells_what_was_missed_once() {
     let missed = [row(day("2026-11-30"), "ana", 160), row(day("2026-12-01"), "ana", 10)];
     let told = play.look("acme", "2026-12-01T08:00:00Z", &missed);
     let said: Vec<_> = told.iter().map(|e| format!("{} {}", e.data["rule"].as_str().unwrap(), sentence(e))).collect();
-    assert_eq!(said, ["day budget.exceeded workspace info", "month budget.exceeded workspace info"]);
+    assert_eq!(said, ["day budget.exceeded workspace warning", "month budget.exceeded workspace warning"]);
     assert_eq!(play.acme("2026-12-01T09:00:00Z", &missed), NOTHING);
 }
 

@@ -125,3 +125,18 @@ async fn missions_that_are_past_their_budgets_at_first_sight_are_one_event() {
     let data = &events[0].event.data;
     assert_eq!((&data["baseline"], &data["also"]), (&json!(true), &json!(["mission:msn_2"])));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spend_is_held_against_the_limit_of_the_same_round() {
+    let watch = Watch::default();
+    let (system, _folder, bridge) = own_budgets(&watch).await;
+    bridge.look_well().await;
+    bridge.look_well().await;
+    // Both at once: more may be spent, and is.
+    system.fake.world().row("missions", "msn_2")["constraints"]["budget_cents"] = json!(10_000);
+    spend(&system, "msn_2", 4_500);
+    bridge.look_well().await;
+    assert_eq!(budgets(&bridge).await, Vec::<String>::new(), "$45 of $100, not of the $40 it was before");
+    bridge.look_well().await;
+    assert_eq!(budgets(&bridge).await, Vec::<String>::new());
+}

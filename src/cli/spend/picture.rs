@@ -124,7 +124,8 @@ impl Stretch<'_> {
         let people = book.people();
         let scopes = book.sums(&Per::User, &world.groups, book.from, plus_days(self.today, 1)).into_keys();
         let moved = |scope: Scope| {
-            let expected = self.expected(&self.past(book, world, &scope, &Per::User), first)?;
+            let past = self.past(book, world, &scope, &Per::User);
+            let expected = forecast::expected(&past, first, plus_days(self.today, 1))?;
             let actual = self.sum(book, world, &scope, &Per::User, first, plus_days(self.today, 1)).amount;
             let who = people.who(scope.user()?);
             let names = [who.name.as_deref(), who.email.as_deref(), Some(who.id.as_str())];

@@ -24,6 +24,8 @@ use crate::domain::timing::{self, Digest, DigestEvery, Room, Rooms, Why};
 const TOP: usize = 5;
 /// So long a digest waits for its last day to be read to the end.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
+/// A digest that was told no further ahead of the clock than this is simply waited for: less than that is lost by it.
+const NEAR: SignedDuration = SignedDuration::from_hours(3 * 24);
 
 /// Rooms of a sink whose time has come: those in which something waits, and digests of spend for which nothing waited; what
 /// came after their time waits for the next.
@@ -46,8 +48,9 @@ pub fn asks_about(world: &World, sink: &str, room: &str) -> Vec<DocKey> {
     found.into_iter().flat_map(|(route, _)| sources(world, route)).map(DocKey::Spend).collect()
 }
 
-/// Whether a digest that is due should wait a little: the last day it tells of is over, and some source that had been
-/// read has not been read since. A source that stands still holds it back for no longer than [`PATIENCE`].
+/// Whether a digest that is due should wait: it was told by now, and the clock has been set back since; or, a little, the
+/// last day it tells of is over, and some source that had been read has not been read since. A source that stands still
+/// holds it back for no longer than [`PATIENCE`].
 pub fn should_wait(
     world: &World,
     sink: &str,
@@ -58,6 +61,9 @@ pub fn should_wait(
 ) -> bool {
     let Some((route, digest)) = of_room(world, sink, room) else { return false };
     let waiting = rooms.rooms.get(room).map(|room| room.due);
+    if waiting.is_none() && was_told(rooms, route, states.iter(), now) {
+        return true;
+    }
     let due = waiting.into_iter().chain(next_due(rooms, route, digest, now)).min();
     // Without a last one nothing is told yet.
     let Some(due) = due.filter(|due| elapsed(*due, now) < PATIENCE) else { return false };
@@ -97,7 +103,8 @@ pub(super) fn of_events(step: &mut Step<'_>, sink: &str, key: &str, room: &Room,
 pub(super) fn of_money_alone(step: &mut Step<'_>, sink: &str, key: &str) {
     let Some((route, digest)) = of_room(step.world, sink, key) else { return };
     let now = step.now;
-    if next_due(step.rooms(sink), route, digest, now).is_some_and(|at| at > now) {
+    let next = next_due(step.rooms(sink), route, digest, now);
+    if next.is_some_and(|at| at > now) || is_told_already(step, sink, route) {
         return;
     }
     let last = step.rooms(sink).digested(route, now);
@@ -128,6 +135,21 @@ fn next_due(rooms: &Rooms, route: usize, digest: &Digest, now: Timestamp) -> Opt
     rooms.digested(route, now).map(|last| timing::next_digest(digest, last))
 }
 
+fn is_told_already(step: &mut Step<'_>, sink: &str, route: usize) -> bool {
+    let (world, known, now) = (step.world, step.known, step.now);
+    let sources = sources(world, route);
+    let states = sources.iter().filter_map(|source| known.docs.spend(&DocKey::Spend(source.clone())));
+    was_told(step.rooms(sink), route, states, now)
+}
+
+/// Whether what would be told now was told before, by a clock that has been set back since. What was told stays told
+/// until this clock has come to that time again. Where there is no money of days to come, and that time is far, it was
+/// the clock then that was wrong: its word counts no more.
+fn was_told<'a>(rooms: &Rooms, route: usize, mut states: impl Iterator<Item = &'a SpendState>, now: Timestamp) -> bool {
+    let Some(told) = rooms.digest_to_come(route, now) else { return false };
+    elapsed(now, told) <= NEAR || states.any(|state| state.is_ahead_of(now).is_some())
+}
+
 /// The sources a route lets through.
 fn sources(world: &World, route: usize) -> Vec<String> {
     let wanted = world.routes.get(route).map(|r| r.sources.as_slice()).unwrap_or_default();
@@ -148,6 +170,9 @@ fn stretch(digest: &Digest, last: Option<Timestamp>, now: Timestamp) -> (Date, D
 /// The part about money, and the note that it was told.
 fn money(step: &mut Step<'_>, sink: &str, key: &str) -> Option<MoneyDigest> {
     let (route, digest) = of_room(step.world, sink, key)?;
+    if is_told_already(step, sink, route) {
+        return None;
+    }
     let (world, known, now) = (step.world, step.known, step.now);
     let last = step.rooms(sink).digests.insert(route, now).filter(|last| *last <= now);
     let (from, to) = stretch(digest, last, now);

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::plausible::{clock_is_behind, last_plausible, plausible_days};
+use super::plausible::{clock_is_behind, plausible_days};
+use super::spending::After;
 use super::{Needs, Step, SweepEnd, World, spending, wanted};
 use crate::domain::collection::{CollectionId, CollectionSpec, CollectionState, LookNotes, Role};
 use crate::domain::diff::{self, Change, Match, Reading};
@@ -12,7 +13,7 @@ use crate::domain::health;
 use crate::domain::record::{CostRow, Evidence, Page, Person, Record, Rows, StoredRow};
 use crate::domain::rules::gauge::GaugeState;
 use crate::domain::rules::{Rule, RuleSpec, change, gauge, group_name, thread_cost};
-use crate::domain::spend::{DaySpend, OwnLimits, SpendRow};
+use crate::domain::spend::{DaySpend, OwnLimits, SpendRow, last_plausible};
 use crate::domain::sweep;
 use crate::domain::time::{Timestamp, utc_day};
 
@@ -176,7 +177,9 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
 /// The look is over.
 pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     let SweepEnd { spec, epoch, evidence, notes, cursor, quota, .. } = end;
-    let behind = clock_is_behind(notes, step.now);
+    let is_money = spec.role == Role::Spend;
+    let known_money = || spending::spend_state(step, &spec.source);
+    let behind = is_money.then(|| clock_is_behind(notes, &known_money(), step.now)).flatten();
     let evidence = &behind.clone().map_or_else(|| evidence.clone(), Evidence::Partial);
     let key = DocKey::Collection(spec.id());
     let health_key = DocKey::SourceHealth(spec.source.clone());
@@ -220,13 +223,15 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
         spending::observe(step, spec, evidence, complete, notes);
     }
     if spec.role == Role::Spend && (known_before || complete) && behind.is_none() {
-        spending::evaluate(step, std::slice::from_ref(&spec.source), matches!(evidence, Evidence::Partial(_)));
+        let partial = matches!(evidence, Evidence::Partial(_));
+        spending::evaluate(step, std::slice::from_ref(&spec.source), After::Money { partial });
     }
     if spec.budget.is_some() && state.baseline.is_some() {
-        spending::learn_limits(step, &spec.source, |limits| limits.whole = true);
+        let unread = matches!(evidence, Evidence::Partial(_));
+        spending::learn_limits(step, &spec.source, |limits| (limits.whole, limits.unread) = (true, unread));
     }
-    if spending::asks_for_limits(step.world, spec) && !matches!(evidence, Evidence::Partial(_)) {
-        spending::evaluate(step, std::slice::from_ref(&spec.source), false);
+    if spending::asks_for_limits(step.world, spec) {
+        spending::evaluate(step, std::slice::from_ref(&spec.source), After::Limits);
     }
     if spec.role == Role::Cost && !matches!(evidence, Evidence::Partial(_)) {
         settle_first_sight_of_costs(step, spec);
@@ -330,12 +335,13 @@ fn spend_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[SpendRow], not
     let (plausible, odd) = plausible_days(rows, step.now);
     notes.quarantined += odd.len() as u64;
     notes.quarantine_samples.extend(odd.into_iter().take(SAMPLES));
-    let mut by_day: BTreeMap<jiff::civil::Date, Vec<SpendRow>> = BTreeMap::new();
-    notes.first_day = plausible.iter().map(|r| r.day).min();
+    let mut by_day: BTreeMap<jiff::civil::Date, Vec<&SpendRow>> = BTreeMap::new();
+    let days = || plausible.iter().map(|r| r.day);
+    notes.days = days().min().zip(days().max());
     let last = last_plausible(step.now);
     notes.ahead = rows.iter().map(|r| r.day).filter(|day| *day > last).collect();
     for row in plausible {
-        by_day.entry(row.day).or_default().push(row.clone());
+        by_day.entry(row.day).or_default().push(row);
     }
     for (day, rows) in by_day {
         let key = (spec.source.clone(), day);
@@ -399,7 +405,9 @@ pub fn add_notes(total: &mut LookNotes, page: LookNotes) {
     while total.ahead.len() > SAMPLES {
         total.ahead.pop_last();
     }
-    total.first_day = [total.first_day, page.first_day].into_iter().flatten().min();
+    let both = || total.days.iter().chain(&page.days);
+    total.days = both().map(|(first, _)| *first).min().zip(both().map(|(_, last)| *last).max());
+    total.asked_from = [total.asked_from, page.asked_from].into_iter().flatten().min();
     total.created += page.created;
     total.changed += page.changed;
     total.quarantined += page.quarantined;

@@ -1,19 +1,14 @@
 //! Which days of money rows can be, by this machine's clock; and whether it is the clock that can't be.
 
-use jiff::civil::{Date, date};
+use jiff::civil::date;
 
 use crate::domain::collection::LookNotes;
 use crate::domain::record::Failure;
-use crate::domain::spend::SpendRow;
-use crate::domain::time::{Timestamp, days_between, plus_days, utc_day};
+use crate::domain::spend::{SpendRow, SpendState, last_plausible};
+use crate::domain::time::{Timestamp, days_between, utc_day};
 
 /// Days ahead that a clock is believed to be behind by, where other rows fit it.
 const FAR: i64 = 62;
-
-/// The last day rows can be of: a source may be a day ahead, and a clock a day behind.
-pub fn last_plausible(now: Timestamp) -> Date {
-    plus_days(utc_day(now), 2)
-}
 
 /// The rows whose days and amounts can be, and what is wrong with each of the others.
 pub fn plausible_days(rows: &[SpendRow], now: Timestamp) -> (Vec<&SpendRow>, Vec<String>) {
@@ -27,12 +22,14 @@ pub fn plausible_days(rows: &[SpendRow], now: Timestamp) -> (Vec<&SpendRow>, Vec
     (plausible, odd.iter().map(why).collect())
 }
 
-/// Whether it is this machine's clock that is behind: rows of several days to come, or of nothing else. One odd row among
-/// others is the source's. What such a look showed is kept, and judged once the clock is right.
-pub fn clock_is_behind(notes: &LookNotes, now: Timestamp) -> Option<Failure> {
+/// Whether it is this machine's clock that is behind: it has come to days that are over by what was shown before, or the
+/// look shows rows of several days to come, or of nothing else. One odd row among others is the source's. What such a look
+/// showed is kept, and judged once the clock is right.
+pub fn clock_is_behind(notes: &LookNotes, known: &SpendState, now: Timestamp) -> Option<Failure> {
     let today = utc_day(now);
     let near = notes.ahead.iter().filter(|day| days_between(today, **day) <= FAR).count();
-    let next = notes.ahead.first().filter(|_| near > 1 || notes.first_day.is_none())?;
+    let shown = notes.ahead.first().copied().filter(|_| near > 1 || notes.days.is_none());
+    let next = shown.or_else(|| known.is_ahead_of(now))?;
     Some(Failure::broken(format!(
         "its figures are of {next}, and this machine's clock says it is {today}; nothing is judged by that clock, set it right"
     )))

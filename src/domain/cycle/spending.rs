@@ -60,8 +60,10 @@ pub(super) fn observe(
     }
     let key = DocKey::Spend(spec.source.clone());
     let mut state = step.known.docs.spend(&key).cloned().unwrap_or_default();
+    state.showed(notes.days);
     if complete {
-        state.answered(notes.first_day, step.now);
+        let first_shown = notes.days.map(|(first, _)| first);
+        state.answered(first_shown.into_iter().chain(notes.asked_from).min(), step.now);
     }
     let drafts = freshness::looked(spec, &mut state, notes.changed > 0, step.now);
     step.put(key, Doc::Spend(state));
@@ -89,9 +91,18 @@ pub(super) fn asks_for_limits(world: &World, spec: &CollectionSpec) -> bool {
     spec.budget.is_some() && world.rules.iter().any(|rule| asks(rule) && rule.group_of(&spec.source).is_some())
 }
 
-/// Evaluates every money rule that looks at any of `changed`, each group of sources once. `partial`: the look behind
-/// this was cut short, so what is missing means nothing.
-pub(super) fn evaluate(step: &mut Step<'_>, changed: &[String], partial: bool) {
+/// What an evaluation comes after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// A look at the money. What single things may spend is yet to be read, perhaps it has changed as well. `partial`:
+    /// the look was cut short, so what is missing means nothing.
+    Money { partial: bool },
+    /// A look at what single things may spend, or at nothing.
+    Limits,
+}
+
+/// Evaluates every money rule that looks at any of `changed`, each group of sources once.
+pub(super) fn evaluate(step: &mut Step<'_>, changed: &[String], after: After) {
     let world = step.world;
     let ledger = ledger_after(step);
     let mut rules: Vec<&RuleSpec> = world.rules.iter().collect();
@@ -105,7 +116,7 @@ pub(super) fn evaluate(step: &mut Step<'_>, changed: &[String], partial: bool) {
         let groups: BTreeSet<Vec<String>> = changed.iter().filter_map(|source| rule.group_of(source)).collect();
         for sources in groups {
             let children = told.entry(sources.clone()).or_default();
-            evaluate_group(step, rule, &sources, &ledger, partial, children);
+            evaluate_group(step, rule, &sources, &ledger, after, children);
         }
     }
 }
@@ -126,16 +137,21 @@ fn evaluate_group(
     rule: &RuleSpec,
     sources: &[String],
     ledger: &Ledger,
-    partial: bool,
+    after: After,
     children: &mut Children,
 ) {
     let world = step.world;
+    let partial = after == After::Money { partial: true };
     let group = group_name(sources);
     let known = step.known;
     let docs = &known.docs;
     let people = people_of(docs, sources);
     let fresh = fresh_status(step, sources);
     let status: BTreeMap<&str, &SpendState> = fresh.iter().map(|(source, state)| (source.as_str(), state)).collect();
+    // By a clock that was set back, days long closed would be today again.
+    if status.values().any(|state| state.is_ahead_of(step.now).is_some()) {
+        return;
+    }
     let scene = Scene {
         now: step.now,
         rule: &rule.name,
@@ -154,8 +170,7 @@ fn evaluate_group(
             if state.is_none() && partial {
                 return;
             }
-            // First sight is when it is known what may be spent; until then nothing can be told too much.
-            if budget_rule.own.is_some() && !scene.knows_own_limits() {
+            if budget_rule.own.is_some() && !is_time_for_own_limits(&scene, state.is_none(), after) {
                 return;
             }
             let month = month_budget(world, rule, sources);
@@ -196,6 +211,14 @@ fn evaluate_group(
     }
 }
 
+/// Whether spend may be held against what its source says it may be. First sight is when both are known; until then
+/// nothing can be told too much. After that it is when the limits were read after the money was.
+fn is_time_for_own_limits(scene: &Scene<'_>, first_sight: bool, after: After) -> bool {
+    let mut states = scene.status.values();
+    let follows = after != After::Limits && states.clone().any(|state| state.limits.are_read());
+    scene.knows_own_limits() && !follows && (!first_sight || states.any(|state| !state.known.is_empty()))
+}
+
 /// The month's budget of the same scopes and sources: it tells where the month is heading when a shorter one speaks.
 fn month_budget<'a>(world: &'a World, rule: &RuleSpec, sources: &[String]) -> Option<&'a budget::BudgetRule> {
     let Rule::Budget(own) = &rule.rule else { return None };
@@ -222,7 +245,7 @@ fn fresh_status(step: &Step<'_>, sources: &[String]) -> BTreeMap<String, SpendSt
     sources.iter().map(|source| (source.clone(), spend_state(step, source))).collect()
 }
 
-fn spend_state(step: &Step<'_>, source: &str) -> SpendState {
+pub(super) fn spend_state(step: &Step<'_>, source: &str) -> SpendState {
     let key = DocKey::Spend(source.to_owned());
     match step.plan.docs.get(&key).map(Arc::as_ref) {
         Some(Doc::Spend(state)) => state.clone(),

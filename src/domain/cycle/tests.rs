@@ -7,5 +7,6 @@ mod holds;
 mod live;
 mod looks;
 mod money;
+mod own_limits;
 mod quiet;
 mod timing;

@@ -179,8 +179,13 @@ pub fn evaluate(
                 }
                 continue;
             }
+            let edited = limit_changed || moved.contains(scope);
+            if edited && period.end <= today {
+                // What is over was judged by the limit there was.
+                continue;
+            }
             told.note(&crossing, today);
-            let cause = if limit_changed || moved.contains(scope) { "limit_changed" } else { "spend" };
+            let cause = if edited { "limit_changed" } else { "spend" };
             drafts.push(crossing.draft(rule, month, scene, today, cause, None));
         }
         if scene.complete && !first_sight && !forgotten {

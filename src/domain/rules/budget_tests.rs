@@ -162,7 +162,7 @@ fn b4_an_incomplete_look_corrects_nothing() {
 fn b5_rows_of_a_past_day_are_late_and_of_low_urgency_and_closed_days_are_silent() {
     let mut w = World::seen(100, PeriodKind::Day, Per::Workspace);
     let drafts = w.spend(date(2026, 11, 16), "ana", 150).drafts(true);
-    assert_eq!((drafts[0].severity, &drafts[0].data["late"]), (Severity::Info, &json!(true)));
+    assert_eq!((drafts[0].severity, &drafts[0].data["late"]), (Severity::Warning, &json!(true)));
     assert!(w.spend(date(2026, 11, 10), "ana", 150).look().is_empty());
 }
 
@@ -179,6 +179,19 @@ fn b6_weeks_and_months_are_those_of_the_calendar() {
     assert_eq!(drafts.len(), 1);
     assert_eq!(drafts[0].data["period_start"], "2026-11-01");
     assert_eq!(drafts[0].data["period_alignment"], "utc-day");
+}
+
+#[test]
+fn b7_an_edited_limit_judges_no_day_that_is_over() {
+    let mut w = World::seen(500, PeriodKind::Day, Per::Workspace);
+    for day in 15..=17 {
+        w.spend(date(2026, 11, day), "ana", 700);
+    }
+    w.look();
+    w.rule.limit = usd(650);
+    assert!(w.look().is_empty(), "they were judged by the limit there was");
+    let late = w.spend(date(2026, 11, 17), "ana", 1_400).look();
+    assert!(late.is_empty(), "and 650 counts as passed: {late:?}");
 }
 
 #[test]

@@ -82,6 +82,19 @@ pub fn rest(past: &BTreeMap<Date, f64>, from: Date, end: Date) -> Option<Rest> {
     Some(Rest { days, known: clipped.len() })
 }
 
+/// What the days `[from, end)` were to be expected to cost. Of who is too new for a forecast, the mean of the days known
+/// before, which are zero before the first spend; `None` where too few days are known at all.
+pub fn expected(past: &BTreeMap<Date, f64>, from: Date, end: Date) -> Option<Micros> {
+    if let Some(rest) = rest(past, from, end) {
+        return Some(Micros::from_estimate(rest.usd()));
+    }
+    let window = || past.range(minus_days(from, WINDOW_DAYS)..from).map(|(_, usd)| usd.max(0.0));
+    let enough = i64::try_from(window().count()).unwrap_or(0) >= LEAST_DAYS;
+    let day = mean(window()).filter(|_| enough)?;
+    let days = i32::try_from(days_between(from, end)).unwrap_or(i32::MAX);
+    Some(Micros::from_estimate(day * f64::from(days)))
+}
+
 impl Rest {
     pub fn usd(&self) -> f64 {
         self.days.iter().map(|(_, usd)| usd).sum()

@@ -81,10 +81,10 @@ impl<'a> Scene<'a> {
         self.ledger.lacking(self.sources, from).into_iter().map(|source| (source.clone(), from)).collect()
     }
 
-    /// Whether it is known what was spent on a day: someone answered for it, or there are rows.
+    /// Whether it is known what was spent on a day: someone answered for it since there is any money, or there are rows.
     pub fn knows(&self, day: Date) -> bool {
         self.sources.iter().all(|source| {
-            self.status.get(source.as_str()).is_some_and(|s| s.knows(day))
+            self.status.get(source.as_str()).is_some_and(|s| s.is_history(day))
                 || self.ledger.days.contains_key(&(source.clone(), day))
         })
     }

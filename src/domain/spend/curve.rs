@@ -26,6 +26,10 @@ pub(super) struct Curve {
 }
 
 impl Curve {
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(self.at.as_slice()) + size_of_val(self.total.as_slice())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.at.is_empty()
     }

@@ -1,10 +1,13 @@
 //! One day of one source: its rows, packed so that a year of a large workspace stays small.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::cells::{Cells, Packed};
 use super::curve::{Curve, slot_of};
 use super::{Basis, SpendRow, is_closed};
 use crate::domain::money::Micros;
@@ -49,54 +52,14 @@ pub struct Corrected {
 /// All rows of one day of one source, in order of user, model, dimensions.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DaySpend {
-    pub(super) users: Vec<Arc<str>>,
+    /// In order. Days that have the same users may hold one list in common.
+    pub(super) users: Arc<[Arc<str>]>,
     pub(super) kinds: Vec<Kind>,
-    pub(super) cells: Vec<Packed>,
+    pub(super) cells: Cells,
     pub(super) curve: Curve,
     /// When a row of this day last changed.
     pub changed: Option<Timestamp>,
     pub corrected: Corrected,
-}
-
-/// A row with its names as numbers of the day's tables. Ordered by user, then kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Packed {
-    pub(super) user: u32,
-    /// Number of the kind, and the basis in the lowest two bits.
-    pub(super) kind_basis: u32,
-    pub(super) amount: Micros,
-    pub(super) tokens: u64,
-}
-
-impl Packed {
-    fn new(user: u32, kind: u32, cell: Cell) -> Self {
-        let basis = match cell.basis {
-            Basis::Billed => 0,
-            Basis::Split => 1,
-            Basis::Estimate => 2,
-        };
-        Self { user, kind_basis: (kind << 2) | basis, amount: cell.amount, tokens: cell.tokens }
-    }
-
-    pub(super) fn kind(self) -> u32 {
-        self.kind_basis >> 2
-    }
-
-    pub(super) fn basis(self) -> Basis {
-        match self.kind_basis & 3 {
-            0 => Basis::Billed,
-            1 => Basis::Split,
-            _ => Basis::Estimate,
-        }
-    }
-
-    pub(super) fn cell(self) -> Cell {
-        Cell { amount: self.amount, tokens: self.tokens, basis: self.basis() }
-    }
-
-    fn key(self) -> (u32, u32) {
-        (self.user, self.kind())
-    }
 }
 
 /// A kind that is only looked at.
@@ -110,9 +73,10 @@ struct Incoming<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    fn of(rows: &'a [SpendRow]) -> Self {
+    fn of<R: Borrow<SpendRow>>(rows: &'a [R]) -> Self {
         let mut incoming = Self { rows: BTreeMap::new(), whole: BTreeSet::new() };
         for row in rows {
+            let row: &SpendRow = row.borrow();
             let user = row.user.as_deref().unwrap_or("");
             let kind = (row.model.as_deref().unwrap_or(""), &row.dims);
             incoming.rows.insert((user, kind), Cell { amount: row.amount, tokens: row.tokens, basis: row.basis });
@@ -130,15 +94,20 @@ impl<'a> Incoming<'a> {
 
 impl DaySpend {
     /// Books rows of this day. True where anything changed.
-    pub fn upsert(&mut self, rows: &[SpendRow], now: Timestamp) -> bool {
-        let Some(day) = rows.first().map(|r| r.day) else { return false };
+    pub fn upsert<R: Borrow<SpendRow>>(&mut self, rows: &[R], now: Timestamp) -> bool {
+        let Some(day) = rows.first().map(|r| r.borrow().day) else { return false };
         let incoming = Incoming::of(rows);
-        if !self.differs(&incoming) {
-            return false;
+        let differs = self.differs(&incoming);
+        if differs {
+            self.book(&incoming, day, now);
         }
+        differs
+    }
+
+    fn book(&mut self, incoming: &Incoming<'_>, day: Date, now: Timestamp) {
         let users = incoming.users();
         let before: Vec<Micros> = users.iter().map(|user| self.spent_by(user)).collect();
-        self.merge(&incoming);
+        self.merge(incoming);
         let after: Vec<(u32, Micros)> =
             users.iter().filter_map(|user| Some((self.user(user)?, self.spent_by(user)))).collect();
         let today = utc_day(now);
@@ -156,17 +125,40 @@ impl DaySpend {
             }
         }
         self.changed = Some(now);
-        true
     }
 
     /// The day with rows booked; `None` where they change nothing, which then costs nothing.
-    pub fn upserted(known: Option<&Self>, rows: &[SpendRow], now: Timestamp) -> Option<Self> {
-        let known = match known {
-            Some(day) if !day.differs(&Incoming::of(rows)) => return None,
-            known => known.cloned(),
+    pub fn upserted<R: Borrow<SpendRow>>(known: Option<&Self>, rows: &[R], now: Timestamp) -> Option<Self> {
+        let day = rows.first().map(|r| r.borrow().day)?;
+        let incoming = Incoming::of(rows);
+        if known.is_some_and(|known| !known.differs(&incoming)) {
+            return None;
+        }
+        let mut spend = known.cloned().unwrap_or_default();
+        spend.book(&incoming, day, now);
+        Some(spend)
+    }
+
+    /// Memory the day takes, roughly; its names are counted as if it held them in common with other days.
+    pub fn bytes(&self) -> usize {
+        self.cells.bytes() + size_of_val(&*self.users) + self.curve.bytes()
+    }
+
+    /// Whether the names of users are held in common with another day.
+    pub fn shares_names(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.users, &other.users)
+    }
+
+    /// The same day, with those names of users held in common with another day's that both have.
+    #[must_use]
+    pub fn with_names_of(self, other: &Self) -> Self {
+        let users = if self.users == other.users {
+            Arc::clone(&other.users)
+        } else {
+            let known = |name: &Arc<str>| other.users.binary_search(name).map(|at| &other.users[at]);
+            self.users.iter().map(|name| Arc::clone(known(name).unwrap_or(name))).collect()
         };
-        let mut day = known.unwrap_or_default();
-        day.upsert(rows, now).then_some(day)
+        Self { users, ..self }
     }
 
     /// Every row.
@@ -179,7 +171,7 @@ impl DaySpend {
     }
 
     /// The rows as they would come in.
-    pub fn as_rows(&self, day: jiff::civil::Date) -> Vec<SpendRow> {
+    pub fn as_rows(&self, day: Date) -> Vec<SpendRow> {
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let row = |row: Row<'_>| SpendRow {
             day,
@@ -226,9 +218,9 @@ impl DaySpend {
     /// What a user spent on this day. Estimates beside billed amounts do not count.
     pub fn spent_by(&self, user: &str) -> Micros {
         let Some(user) = self.user(user) else { return Micros::ZERO };
-        let rows = &self.cells[self.range_of(user)];
-        let billed = rows.iter().any(|c| c.basis() != Basis::Estimate);
-        rows.iter().filter(|c| !billed || c.basis() != Basis::Estimate).map(|c| c.amount).sum()
+        let rows = || self.cells.of_user(user);
+        let billed = rows().any(|c| c.basis() != Basis::Estimate);
+        rows().filter(|c| !billed || c.basis() != Basis::Estimate).map(|c| c.amount).sum()
     }
 
     fn user(&self, name: &str) -> Option<u32> {
@@ -241,30 +233,25 @@ impl DaySpend {
         u32::try_from(at).ok()
     }
 
-    fn range_of(&self, user: u32) -> std::ops::Range<usize> {
-        let first = self.cells.partition_point(|c| c.user < user);
-        first..first + self.cells[first..].partition_point(|c| c.user == user)
-    }
-
     fn differs(&self, incoming: &Incoming<'_>) -> bool {
         let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
         for ((user, kind), cell) in &incoming.rows {
             *shown.entry(user).or_default() += 1;
             let (Some(user), Some(kind)) = (self.user(user), self.kind(*kind)) else { return true };
-            match self.cells.binary_search_by(|c| c.key().cmp(&(user, kind))) {
-                Ok(at) if self.cells[at].cell() == *cell => {}
-                _ => return true,
+            if self.cells.get(user, kind).is_none_or(|known| known.cell() != *cell) {
+                return true;
             }
         }
         incoming.whole.iter().any(|name| {
-            let known = self.user(name).map_or(0, |user| self.range_of(user).len());
+            let known = self.user(name).map_or(0, |user| self.cells.of_user(user).count());
             known != shown.get(name).copied().unwrap_or(0)
         })
     }
 
     /// Makes the incoming rows part of the day. One pass over what is there.
     fn merge(&mut self, incoming: &Incoming<'_>) {
-        self.learn_names(incoming);
+        let mut known: Vec<Packed> = self.cells.iter().collect();
+        self.learn_names(incoming, &mut known);
         let mut fresh: Vec<Packed> = incoming
             .rows
             .iter()
@@ -272,40 +259,40 @@ impl DaySpend {
             .collect();
         fresh.sort_unstable_by_key(|c| c.key());
         let whole: BTreeSet<u32> = incoming.whole.iter().filter_map(|user| self.user(user)).collect();
-        let mut cells = Vec::with_capacity(self.cells.len() + fresh.len());
+        let mut cells = Vec::with_capacity(known.len() + fresh.len());
         let mut fresh = fresh.into_iter().peekable();
-        for old in &self.cells {
+        for old in known {
             while let Some(new) = fresh.next_if(|new| new.key() < old.key()) {
                 cells.push(new);
             }
             match fresh.next_if(|new| new.key() == old.key()) {
                 Some(new) => cells.push(new),
                 None if whole.contains(&old.user) => {}
-                None => cells.push(*old),
+                None => cells.push(old),
             }
         }
         cells.extend(fresh);
-        self.cells = cells;
-        self.forget_unused_kinds();
+        self.forget_unused_kinds(&mut cells);
+        self.cells = Cells::of(&cells);
     }
 
-    fn learn_names(&mut self, incoming: &Incoming<'_>) {
+    fn learn_names(&mut self, incoming: &Incoming<'_>, cells: &mut [Packed]) {
         let new_users: BTreeSet<&str> = incoming.users().into_iter().filter(|u| self.user(u).is_none()).collect();
         if !new_users.is_empty() {
             let (users, map) = merged(&self.users, new_users.into_iter().map(Arc::from));
-            for cell in &mut self.cells {
+            for cell in cells.iter_mut() {
                 cell.user = map[cell.user as usize];
             }
             let map: Vec<Option<u32>> = map.into_iter().map(Some).collect();
             self.curve.renumber(&map);
-            self.users = users;
+            self.users = users.into();
         }
         let new_kinds: BTreeSet<KindRef<'_>> =
             incoming.rows.keys().map(|(_, kind)| *kind).filter(|k| self.kind(*k).is_none()).collect();
         if !new_kinds.is_empty() {
             let fresh = new_kinds.into_iter().map(|(model, dims)| Kind { model: model.into(), dims: dims.clone() });
             let (kinds, map) = merged(&self.kinds, fresh);
-            for cell in &mut self.cells {
+            for cell in cells {
                 cell.kind_basis = (map[cell.kind() as usize] << 2) | (cell.kind_basis & 3);
             }
             self.kinds = kinds;
@@ -313,9 +300,9 @@ impl DaySpend {
     }
 
     /// A split that moved to another model leaves names behind that no row has. (Users never lose their last row.)
-    fn forget_unused_kinds(&mut self) {
+    fn forget_unused_kinds(&mut self, cells: &mut [Packed]) {
         let mut used = vec![false; self.kinds.len()];
-        for cell in &self.cells {
+        for cell in cells.iter() {
             used[cell.kind() as usize] = true;
         }
         if used.iter().all(|used| *used) {
@@ -329,7 +316,7 @@ impl DaySpend {
         }
         let mut keep = used.into_iter();
         self.kinds.retain(|_| keep.next().unwrap_or(false));
-        for cell in &mut self.cells {
+        for cell in cells {
             cell.kind_basis = (map[cell.kind() as usize] << 2) | (cell.kind_basis & 3);
         }
     }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use jiff::civil::Date;
 
-use super::day::{DaySpend, Packed};
+use super::cells::Packed;
+use super::day::DaySpend;
 use super::{Basis, Groups, Kind, Ledger, People, Per, Scope, Sum};
 
 /// Whose money, cut how.
@@ -82,8 +83,8 @@ impl<'a> Index<'a> {
 
     fn add_day(&mut self, day: &'a DaySpend, billed_only: bool, sums: &mut Vec<Sum>) {
         let shares_are_guesses = matches!(self.cut.per, Per::Model | Per::UserModel | Per::Other(_));
-        let counts = |c: &&Packed| !(billed_only && c.basis() == Basis::Estimate);
-        let mut book = |number: u32, cell: &Packed| {
+        let counts = |c: &Packed| !(billed_only && c.basis() == Basis::Estimate);
+        let mut book = |number: u32, cell: Packed| {
             let number = number as usize;
             if sums.len() <= number {
                 sums.resize(number + 1, Sum::default());

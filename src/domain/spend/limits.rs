@@ -19,12 +19,20 @@ const MOST: usize = 10_000;
 pub struct OwnLimits {
     /// All of them have been read once.
     pub whole: bool,
+    /// The last look at them failed: what was known before counts until they can be read again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unread: bool,
     pub by: BTreeMap<Scope, Option<Micros>>,
 }
 
 impl OwnLimits {
     pub fn is_unknown(&self) -> bool {
         !self.whole && self.by.is_empty()
+    }
+
+    /// Whether they are read again after each look at the money, so that it need not be held against old ones.
+    pub fn are_read(&self) -> bool {
+        self.whole && !self.unread
     }
 
     /// Takes over what a record says. An amount that is none, or is not there any more, changes nothing.

@@ -13,6 +13,8 @@ use crate::domain::time::{Timestamp, days_between, minus_days, plus_days, utc_da
 const WATCHED_DAYS: i64 = 40;
 /// Stretches of answered days kept; a bridge that is down once a week makes fifty a year.
 const STRETCHES: usize = 60;
+/// Days that rows can be of beyond today: a source may be a day ahead, and a clock a day behind.
+const DAYS_AHEAD: i64 = 2;
 /// Half-hours before an instant within which a look counts as one at that instant.
 const NEAR: u32 = 2;
 
@@ -22,6 +24,9 @@ const NEAR: u32 = 2;
 pub struct SpendState {
     /// Stretches of days a complete look has answered for, first and last day. Days outside are unknown, not zero.
     pub known: Vec<(Date, Date)>,
+    /// The oldest and the newest day there has been money of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub span: Option<(Date, Date)>,
     /// When recent days were last complete.
     pub complete: BTreeMap<Date, Timestamp>,
     /// Half-hours in which a look was good, by day; one bit each.
@@ -37,6 +42,11 @@ pub struct SpendState {
     /// What single things may spend, as the source says.
     #[serde(skip_serializing_if = "OwnLimits::is_unknown")]
     pub limits: OwnLimits,
+}
+
+/// The last day money rows can be of, by a clock.
+pub fn last_plausible(now: Timestamp) -> Date {
+    plus_days(utc_day(now), DAYS_AHEAD)
 }
 
 /// How far a day's figures are final.
@@ -61,14 +71,23 @@ impl DayState {
 }
 
 impl SpendState {
-    /// Books a complete look that showed rows from `first` on.
+    /// Books the days that money was shown of, from the first to the last.
+    pub fn showed(&mut self, days: Option<(Date, Date)>) {
+        let Some((first, last)) = days else { return };
+        let (oldest, newest) = self.span.unwrap_or((first, last));
+        self.span = Some((oldest.min(first), newest.max(last)));
+    }
+
+    /// Books a complete look that answered for the days from `first` on.
     pub fn answered(&mut self, first: Option<Date>, now: Timestamp) {
         let today = utc_day(now);
         let first = first.unwrap_or(today).min(today);
         self.add_known(first, today);
         let mut day = first.max(minus_days(today, WATCHED_DAYS));
         while day <= today {
-            self.complete.insert(day, now);
+            // By a clock that was set back, a day that had been read whole is not over yet.
+            let at = self.complete.entry(day).or_insert(now);
+            *at = now.max(*at);
             day = plus_days(day, 1);
         }
     }
@@ -91,6 +110,16 @@ impl SpendState {
     /// Whether a missing row of this day means zero.
     pub fn knows(&self, day: Date) -> bool {
         self.known.iter().any(|(first, last)| *first <= day && day <= *last)
+    }
+
+    /// Whether a missing row of this day says something of what is usual: days before there was any money do not.
+    pub fn is_history(&self, day: Date) -> bool {
+        self.knows(day) && self.span.is_none_or(|(oldest, _)| oldest <= day)
+    }
+
+    /// The newest day there is money of, where no clock that is right could have it yet.
+    pub fn is_ahead_of(&self, now: Timestamp) -> Option<Date> {
+        self.span.map(|(_, newest)| newest).filter(|newest| *newest > last_plausible(now))
     }
 
     /// Whether the day was looked at once it was over, so that its figures are whole.

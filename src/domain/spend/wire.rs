@@ -8,8 +8,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Basis;
+use super::cells::{Cells, Packed};
 use super::curve::Curve;
-use super::day::{Corrected, DaySpend, Kind, Packed};
+use super::day::{Corrected, DaySpend, Kind};
 use crate::domain::money::Micros;
 use crate::domain::time::Timestamp;
 
@@ -137,9 +138,9 @@ fn from_columns(read: Read) -> Option<DaySpend> {
         && kinds.windows(2).all(|w| w[0] < w[1]);
     let known = cells.iter().all(|c| (c.user as usize) < read.u.len() && (c.kind() as usize) < kinds.len());
     (in_order && known && curve.is_sound(read.u.len())).then_some(DaySpend {
-        users: read.u,
+        users: read.u.into(),
         kinds,
-        cells,
+        cells: Cells::of(&cells),
         curve,
         changed: read.changed,
         corrected: read.x,
@@ -150,9 +151,11 @@ fn from_maps(users: BTreeMap<String, BTreeMap<String, OldCell>>, changed: Option
     let models: std::collections::BTreeSet<&str> = users.values().flat_map(|m| m.keys().map(String::as_str)).collect();
     let kinds: Vec<Kind> = models.iter().map(|m| Kind { model: (*m).into(), dims: BTreeMap::new() }).collect();
     let mut day = DaySpend { kinds, changed, ..DaySpend::default() };
+    let mut rows: Vec<Packed> = Vec::new();
+    let mut names: Vec<Arc<str>> = Vec::with_capacity(users.len());
     for (user, cells) in users.iter().filter(|(_, cells)| !cells.is_empty()) {
-        let number = u32::try_from(day.users.len()).unwrap_or(u32::MAX);
-        day.users.push(user.as_str().into());
+        let number = u32::try_from(names.len()).unwrap_or(u32::MAX);
+        names.push(user.as_str().into());
         for (model, cell) in cells {
             let kind = day.kinds.partition_point(|k| k.model.as_ref() < model.as_str());
             let basis = match cell.b {
@@ -161,8 +164,9 @@ fn from_maps(users: BTreeMap<String, BTreeMap<String, OldCell>>, changed: Option
                 Basis::Estimate => 2,
             };
             let kind_basis = (u32::try_from(kind).unwrap_or(0) << 2) | basis;
-            day.cells.push(Packed { user: number, kind_basis, amount: cell.a, tokens: cell.t });
+            rows.push(Packed { user: number, kind_basis, amount: cell.a, tokens: cell.t });
         }
     }
+    (day.users, day.cells) = (names.into(), Cells::of(&rows));
     day
 }

@@ -49,10 +49,12 @@ fn round_step(raw: f64) -> f64 {
     times * power
 }
 
-/// An amount in few characters: `$0`, `$250`, `$12k`, `$1.5M`.
+/// An amount in few characters: `$0`, `$250`, `$12k`, `$1.5M`, `$2B`.
 pub fn label(usd: f64) -> String {
     let sign = if usd < 0.0 { "-" } else { "" };
     let (value, unit) = match usd.abs() {
+        v if v >= 9.995e11 => (v / 1e12, "T"),
+        v if v >= 9.995e8 => (v / 1e9, "B"),
         v if v >= 999_500.0 => (v / 1e6, "M"),
         v if v >= 9_999.5 => (v / 1e3, "k"),
         v => (v, ""),
@@ -101,6 +103,8 @@ mod tests {
             (12_500.0, "$12.5k"),
             (20_000.0, "$20k"),
             (2_500_000.0, "$2.5M"),
+            (2_000_000_000.0, "$2B"),
+            (-1_500_000_000_000.0, "-$1.5T"),
             (-50.0, "-$50"),
         ] {
             assert_eq!(label(usd), text);

@@ -5,7 +5,7 @@ use super::letters::{self, Weight};
 use super::theme::{Palette, Theme};
 use super::{Chart, Day, MOVERS_MAX, Moved};
 use crate::domain::money::Micros;
-use crate::render::show::{day as day_name, usd, usd_rounded};
+use crate::render::show::day as day_name;
 use crate::render::text::{brief, escape_html};
 
 const WIDTH: f64 = 800.0;
@@ -18,8 +18,9 @@ const ROW: f64 = 38.0;
 const HEADLINE: f64 = 40.0;
 const SUBLINE: f64 = 25.0;
 const SMALL: f64 = 22.0;
-/// Dates written below.
+/// Dates written below, and the least room between two of them.
 const DATES_MAX: usize = 6;
+const GAP: f64 = 14.0;
 /// A limit so many times higher than all that is drawn would leave only stumps below it.
 const LIMIT_TIMES: f64 = 3.0;
 /// Less than this is not drawn.
@@ -158,9 +159,14 @@ impl Sheet<'_> {
         if has(|d| d.spend.is_none()) {
             signs.push((Sign::Fill("url(#unknown)"), "unknown"));
         }
+        let wide = |sign: &Sign| if matches!(sign, Sign::Fill(_)) { 20.0 } else { 34.0 };
+        let takes = |(sign, word): &(Sign, &str)| wide(sign) + 9.0 + letters::width(word, SMALL, Weight::Regular);
+        let gaps = f64::from(u32::try_from(signs.len().saturating_sub(1)).unwrap_or_default());
+        let left = WIDTH - 2.0 * MARGIN - signs.iter().map(takes).sum::<f64>();
+        let gap = (left / gaps.max(1.0)).clamp(8.0, 24.0);
         let mut x = MARGIN;
         for (sign, word) in signs {
-            let wide = if matches!(sign, Sign::Fill(_)) { 20.0 } else { 34.0 };
+            let (next, wide) = (x + takes(&(sign, word)) + gap, wide(&sign));
             match sign {
                 Sign::Fill(fill) => self.rect(x, y - 17.0, wide, 20.0, fill),
                 Sign::Range => {
@@ -170,7 +176,7 @@ impl Sheet<'_> {
                 Sign::Expected => self.line(x, x + wide, y - 7.0, ink.expected, 3.0),
             }
             self.text(x + wide + 9.0, y, SMALL, Weight::Regular, ink.muted, Anchor::Start, word);
-            x += wide + 9.0 + letters::width(word, SMALL, Weight::Regular) + 24.0;
+            x = next;
         }
     }
 
@@ -248,7 +254,7 @@ impl Sheet<'_> {
     fn limit(&mut self, plot: &Plot) {
         let Some(limit) = self.chart.daily_limit else { return };
         let colour = self.ink.limit;
-        let label = format!("budget {} a day", usd(limit));
+        let label = format!("budget {} a day", super::amount(limit));
         if plot.limit_is_far {
             self.label(WIDTH - MARGIN, TOP - 2.0, colour, &format!("▲ {label}"));
             return;
@@ -285,18 +291,23 @@ impl Sheet<'_> {
         self.text(right, y, SMALL, Weight::Bold, colour, Anchor::End, text);
     }
 
-    /// At most six dates, the last day's always.
+    /// At most six dates, the last day's always, and none that would touch the one after it.
     fn dates(&mut self, plot: &Plot) {
         let (count, to) = (self.days.len(), self.chart.to);
-        let widest = letters::width("30 Nov", SMALL, Weight::Regular) + 14.0;
+        let widest = letters::width("30 Nov", SMALL, Weight::Regular) + GAP;
         let mut every = count.div_ceil(DATES_MAX).max(1);
         while plot.x(every) - plot.x(0) < widest && every < count {
             every += 1;
         }
+        let mut free = WIDTH;
         for (at, day) in self.days.iter().enumerate().rev().step_by(every) {
             let text = day_name(day.date, to);
             let half = letters::width(&text, SMALL, Weight::Regular) / 2.0;
             let x = (plot.x(at) + plot.step / 2.0).clamp(MARGIN + half, WIDTH - MARGIN - half);
+            if x + half > free {
+                continue;
+            }
+            free = x - half - GAP;
             self.text(x, BOTTOM + 30.0, SMALL, Weight::Regular, self.ink.muted, Anchor::Middle, &text);
         }
     }
@@ -317,7 +328,7 @@ impl Sheet<'_> {
         for moved in movers {
             let (by, colour) = by(moved);
             self.text(by_left, y, SMALL, Weight::Regular, colour, Anchor::Start, &by);
-            let spent = usd_rounded(moved.actual);
+            let spent = super::amount(moved.actual);
             self.text(by_left - 22.0, y, SMALL, Weight::Bold, ink.text, Anchor::End, &spent);
             let room = by_left - letters::width(&spent, SMALL, Weight::Bold) - 44.0 - MARGIN;
             let name = letters::fit(&brief(&moved.name, super::NAME), SMALL, Weight::Regular, room.max(60.0));
@@ -360,6 +371,7 @@ impl Sheet<'_> {
 }
 
 /// How a thing looks in the picture.
+#[derive(Clone, Copy)]
 enum Sign {
     Fill(&'static str),
     Range,

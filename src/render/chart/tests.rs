@@ -177,3 +177,74 @@ fn the_words_say_what_the_picture_shows() {
     assert_eq!(writable_name(["王小明", "wang@example.com"]), "wang@example.com");
     assert_eq!(writable_name(["王小明"]), "王小明");
 }
+
+#[test]
+fn large_amounts_are_said_in_few_figures_and_never_cut() {
+    for (usd, text) in [
+        (1_204, "$1,204"),
+        (9_999_999, "$9,999,999"),
+        (10_000_000, "$10M"),
+        (12_340_000, "$12.3M"),
+        (999_400_000, "$999M"),
+        (999_600_000, "$1B"),
+        (1_234_567_890, "$1.23B"),
+        (-45_000_000_000, "-$45B"),
+        (9_200_000_000_000, "$9.2T"),
+    ] {
+        assert_eq!(amount(dollars(usd)), text, "{usd}");
+    }
+    let large = chart_times(9_000_000_000);
+    let drawn = drawing::markup(&large, Theme::Light);
+    assert!(!drawn.contains('…'), "{drawn}");
+    assert!(!large.alt().contains('…'));
+}
+
+/// The same, of a workspace so many times as large.
+fn chart_times(times: i64) -> Chart {
+    let chart = chart();
+    let larger = |amount: Micros| Micros(amount.0.saturating_mul(times));
+    let day = |day: &Day| Day {
+        date: day.date,
+        spend: day.spend.map(larger),
+        expected: day.expected.map(larger),
+        range: day.range.map(|(low, high)| (larger(low), larger(high))),
+    };
+    Chart {
+        open: true,
+        estimated: true,
+        total: larger(chart.total),
+        expected: chart.expected.map(larger),
+        days: chart.days.iter().map(day).collect(),
+        daily_limit: chart.daily_limit.map(larger),
+        movers: chart
+            .movers
+            .iter()
+            .map(|m| Moved { name: m.name.clone(), actual: larger(m.actual), expected: larger(m.expected) })
+            .collect(),
+        ..chart
+    }
+}
+
+#[test]
+fn no_two_dates_touch() {
+    for (count, to) in (1..=120).map(|n| (n, date(2026, 11, 22))).chain((1..=60).map(|n| (n, date(2027, 1, 20)))) {
+        let first = plus_days(to, 1 - count);
+        let day = |date| Day { date, spend: Some(dollars(3)), expected: None, range: None };
+        let chart = Chart { from: first, to, days: days_of(first, to, |d| Some(day(d))), ..chart() };
+        let drawn = drawing::markup(&chart, Theme::Light);
+        let below = drawn.split("<text ").filter(|text| text.contains("y=\"422.0\""));
+        let mut places: Vec<(f64, f64)> = below
+            .map(|text| {
+                let x: f64 = text.split('"').nth(1).unwrap().parse().unwrap();
+                let said = text.split('>').nth(1).unwrap().split('<').next().unwrap();
+                let half = letters::width(said, 22.0, letters::Weight::Regular) / 2.0;
+                (x - half, x + half)
+            })
+            .collect();
+        places.sort_by(|a, b| a.0.total_cmp(&b.0));
+        assert!(
+            !places.is_empty() && places.windows(2).all(|w| w[0].1 + 8.0 < w[1].0),
+            "{count} days to {to}: {places:?}"
+        );
+    }
+}

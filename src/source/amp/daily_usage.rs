@@ -90,8 +90,10 @@ pub(super) async fn look(
     if shown == 0 && left_out > 0 && pages.send(unreadable(left_out)).await.is_err() {
         return failed(calls, Failure::broken("the look at the daily usage was stopped"));
     }
-    let long = days_back(&request.state, today) > SHORT_DAYS;
-    LookEnd::new(Evidence::Complete, long.then(|| json!({ "long": today.to_string() })), calls)
+    let days = days_back(&request.state, today);
+    let cursor = (days > SHORT_DAYS).then(|| json!({ "long": today.to_string() }));
+    let asked_from = Some(minus_days(today, days - 1));
+    LookEnd { asked_from, ..LookEnd::new(Evidence::Complete, cursor, calls) }
 }
 
 /// Not one row of the look can be used: it is the API that changed, and no money went away.

@@ -69,7 +69,10 @@ impl Rest {
                 }
                 collection(plan, spec, every)
             };
-            connector.plans.iter().map(one).collect()
+            let mut all: Vec<Collection> = connector.plans.iter().map(one).collect();
+            // Money first, then what it is held against, so that both are of the same round.
+            all.sort_by_key(|collection| collection.spec.budget.is_some());
+            all
         };
         let declared = connector.quota();
         let specs = collections(common.every);

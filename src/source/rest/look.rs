@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::SignedDuration;
+use jiff::civil::Date;
 use reqwest::Url;
 use serde_json::{Value, json};
 
@@ -39,6 +40,8 @@ pub(super) struct Look<'a> {
     pub canary: Option<String>,
     pub newest: Option<Timestamp>,
     pub sums: Sums,
+    /// The first day of money that is asked for.
+    pub asked_from: Option<Date>,
 }
 
 /// The rows of a page, before they are read as what they are.
@@ -60,7 +63,7 @@ impl Look<'_> {
             Ok((evidence, cursor)) => LookEnd::new(evidence, cursor, self.calls),
             Err(failure) => LookEnd::new(Evidence::Partial(failure), None, self.calls),
         };
-        LookEnd { canary: self.canary, ..end }
+        LookEnd { canary: self.canary, asked_from: self.asked_from, ..end }
     }
 
     /// Reads a list, or as much of it as this look is to reach.
@@ -93,6 +96,7 @@ impl Look<'_> {
     /// Reads days, newest first, and shows what they add up to.
     async fn windows(&mut self, mut days: Days) -> Result<(Evidence, Option<Value>), Failure> {
         let from = days.first();
+        self.asked_from = Some(from);
         while let Some(step) = days.next() {
             step.set(&mut self.vars);
             self.pages(&[], Reach::Full).await?;

@@ -224,6 +224,7 @@ impl Source for Rest {
             canary: None,
             newest: None,
             sums: money::Sums::default(),
+            asked_from: None,
         };
         look.run().await
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::kv::{Batch, Kv};
 use super::super::{Claimed, Probe, Result, StoreError, Ticket, codec, keys};
-use super::{SPEND_CACHE, Shared, State, StoredDoc};
+use super::{Shared, State, StoredDoc};
 use crate::domain::cycle::{Known, Needs, Plan};
 use crate::domain::delivery::Delivery;
 use crate::domain::doc::Doc;
@@ -158,11 +158,11 @@ impl<K: Kv> Shared<K> {
                 batch.remove(key.to_vec());
                 Ok(())
             })?;
-            state.spend.retain(|(s, _), _| s != source);
+            state.spend.forget(source);
         }
         for ((source, day), spend) in &plan.spend {
             batch.put(keys::spend(source, *day), codec::encode(spend.as_ref())?);
-            state.cache_spend(source, *day, Arc::clone(spend));
+            state.spend.put(source, *day, Arc::clone(spend));
         }
         for (sink, incident, reference) in &plan.references {
             batch.put(keys::reference(sink, incident), codec::encode(reference)?);
@@ -309,19 +309,11 @@ impl<K: Kv> Shared<K> {
 
 impl State {
     fn spend_day(&mut self, kv: &dyn Kv, source: &str, day: jiff::civil::Date) -> Result<Option<Arc<DaySpend>>> {
-        if let Some(spend) = self.spend.get(&(source.to_owned(), day)) {
-            return Ok(Some(Arc::clone(spend)));
+        if let Some(spend) = self.spend.get(source, day) {
+            return Ok(Some(spend));
         }
         let Some(bytes) = kv.get(&keys::spend(source, day))? else { return Ok(None) };
         let spend: Arc<DaySpend> = Arc::new(codec::decode(&bytes, "a day of spend")?);
-        self.cache_spend(source, day, Arc::clone(&spend));
-        Ok(Some(spend))
-    }
-
-    fn cache_spend(&mut self, source: &str, day: jiff::civil::Date, spend: Arc<DaySpend>) {
-        if self.spend.len() >= SPEND_CACHE {
-            self.spend.clear();
-        }
-        self.spend.insert((source.to_owned(), day), spend);
+        Ok(Some(self.spend.put(source, day, spend)))
     }
 }

@@ -6,6 +6,8 @@ mod flusher;
 mod prune;
 mod read;
 mod rows;
+mod spend_cache;
+mod stored_doc;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, Write};
@@ -14,7 +16,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jiff::SignedDuration;
-use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -31,14 +32,13 @@ use crate::domain::delivery::Delivery;
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::event::StoredEvent;
 use crate::domain::record::StoredRow;
-use crate::domain::spend::DaySpend;
 use crate::domain::time::{Timestamp, plus};
 use rows::RowIndex;
+use spend_cache::SpendCache;
+use stored_doc::StoredDoc;
 
 /// The format this version writes, and the newest it reads. Older ones are migrated forward when opened.
 pub const FORMAT: u32 = 1;
-/// Days of money kept decoded in memory.
-const SPEND_CACHE: usize = 1_000;
 
 /// What is stored under the meta key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,20 +76,12 @@ struct State {
     meta: Meta,
     docs: BTreeMap<DocKey, (u64, Arc<Doc>)>,
     indexes: HashMap<CollectionId, RowIndex>,
-    spend: HashMap<(String, Date), Arc<DaySpend>>,
+    spend: SpendCache,
     outbox: Outbox,
     /// New deliveries whose commit is not durable yet.
     unpublished: Vec<(u64, Delivery)>,
     /// A failed write leaves memory and disk in doubt: nothing more is done.
     broken: Option<String>,
-}
-
-/// A document as stored.
-#[derive(Serialize, Deserialize)]
-struct StoredDoc<D> {
-    v: u64,
-    #[serde(flatten)]
-    doc: D,
 }
 
 impl<K: Kv> Engine<K> {
@@ -107,7 +99,7 @@ impl<K: Kv> Engine<K> {
             meta,
             docs: BTreeMap::new(),
             indexes: HashMap::new(),
-            spend: HashMap::new(),
+            spend: SpendCache::default(),
             outbox: Outbox::default(),
             unpublished: Vec::new(),
             broken: None,

@@ -5,8 +5,9 @@ use jiff::civil::Date;
 use serde_json::json;
 
 use super::bench::{Bench, collection};
-use crate::domain::collection::{CollectionSpec, Role};
+use crate::domain::collection::{CollectionSpec, LookNotes, Role};
 use crate::domain::cycle::{Command, Input};
+use crate::domain::doc::{Doc, DocKey};
 use crate::domain::event::Severity;
 use crate::domain::money::{Micros, Percent};
 use crate::domain::record::{CostRow, Evidence, Failure, Page, Rows};
@@ -16,7 +17,7 @@ use crate::domain::rules::spike::SpikeRule;
 use crate::domain::rules::thread_cost::ThreadCostRule;
 use crate::domain::rules::{Rule, RuleSpec};
 use crate::domain::spend::{Basis, Per, SpendRow};
-use crate::domain::time::{PeriodKind, minus_days, plus_days, utc_day};
+use crate::domain::time::{PeriodKind, SignedDuration, minus_days, plus, plus_days, utc_day};
 
 const NOTHING: [&str; 0] = [];
 
@@ -244,4 +245,62 @@ fn a_first_look_without_costs_is_a_first_sight_too() {
         ["T-1", "T-2"].map(|k| CostRow { key: k.into(), cost: usd(9), estimated: false, facts: BTreeMap::new() });
     let told = bench.look(&costs, vec![Rows::Costs(rows.to_vec())], Evidence::Window);
     assert_eq!(told, ["thread.cost_exceeded T-1", "thread.cost_exceeded T-2"]);
+}
+
+#[test]
+fn days_that_a_complete_answer_was_asked_for_are_known() {
+    let (mut bench, spec) = bench(vec![]);
+    let day = today(&bench);
+    look(&mut bench, &spec, vec![row(day, "ana", 5)]);
+    bench.later(9 * 86_400);
+    let today = today(&bench);
+    let mut asked = |evidence: Evidence| {
+        let epoch = bench.begin(&spec);
+        let notes = LookNotes { asked_from: Some(minus_days(today, 3)), ..LookNotes::default() };
+        bench.end(&spec, epoch, evidence, notes);
+        let Some((_, doc)) = bench.docs.get(&DocKey::Spend("acme".into())) else { panic!("no money is known") };
+        let Doc::Spend(state) = doc.as_ref() else { panic!("{doc:?}") };
+        (2..=8).map(|n| state.knows(plus_days(day, n))).collect::<Vec<_>>()
+    };
+    assert_eq!(asked(Evidence::Partial(Failure::broken("m"))), [false; 7], "no data is not zero");
+    assert_eq!(asked(Evidence::Complete), [false, false, false, false, true, true, true], "nobody spent anything");
+}
+
+#[test]
+fn days_before_any_money_are_known_and_no_history() {
+    let (mut bench, spec) = bench(vec![]);
+    let day = today(&bench);
+    let epoch = bench.begin(&spec);
+    let mut notes = bench.page(&spec, Page::of(Rows::Spend(vec![row(day, "ana", 5)]))).notes;
+    notes.asked_from = Some(minus_days(day, 89));
+    bench.end(&spec, epoch, Evidence::Complete, notes);
+    let Some((_, doc)) = bench.docs.get(&DocKey::Spend("acme".into())) else { panic!("no money is known") };
+    let Doc::Spend(state) = doc.as_ref() else { panic!("{doc:?}") };
+    assert_eq!([0, 1, 89, 90].map(|n| state.knows(minus_days(day, n))), [true, true, true, false]);
+    assert_eq!([0, 1].map(|n| state.is_history(minus_days(day, n))), [true, false]);
+}
+
+#[test]
+fn by_a_clock_that_was_set_back_nothing_is_judged_and_what_was_whole_stays_so() {
+    let (mut bench, spec) = bench(vec![budget(&[], 100, PeriodKind::Day)]);
+    let now = bench.now;
+    let day = today(&bench);
+    let history = |dollars| (0..20).map(|n| row(minus_days(day, n), "ana", dollars)).collect::<Vec<_>>();
+    look(&mut bench, &spec, history(90));
+    bench.now = plus(now, SignedDuration::from_hours(-240));
+    let back = today(&bench);
+    // What it shows is of this clock's days only.
+    let shown = || (0..4).map(|n| row(minus_days(back, n), "ana", 120)).collect::<Vec<_>>();
+    for told in [&[][..], &[], &["source.failing acme"], &[]] {
+        assert_eq!(look(&mut bench, &spec, shown()), told);
+    }
+    let before = bench.events.len();
+    bench.step(&Input::Tick { sources: vec!["acme".into()] });
+    assert_eq!(bench.told_since(before), NOTHING);
+    let Some((_, doc)) = bench.docs.get(&DocKey::Spend("acme".into())) else { panic!("no money is known") };
+    let Doc::Spend(state) = doc.as_ref() else { panic!("{doc:?}") };
+    assert!(state.is_whole(back), "it was over when it was last read");
+    bench.now = plus(now, SignedDuration::from_mins(30));
+    assert_eq!(look(&mut bench, &spec, vec![row(day, "ana", 91)]), ["source.recovered acme"]);
+    assert_eq!(look(&mut bench, &spec, vec![row(day, "ana", 100)]), ["budget.exceeded workspace"]);
 }

@@ -52,8 +52,9 @@ impl Crossing {
     ) -> Draft {
         let kind = Kind::of(self.threshold);
         let late = self.period.end <= today;
+        // A period that is over gets nobody up at night. That all of its budget went is still worth knowing.
         let severity = match (late, baseline.is_some(), kind) {
-            (true, ..) => Severity::Info,
+            (true, _, Kind::Threshold) => Severity::Info,
             (false, false, Kind::Exceeded) => Severity::Critical,
             _ => Severity::Warning,
         };

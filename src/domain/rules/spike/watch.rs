@@ -114,9 +114,13 @@ impl<'a> Watch<'a> {
             self.fold(day);
             day = plus_days(day, 1);
         }
-        let mut detectors = self.before.map(|l| l.detectors.clone()).unwrap_or_default();
-        for (number, detector) in self.detectors.iter().enumerate() {
-            detectors.insert(self.index.scope(number), detector.clone());
+        let folded = self.detectors.iter().enumerate();
+        let mut detectors: BTreeMap<Scope, Detector> =
+            folded.map(|(number, detector)| (self.index.scope(number), detector.clone())).collect();
+        for (scope, detector) in self.before.iter().flat_map(|l| &l.detectors) {
+            if !detectors.contains_key(scope) {
+                detectors.insert(scope.clone(), detector.clone());
+            }
         }
         // Nobody who was silent for the whole window can be judged by it.
         let stale = |d: &Detector| d.last_active().is_none_or(|day| days_between(day, last) > DAYS_NEEDED);
