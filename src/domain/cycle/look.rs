@@ -215,6 +215,7 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     if let Some(still) = &step.known.still_missed {
         sweep::found_again(spec, &mut state, still);
         step.plan.missed = Some(still.keys.clone());
+        step.plan.announced = Some(still.announced.clone());
     }
     if spec.role == Role::Spend {
         spending::observe(step, spec, evidence, complete, notes);
@@ -248,6 +249,7 @@ fn finish_complete(step: &mut Step<'_>, end: &SweepEnd, state: &mut CollectionSt
     state.rows = missing.known;
     let removals = sweep::decide(spec, state, missing, notes.rows, confirmed, step.now);
     step.plan.missed = Some(removals.missed);
+    step.plan.announced = Some(removals.announced);
     remove(step, spec, state, &removals.rows);
     step.tell_all(removals.held);
 }
