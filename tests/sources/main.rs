@@ -16,6 +16,7 @@ mod fault;
 mod files;
 mod inferred;
 mod limits;
+mod manifests;
 mod matrix;
 mod model;
 mod own;
