@@ -217,7 +217,8 @@ mod tests {
     fn what_was_good_at_first_sight_is_no_baseline_when_it_turns_bad() {
         let mut spec = spec();
         spec.events.severities.insert("wallet.depleted".into(), Severity::Critical);
-        for values in [[json!("50.00"), json!(0), json!(0)].as_slice(), &[json!(0), json!("50.00"), json!(0), json!(0)]] {
+        for values in [[json!("50.00"), json!(0), json!(0)].as_slice(), &[json!(0), json!("50.00"), json!(0), json!(0)]]
+        {
             let told = run(&spec, values);
             assert_eq!(kinds(&told), ["wallet.depleted"], "{values:?}");
             let data = &told[0].data;
