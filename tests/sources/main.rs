@@ -21,4 +21,5 @@ mod matrix;
 mod model;
 mod own;
 mod systems;
+mod thread_costs;
 mod twenty;
