@@ -21,7 +21,7 @@ pub struct Hit<'v> {
     pub trail: Vec<Cow<'v, str>>,
 }
 
-impl<'v> Hit<'v> {
+impl Hit<'_> {
     /// The items of a list.
     pub fn items(self) -> impl Iterator<Item = Self> {
         let items = self.value.as_array().map(Vec::as_slice).unwrap_or_default();
