@@ -103,11 +103,11 @@ async fn mistakes_are_told_all_at_once() {
     );
     let checked = binary.run(&["check"]).await.exits(2);
     for part in [
-        "sources.jobs.manifest.base:",
-        "sources.jobs.manifest.collections.jobs.records:",
-        "sources.jobs.manifest.collections.jobs.key[0]:",
-        "sources.jobs.manifest.collections.jobs.sweep.deletes: page says that one answer is not the whole list",
-        "sources.jobs.manifest.collections.level.value: is missing",
+        "sources.jobs.manifest.base (jobs.toml line 1): is no http URL",
+        "sources.jobs.manifest.collections.jobs.records (jobs.toml line 4):",
+        "sources.jobs.manifest.collections.jobs.key[0] (jobs.toml line 5):",
+        "sources.jobs.manifest.collections.jobs.sweep.deletes (jobs.toml line 7): page says that one answer is not the whole list",
+        "sources.jobs.manifest.collections.level.value (jobs.toml line 8): is missing",
     ] {
         assert!(checked.stderr.contains(part), "{part} not in\n{}", checked.stderr);
     }
