@@ -143,6 +143,10 @@ impl Money {
                 let told = budget.told.entry((scope.clone(), period.start)).or_default();
                 let Some((amount, threshold, fresh)) = crossed(look.rule, *sum, told) else { continue };
                 let late = period.end <= today;
+                if edited && late {
+                    // It was judged by the limit there was.
+                    continue;
+                }
                 let fact = |also: Vec<String>| {
                     crossing(look, scope, *sum, period, threshold, &fresh, first, edited, late, &also)
                 };
@@ -269,7 +273,7 @@ fn crossing(
     let over = threshold >= Percent::WHOLE;
     let kind = if over { "budget.exceeded" } else { "budget.threshold_reached" };
     let severity = match (late, baseline, over) {
-        (true, ..) => Severity::Info,
+        (true, _, false) => Severity::Info,
         (false, false, true) => Severity::Critical,
         _ => Severity::Warning,
     };
