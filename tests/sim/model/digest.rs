@@ -54,8 +54,12 @@ impl MoneyDigest {
         last(told, sink, self.route, now).is_none_or(|last| next_digest(self.weekly, self.hour, last) <= now)
     }
 
-    /// Notes that it is told, and says of what, and whether it was ever told before.
-    pub fn tell(&self, sink: &str, told: &mut Digests, money: &Money, now: Timestamp) -> (bool, Spent) {
+    /// Notes that it is told, and says of what, and whether it was ever told before. `None` where it was told by a clock
+    /// that has been set back since: that stays told. (No clock of a story is off by days.)
+    pub fn tell(&self, sink: &str, told: &mut Digests, money: &Money, now: Timestamp) -> Option<(bool, Spent)> {
+        if told.get(&(sink.to_owned(), self.route)).is_some_and(|at| *at > now) {
+            return None;
+        }
         let last = last(told, sink, self.route, now);
         told.insert((sink.to_owned(), self.route), now);
         let to = utc_day(now);
@@ -66,7 +70,7 @@ impl MoneyDigest {
             total += money.sums(&self.sources, day, plus_days(day, 1), &Per::Workspace).into_values().sum();
             day = plus_days(day, 1);
         }
-        (last.is_some(), Spent { from, to, total })
+        Some((last.is_some(), Spent { from, to, total }))
     }
 }
 

@@ -143,7 +143,8 @@ impl Money {
                 let told = budget.told.entry((scope.clone(), period.start)).or_default();
                 let Some((amount, threshold, fresh)) = crossed(look.rule, *sum, told) else { continue };
                 let late = period.end <= today;
-                if late && edited && !first {
+                if edited && late {
+                    // It was judged by the limit there was.
                     continue;
                 }
                 let fact = |also: Vec<String>| {
