@@ -142,7 +142,9 @@ impl Money {
                 let fact = |also: Vec<String>| {
                     crossing(look, scope, *sum, period, threshold, &fresh, first, edited, late, &also)
                 };
-                if !first {
+                if !first && edited && late {
+                    // What is over was judged by the limit there was.
+                } else if !first {
                     told.highest = Some((amount, today));
                     facts.push(fact(Vec::new()));
                 } else if period.contains(today) {
@@ -248,7 +250,7 @@ fn crossing(
     let over = threshold >= Percent::WHOLE;
     let kind = if over { "budget.exceeded" } else { "budget.threshold_reached" };
     let severity = match (late, baseline, over) {
-        (true, ..) => Severity::Info,
+        (true, _, false) => Severity::Info,
         (false, false, true) => Severity::Critical,
         _ => Severity::Warning,
     };
