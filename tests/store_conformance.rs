@@ -372,6 +372,32 @@ async fn what_any_look_shows_is_not_missing_whoever_opens_the_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_announced_with_a_hold_is_what_approving_removes_whoever_opens_the_store() {
+    for (name, bench) in benches() {
+        let store = bench.open();
+        look(&store, at(0), &records(0..30, "x")).await;
+        look(&store, at(1), &records(8..30, "x")).await;
+        assert_eq!(look(&store, at(2), &records(8..30, "x")).await, ["source.change_held"], "{name}");
+        assert!(look(&store, at(3), &records(11..30, "x")).await.is_empty(), "{name}: three more, once");
+        store.close().await.unwrap();
+        drop(store);
+        let store = bench.open();
+        let docs = store.docs("collection/").await.unwrap();
+        let held = docs.iter().find_map(|(_, doc)| match &**doc {
+            Doc::Collection(state) => state.hold.clone(),
+            _ => None,
+        });
+        let hold = held.unwrap();
+        assert_eq!(hold.count, 8, "{name}");
+        let approve = cycle::Command::ApproveHold { spec: Box::new(spec().as_ref().clone()), hold: hold.id };
+        let plan = step(&store, at(4), Input::Command(approve)).await;
+        assert_eq!((plan.events.len(), plan.more), (8, false), "{name}");
+        assert_eq!(look(&store, at(5), &records(11..30, "x")).await, ["thread.deleted"; 3], "{name}: missed twice");
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_rate_has_counted_is_read_again() {
     use ampbridge::domain::timing::{Rate, Timing};
     let rated = || {

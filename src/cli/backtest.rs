@@ -246,6 +246,8 @@ async fn read_history(
             reach: Reach::Full,
             state,
             wanted: Vec::new(),
+            again: Vec::new(),
+            all: false,
             now,
         };
         let (pages, mut incoming) = Pages::channel();

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::event::Severity;
 use super::quota::Quota;
+use super::record::key_hash;
 use super::time::{SignedDuration, Timestamp, plus};
 
 /// What kind of rows a collection has.
@@ -218,9 +219,19 @@ pub struct Hold {
     pub digest: u64,
     /// Fingerprint of the set a person rejected: quiet until the set is another.
     pub rejected: Option<u64>,
+    /// Records that a word about it is about: once it is announced those that were announced and are still missing.
     pub count: u64,
     pub known: u64,
+    /// Keys of some of them.
     pub sample: Vec<String>,
+}
+
+impl Hold {
+    /// Only these hashes of keys, sorted, are still missing.
+    pub fn shrink(&mut self, keys: &[u64]) {
+        self.count = self.count.min(keys.len() as u64);
+        self.sample.retain(|key| keys.binary_search(&key_hash(key)).is_ok());
+    }
 }
 
 /// What was noticed while the pages of one look went by; starts empty, ends in `SweepEnd`.

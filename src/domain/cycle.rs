@@ -133,7 +133,7 @@ pub struct Needs {
     pub missing: Option<CollectionId>,
     /// Which of the keys that were missed have still not been shown, where a look proves no removals.
     pub still_missed: Option<CollectionId>,
-    /// Rows a held change would remove.
+    /// Rows that were announced with a hold and are still missing.
     pub held_rows: Option<CollectionId>,
     /// Deliveries a command names.
     pub deliveries: BTreeSet<String>,
@@ -158,6 +158,8 @@ pub struct Known {
     pub held_rows: Vec<StoredRow>,
     /// More rows are held than were loaded at once.
     pub held_more: bool,
+    /// Keys that are missing as well but were not announced.
+    pub also_missed: Vec<u64>,
     pub deliveries: BTreeMap<String, Delivery>,
     /// What waits in rooms, oldest first: number and event. As much as goes into one message.
     pub rooms: BTreeMap<String, Vec<(u64, StoredEvent)>>,
@@ -184,6 +186,8 @@ pub struct Plan {
     pub rows: Vec<StoredRow>,
     /// Keys missed by a complete look; `None` leaves what was remembered.
     pub missed: Option<Vec<u64>>,
+    /// Of these what was announced with the hold; `None` leaves what was remembered.
+    pub announced: Option<Vec<u64>>,
     /// The look is over: merge what the pages wrote.
     pub merge: bool,
     pub spend: BTreeMap<(String, Date), Arc<DaySpend>>,

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::collection::{CollectionId, CollectionState};
 use super::health::{SinkState, SourceHealth};
 use super::incident::Incidents;
 use super::record::Person;
+use super::roster::Roster;
 use super::rules::budget::BudgetState;
 use super::rules::gauge::GaugeState;
 use super::rules::spike::{Learned, SpikeState};
@@ -26,7 +26,7 @@ use super::timing::Rooms;
 pub enum DocKey {
     Collection(CollectionId),
     Gauge(CollectionId),
-    /// Threads of a source whose cost should be asked for.
+    /// Threads of a source whose cost is asked for.
     Wanted(String),
     /// Records of another collection that this one should ask about.
     Queue(CollectionId),
@@ -108,14 +108,6 @@ impl FromStr for DocKey {
     }
 }
 
-/// A record that is to be asked about (a thread whose cost is wanted), with what an event about it would tell.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Wanted {
-    /// Text that orders by recency (the server's `updatedAt`).
-    pub recency: String,
-    pub facts: BTreeMap<String, Value>,
-}
-
 /// A sentence of a source about itself, in its own words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quote {
@@ -131,7 +123,7 @@ pub struct Quote {
 pub enum Doc {
     Collection(CollectionState),
     Gauge(GaugeState),
-    Wanted(BTreeMap<String, Wanted>),
+    Wanted(Roster),
     People(BTreeMap<String, Person>),
     SourceHealth(SourceHealth),
     Sink(SinkState),
@@ -169,7 +161,7 @@ macro_rules! reader {
 impl Docs {
     reader!(collection, Collection, CollectionState);
     reader!(gauge, Gauge, GaugeState);
-    reader!(wanted, Wanted, BTreeMap<String, Wanted>);
+    reader!(wanted, Wanted, Roster);
     reader!(quotes, Quotes, BTreeMap<String, Quote>);
     reader!(people, People, BTreeMap<String, Person>);
     reader!(source_health, SourceHealth, SourceHealth);

@@ -22,6 +22,7 @@ pub mod payload;
 pub mod quota;
 pub mod record;
 pub mod retry;
+pub mod roster;
 pub mod routing;
 pub mod rules;
 pub mod setting;

@@ -131,7 +131,7 @@ pub struct GaugeRow {
 }
 
 /// What one thing has cost so far, a level that only grows.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CostRow {
     pub key: String,
     pub cost: super::money::Micros,

@@ -25,6 +25,8 @@ pub struct Missing {
     pub now: Vec<u64>,
     /// Missed already by the complete look before this one.
     pub before: Vec<u64>,
+    /// Of these what was announced with the hold. A subset of `before`.
+    pub announced: Vec<u64>,
     /// Live records known.
     pub known: u64,
     /// Rows missed twice: all of them where there are at most [`believable`], else some.
@@ -35,6 +37,8 @@ pub struct Missing {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StillMissed {
     pub keys: Vec<u64>,
+    /// Of these what was announced with the hold.
+    pub announced: Vec<u64>,
     /// Live records known.
     pub known: u64,
 }
@@ -44,7 +48,9 @@ pub struct StillMissed {
 pub fn found_again(spec: &CollectionSpec, state: &mut CollectionState, still: &StillMissed) {
     let lost = still.keys.len() as u64;
     match &mut state.hold {
-        Some(hold) if is_too_much(spec, lost, still.known) => hold.count = hold.count.min(lost),
+        Some(hold) if is_too_much(spec, lost, still.known) => {
+            hold.shrink(if hold.announced { &still.announced } else { &still.keys });
+        }
         hold => *hold = None,
     }
 }
@@ -55,6 +61,8 @@ pub struct Removals {
     pub rows: Vec<StoredRow>,
     /// To be remembered as missed by this look.
     pub missed: Vec<u64>,
+    /// Of these what a person was told of and may approve.
+    pub announced: Vec<u64>,
     pub held: Option<Draft>,
 }
 
@@ -82,10 +90,10 @@ pub fn decide(
         let rows: Vec<StoredRow> = missing.rows.iter().filter(proven).cloned().collect();
         let gone: BTreeSet<u64> = rows.iter().map(|r| super::record::key_hash(&r.key)).collect();
         let missed = missing.now.iter().copied().filter(|h| !gone.contains(h)).collect();
-        return Removals { rows, missed, held: None };
+        return Removals { rows, missed, ..Removals::default() };
     }
-    let held = hold(spec, state, missing, now);
-    Removals { rows: Vec::new(), missed: missing.now.clone(), held }
+    let (announced, held) = hold(spec, state, missing, now);
+    Removals { rows: Vec::new(), missed: missing.now.clone(), announced, held }
 }
 
 /// Whether a loss needs a person.
@@ -99,10 +107,20 @@ fn is_too_much(spec: &CollectionSpec, lost: u64, known: u64) -> bool {
     lost > believable(known) || (spec.hold_all && lost > 0)
 }
 
-fn hold(spec: &CollectionSpec, state: &mut CollectionState, missing: &Missing, now: Timestamp) -> Option<Draft> {
+/// What waits for a person, and the news of it. What was announced only ever shrinks: a record that goes missing later was
+/// shown to nobody, so no word about this hold is about it.
+fn hold(
+    spec: &CollectionSpec,
+    state: &mut CollectionState,
+    missing: &Missing,
+    now: Timestamp,
+) -> (Vec<u64>, Option<Draft>) {
     let digest = digest(&missing.now);
     let epoch = state.epoch;
-    if state.hold.as_ref().is_some_and(|h| h.rejected.is_some_and(|r| r != digest)) {
+    let twice = both(&missing.now, &missing.before);
+    let announced = both(&twice, &missing.announced);
+    let is_over = |h: &Hold| h.rejected.is_some_and(|r| r != digest) || (h.announced && announced.is_empty());
+    if state.hold.as_ref().is_some_and(is_over) {
         state.hold = None;
     }
     let hold = state.hold.get_or_insert_with(|| Hold {
@@ -119,14 +137,17 @@ fn hold(spec: &CollectionSpec, state: &mut CollectionState, missing: &Missing, n
     hold.looks = hold.looks.saturating_add(1);
     hold.digest = digest;
     hold.known = missing.known;
-    let twice = missing.now.iter().filter(|h| missing.before.binary_search(h).is_ok()).count() as u64;
-    hold.count = if twice > 0 { twice } else { missing.now.len() as u64 };
+    if hold.announced {
+        hold.shrink(&announced);
+        return (announced, None);
+    }
+    hold.count = if twice.is_empty() { missing.now.len() } else { twice.len() } as u64;
     if !missing.rows.is_empty() {
         hold.sample = missing.rows.iter().take(SAMPLE).map(|r| r.key.clone()).collect();
         hold.sample.sort();
     }
-    if hold.rejected.is_some() || hold.announced || hold.looks < 2 {
-        return None;
+    if hold.looks < 2 || twice.is_empty() {
+        return (Vec::new(), None);
     }
     hold.announced = true;
     let data = HeldData {
@@ -138,7 +159,7 @@ fn hold(spec: &CollectionSpec, state: &mut CollectionState, missing: &Missing, n
         known: hold.known,
         sample: hold.sample.clone(),
     };
-    Some(Draft {
+    let draft = Draft {
         source: spec.source.clone(),
         kind: "source.change_held".to_owned(),
         subject: spec.source.clone(),
@@ -147,7 +168,13 @@ fn hold(spec: &CollectionSpec, state: &mut CollectionState, missing: &Missing, n
         identity: vec![spec.source.clone(), "source.change_held".to_owned(), spec.name.clone(), hold.id.clone()],
         why: serde_json::json!({ "missing": hold.count, "known": hold.known, "believable": believable(hold.known) }),
         data: data_of(&data),
-    })
+    };
+    (twice, Some(draft))
+}
+
+/// What is in both; both are sorted.
+fn both(some: &[u64], others: &[u64]) -> Vec<u64> {
+    some.iter().copied().filter(|key| others.binary_search(key).is_ok()).collect()
 }
 
 /// Order of the keys does not matter: they come sorted.
@@ -170,12 +197,15 @@ mod tests {
             .take(SAMPLE)
             .map(|h| StoredRow { key: format!("k{h}"), ..StoredRow::default() })
             .collect();
-        Missing { now: now.collect(), before: before.collect(), known, rows }
+        Missing { now: now.collect(), before: before.collect(), announced: Vec::new(), known, rows }
     }
 
     fn look(state: &mut CollectionState, m: &Missing, shown: u64) -> (usize, Option<String>) {
         let spec = CollectionSpec { source: "acme".into(), name: "threads".into(), ..CollectionSpec::default() };
-        let out = decide(&spec, state, m, shown, &BTreeSet::new(), Timestamp::UNIX_EPOCH);
+        // As the store has it: whatever is held was announced when it was missed.
+        let announced = if state.hold.as_ref().is_some_and(|h| h.announced) { m.before.clone() } else { Vec::new() };
+        let m = Missing { announced, ..m.clone() };
+        let out = decide(&spec, state, &m, shown, &BTreeSet::new(), Timestamp::UNIX_EPOCH);
         (out.rows.len(), out.held.map(|d| d.kind))
     }
 

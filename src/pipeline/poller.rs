@@ -14,14 +14,17 @@ use crate::domain::collection::{CollectionSpec, CollectionState, Deletes, LookNo
 use crate::domain::cycle::{self, Input, Needs, SweepEnd};
 use crate::domain::doc::DocKey;
 use crate::domain::record::{Evidence, Failure};
+use crate::domain::roster::{self, Round};
 use crate::domain::sweep;
-use crate::domain::time::{Timestamp, elapsed};
+use crate::domain::time::{Timestamp, elapsed, plus};
 use crate::source::{Collection, LookEnd, LookRequest, Pages, Reach, Remembered, Source};
 use crate::store::StoreError;
 use crate::telemetry::metrics as meter;
 
 /// Longest sleep before the schedule is looked at again; also how soon a clock that jumped is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// How soon a collection that waits for another is thought of again.
+const SOON: SignedDuration = SignedDuration::from_secs(1);
 /// A clock that loses no more than this was corrected, not set back.
 const SET_BACK: SignedDuration = SignedDuration::from_secs(1);
 
@@ -67,8 +70,14 @@ impl Poller {
         Self { core, source, reminded: Arc::default() }
     }
 
-    /// Looks once at one collection and commits what it shows. An error is the store's; a failed look is an outcome.
+    /// Looks once at one collection, because somebody asks for it now, and commits what it shows. An error is the store's; a
+    /// failed look is an outcome.
     pub async fn look(&self, collection: &Collection, reach: Reach) -> Result<Looked, StoreError> {
+        self.look_now(collection, reach, true).await
+    }
+
+    /// The same, `asked` for or by the schedule.
+    async fn look_now(&self, collection: &Collection, reach: Reach, asked: bool) -> Result<Looked, StoreError> {
         self.reminded.get_or_try_init(|| self.remind()).await?;
         let spec = match self.source.identify(collection).await {
             Ok(spec) => spec,
@@ -82,13 +91,10 @@ impl Poller {
             self.core.store.begin_look(&spec.id()).await?;
         }
         let epoch = state.epoch;
-        let request = LookRequest {
-            collection: spec.name.clone(),
-            reach,
-            wanted: self.wanted(collection).await?,
-            now: self.core.clock.now(),
-            state,
-        };
+        let now = self.core.clock.now();
+        let all = asked || baseline;
+        let Round { wanted, again } = self.wanted(&spec, all, now).await?;
+        let request = LookRequest { collection: spec.name.clone(), reach, wanted, again, all, now, state };
         let (mut notes, end) = self.read(&spec, &request).await?;
         notes.asked_from = end.asked_from;
         let confirmed = self.confirm(&spec, &notes, &end).await?;
@@ -208,8 +214,18 @@ impl Poller {
             if !sleep_until(&self.core, now, at, stop).await {
                 return Ok(());
             }
+            if state.baseline.is_none()
+                && collection.spec.role == Role::Cost
+                && !self.knows_what_to_ask(collection).await?
+            {
+                // The first look at costs is to be one at all of them.
+                if !sleep_until(&self.core, now, plus(self.core.clock.now(), SOON), stop).await {
+                    return Ok(());
+                }
+                continue;
+            }
             let looked = tokio::select! {
-                looked = self.look(collection, reach) => looked?,
+                looked = self.look_now(collection, reach, false) => looked?,
                 () = stop.cancelled() => return Ok(()),
             };
             let now = self.core.clock.now();
@@ -244,14 +260,27 @@ impl Poller {
         })
     }
 
-    /// Keys that are to be asked about, most recent first.
-    async fn wanted(&self, collection: &Collection) -> Result<Vec<String>, StoreError> {
-        let Some(key) = collection.spec.wanted() else { return Ok(Vec::new()) };
+    /// Keys that are to be asked about.
+    async fn wanted(&self, spec: &CollectionSpec, all: bool, now: Timestamp) -> Result<Round, StoreError> {
+        let Some(key) = spec.wanted() else { return Ok(Round::default()) };
         let doc = self.core.store.doc(&key).await?;
-        let Some(crate::domain::doc::Doc::Wanted(wanted)) = doc.as_deref() else { return Ok(Vec::new()) };
-        let mut keys: Vec<(&String, &String)> = wanted.iter().map(|(key, w)| (&w.recency, key)).collect();
-        keys.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(keys.into_iter().map(|(_, key)| key.clone()).collect())
+        let Some(crate::domain::doc::Doc::Wanted(known)) = doc.as_deref() else { return Ok(Round::default()) };
+        Ok(if all && spec.role == Role::Cost { roster::all(known) } else { roster::due(known, now) })
+    }
+
+    /// Whether the lists that say what there is to ask about one by one have been read, as far as they can be.
+    async fn knows_what_to_ask(&self, collection: &Collection) -> Result<bool, StoreError> {
+        for other in self.source.collections() {
+            let lists = other.spec.role == Role::Record && other.spec.noun == collection.spec.noun;
+            if !lists || other.spec.is_asked_one_by_one() {
+                continue;
+            }
+            let state = self.state(other).await?;
+            if state.baseline.is_none() && state.frozen.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

@@ -87,6 +87,11 @@ pub struct LookRequest {
     pub state: CollectionState,
     /// Keys that are to be asked about, most recent first; only where a collection is asked one by one.
     pub wanted: Vec<String>,
+    /// Keys that were asked about and may have changed unseen, longest ago first; asked about with the calls that are left.
+    pub again: Vec<String>,
+    /// All of `wanted` is to be asked about now, whatever is usual in an hour: somebody asked for a look at everything, or
+    /// it is the first.
+    pub all: bool,
     pub now: Timestamp,
 }
 

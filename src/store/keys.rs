@@ -11,6 +11,7 @@ pub const META: &[u8] = b"m";
 pub const DOCS: &[u8] = b"d";
 pub const PACKS: &[u8] = b"p";
 pub const MISSED: &[u8] = b"x";
+pub const ANNOUNCED: &[u8] = b"k";
 pub const SPEND: &[u8] = b"s";
 pub const EVENTS: &[u8] = b"e";
 pub const EVENT_IDS: &[u8] = b"i";
@@ -41,6 +42,10 @@ pub fn pack(collection: &CollectionId, number: u32) -> Vec<u8> {
 
 pub fn missed(collection: &CollectionId) -> Vec<u8> {
     named(MISSED, collection)
+}
+
+pub fn announced(collection: &CollectionId) -> Vec<u8> {
+    named(ANNOUNCED, collection)
 }
 
 pub fn spend_of(source: &str) -> Vec<u8> {
@@ -104,6 +109,10 @@ pub fn parse_pack(key: &[u8]) -> Option<(CollectionId, u32)> {
 
 pub fn parse_missed(key: &[u8]) -> Option<CollectionId> {
     parse_names(key.strip_prefix(MISSED)?)
+}
+
+pub fn parse_announced(key: &[u8]) -> Option<CollectionId> {
+    parse_names(key.strip_prefix(ANNOUNCED)?)
 }
 
 pub fn parse_spend(key: &[u8]) -> Option<(String, Date)> {

@@ -130,11 +130,12 @@ impl Bridge {
         matches!(doc.as_deref(), Some(Doc::Sink(state)) if state.stopped.is_some())
     }
 
-    /// Keys whose cost is wanted, most recent first.
+    /// Keys whose cost was not asked for since they came or were worked on, most recent first.
     pub async fn wanted(&self, source: &str) -> Vec<String> {
         let doc = self.core.store.doc(&DocKey::Wanted(source.to_owned())).await.unwrap();
         let Some(Doc::Wanted(wanted)) = doc.as_deref() else { return Vec::new() };
-        let mut keys: Vec<(&String, &String)> = wanted.iter().map(|(k, w)| (&w.recency, k)).collect();
+        let mut keys: Vec<(&String, &String)> =
+            wanted.iter().filter(|(_, w)| w.asked.is_none()).map(|(k, w)| (&w.recency, k)).collect();
         keys.sort_unstable_by(|a, b| b.cmp(a));
         keys.into_iter().map(|(_, k)| k.clone()).collect()
     }

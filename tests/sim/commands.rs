@@ -128,7 +128,7 @@ impl Sim {
     fn obey(&mut self, command: &Command, now: Timestamp) -> Result<Vec<Fact>, ()> {
         let held = |id: CollectionId, hold: &String| {
             let known = &self.model.collections[&id.to_string()].hold;
-            if known.as_ref().is_some_and(|h| h.id == *hold) { Ok(()) } else { Err(()) }
+            if known.as_ref().is_some_and(|h| h.id == *hold && h.told.is_some()) { Ok(()) } else { Err(()) }
         };
         match command {
             Command::ApproveHold { spec, hold } => held(spec.id(), hold)?,
@@ -193,12 +193,16 @@ impl Sim {
         Ok(Vec::new())
     }
 
-    /// The hold ends. What has been shown since the look that missed it is not missing.
+    /// The hold ends. What has been shown since the look that missed it is not missing; what nobody was told of is missing
+    /// as before.
     fn let_go(&mut self, name: &str) -> BTreeSet<String> {
         let known = self.model.collections.get_mut(name).unwrap();
-        known.hold = None;
+        let told = known.hold.take().and_then(|hold| hold.told).unwrap_or_default();
         let marks = self.marks.entry(name.to_owned()).or_default();
-        std::mem::take(&mut known.missed).difference(marks).cloned().collect()
+        known.missed.retain(|key| !marks.contains(key));
+        let (gone, left) = std::mem::take(&mut known.missed).into_iter().partition(|key| told.contains(key));
+        known.missed = left;
+        gone
     }
 }
 

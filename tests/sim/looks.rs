@@ -264,8 +264,8 @@ impl Sim {
         if spec.role == Role::Spend && (baseline_before || baseline) {
             expected.extend(self.money_rules(std::slice::from_ref(&spec.source), now, failed));
         }
-        if spec.role == Role::Cost && !failed {
-            expected.extend(self.thread_costs(&spec.source, &[]));
+        if spec.role == Role::Cost {
+            expected.extend(self.thread_costs_end(&spec.source, failed));
         }
         let plan = self.bridge.step(&input).await;
         self.check(&plan, expected).await;

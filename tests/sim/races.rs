@@ -43,7 +43,7 @@ fn same(a: &Plan, b: &Plan) -> bool {
     let ids = |plan: &Plan| plan.events.iter().map(|e| e.event.id.clone()).collect::<Vec<_>>();
     a.docs == b.docs
         && (a.clear_rows, &a.clear_spend, a.merge) == (b.clear_rows, &b.clear_spend, b.merge)
-        && (&a.rows, &a.missed, &a.spend) == (&b.rows, &b.missed, &b.spend)
+        && (&a.rows, &a.missed, &a.announced, &a.spend) == (&b.rows, &b.missed, &b.announced, &b.spend)
         && (ids(a), &a.deliveries) == (ids(b), &b.deliveries)
         && (&a.settled, &a.changed) == (&b.settled, &b.changed)
 }

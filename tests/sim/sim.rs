@@ -261,6 +261,11 @@ impl Sim {
         facts
     }
 
+    pub fn thread_costs_end(&mut self, source: &str, failed: bool) -> Vec<Fact> {
+        let rules = self.setup.rules().into_iter().filter(|spec| matches!(spec.rule, Rule::ThreadCost(_)));
+        rules.filter_map(|spec| self.model.money.costs_end(&spec.name, source, failed)).collect()
+    }
+
     pub async fn flush(&mut self) {
         self.bridge.flush().await;
         for item in self.model.outbox.items.values_mut() {

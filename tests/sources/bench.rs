@@ -8,6 +8,7 @@ use std::time::Duration;
 use ampbridge::app::{App, Parts};
 use ampbridge::config;
 use ampbridge::domain::record::Evidence;
+use ampbridge::domain::rules::Rule;
 use ampbridge::domain::time::{SignedDuration, Timestamp};
 use ampbridge::env::{Clock, SeededDice};
 use ampbridge::pipeline::poller::{Looked, Poller};
@@ -53,7 +54,9 @@ impl Bridge {
         });
         let clock: Arc<dyn Clock> = Arc::new(watch.clone());
         let mut parts = Parts::assemble_with(settings, Arc::clone(&clock), Arc::new(SeededDice::new(1))).unwrap();
-        let context = Context { pause: Duration::from_millis(1), ..Context::new(clock, folder.to_owned()) };
+        let wants_costs = parts.settings.rules.iter().any(|rule| matches!(rule.rule, Rule::ThreadCost(_)));
+        let context =
+            Context { wants_costs, pause: Duration::from_millis(1), ..Context::new(clock, folder.to_owned()) };
         let build = |(name, entry): (&String, &config::SourceEntry)| {
             entry.config.build(name, &entry.common, &context).unwrap_or_else(|e| panic!("{name}: {e}"))
         };

@@ -98,14 +98,15 @@ async fn mistakes_are_told_all_at_once() {
     binary.write(
         "jobs.toml",
         "base = \"ftp://x\"\n[collections.jobs]\nget = \"/jobs\"\nrecords = \"jobs\"\nkey = [\"id\"]\n\
-         sweep = { deletes = \"two_sweeps\" }\n[collections.level]\nrole = \"gauge\"\nget = \"/x\"\nsingle = true\n",
+         page = { kind = \"none\", whole = false }\nsweep = { deletes = \"two_sweeps\" }\n[collections.level]\n\
+         role = \"gauge\"\nget = \"/x\"\n",
     );
     let checked = binary.run(&["check"]).await.exits(2);
     for part in [
         "sources.jobs.manifest.base:",
         "sources.jobs.manifest.collections.jobs.records:",
         "sources.jobs.manifest.collections.jobs.key[0]:",
-        "sources.jobs.manifest.collections.jobs.sweep.deletes: nothing proves that this list was read to its end",
+        "sources.jobs.manifest.collections.jobs.sweep.deletes: page says that one answer is not the whole list",
         "sources.jobs.manifest.collections.level.value: is missing",
     ] {
         assert!(checked.stderr.contains(part), "{part} not in\n{}", checked.stderr);

@@ -49,7 +49,15 @@ impl Seen {
     ) -> Result<Self, String> {
         let spec = source.identify(collection).await.map_err(|failure| failure.message)?;
         let state = CollectionState { fingerprint: spec.fingerprint.clone(), ..CollectionState::default() };
-        let request = LookRequest { collection: spec.name.clone(), reach: Reach::Full, state, wanted: Vec::new(), now };
+        let request = LookRequest {
+            collection: spec.name.clone(),
+            reach: Reach::Full,
+            state,
+            wanted: Vec::new(),
+            again: Vec::new(),
+            all: true,
+            now,
+        };
         let (pages, mut incoming) = Pages::channel();
         let looking = async {
             let end = source.look(&request, &pages).await;

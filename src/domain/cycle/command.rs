@@ -109,7 +109,7 @@ impl Command {
     }
 }
 
-/// Takes held rows away: with events where the change is approved (`spec`), silently where it is rebaselined.
+/// Takes away what was announced with a hold and is still missing: with events where the change is approved (`spec`), silently where it is rebaselined.
 fn remove_held(
     step: &mut Step<'_>,
     id: &CollectionId,
@@ -128,7 +128,9 @@ fn remove_held(
     step.plan.more = step.known.held_more;
     if !step.plan.more {
         state.hold = None;
-        step.plan.missed = Some(Vec::new());
+        // What nobody was told of goes its own way: missed so far, and gone once the next complete look misses it too.
+        step.plan.missed = Some(step.known.also_missed.clone());
+        step.plan.announced = Some(Vec::new());
     }
     step.put(DocKey::Collection(id.clone()), Doc::Collection(state));
     let how = if spec.is_some() { "removed, and told" } else { "forgotten silently" };
@@ -147,6 +149,9 @@ fn reject(step: &mut Step<'_>, id: &CollectionId, hold: &str) -> Result<String, 
 fn held_state(step: &Step<'_>, id: &CollectionId, hold: &str) -> Result<CollectionState, String> {
     let state = step.known.docs.collection(&DocKey::Collection(id.clone())).cloned().unwrap_or_default();
     match &state.hold {
+        Some(held) if held.id == hold && !held.announced => Err(format!(
+            "only one look has missed the records of {hold} so far; once a second one does, this can be decided"
+        )),
         Some(held) if held.id == hold => Ok(state),
         _ => Err(no_such_hold(hold)),
     }

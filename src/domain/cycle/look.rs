@@ -82,6 +82,7 @@ pub(super) fn end_needs(world: &World, now: Timestamp, end: &SweepEnd, needs: &m
         Role::Record => needs.still_missed = Some(spec.id()),
         Role::Spend => spending::rule_needs(world, now, &spec.source, needs),
         Role::Cost => {
+            needs.docs.insert(DocKey::People(spec.source.clone()));
             for rule in cost_rules(world, &spec.source) {
                 needs.docs.insert(DocKey::ThreadCost(rule.name.clone(), spec.source.clone()));
             }
@@ -218,6 +219,7 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     if let Some(still) = &step.known.still_missed {
         sweep::found_again(spec, &mut state, still);
         step.plan.missed = Some(still.keys.clone());
+        step.plan.announced = Some(still.announced.clone());
     }
     if spec.role == Role::Spend {
         spending::observe(step, spec, evidence, complete, notes);
@@ -233,8 +235,8 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     if spending::asks_for_limits(step.world, spec) {
         spending::evaluate(step, std::slice::from_ref(&spec.source), After::Limits);
     }
-    if spec.role == Role::Cost && !matches!(evidence, Evidence::Partial(_)) {
-        settle_first_sight_of_costs(step, spec);
+    if spec.role == Role::Cost {
+        end_first_sight_of_costs(step, spec, matches!(evidence, Evidence::Partial(_)));
     }
     step.put(key, Doc::Collection(state));
     step.put(health_key, Doc::SourceHealth(health));
@@ -253,6 +255,7 @@ fn finish_complete(step: &mut Step<'_>, end: &SweepEnd, state: &mut CollectionSt
     state.rows = missing.known;
     let removals = sweep::decide(spec, state, missing, notes.rows, confirmed, step.now);
     step.plan.missed = Some(removals.missed);
+    step.plan.announced = Some(removals.announced);
     remove(step, spec, state, &removals.rows);
     step.tell_all(removals.held);
 }
@@ -315,7 +318,7 @@ fn records_page(
         overlay.insert(&record.key, row);
     }
     let rows: Vec<StoredRow> = overlay.into_values().collect();
-    wanted::note(step, spec, &touched, quiet);
+    wanted::note(step, spec, records, &touched, quiet);
     step.plan.rows.extend(rows);
     step.tell_all(drafts);
 }
@@ -359,12 +362,21 @@ fn costs_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[CostRow], aske
     evaluate_costs(step, spec, &rows);
 }
 
-/// A rule that saw a look without any cost has had its first sight too.
-fn settle_first_sight_of_costs(step: &mut Step<'_>, spec: &CollectionSpec) {
-    let unseen = cost_rules(step.world, &spec.source)
-        .any(|rule| step.known.docs.thread_cost(&DocKey::ThreadCost(rule.name.clone(), spec.source.clone())).is_none());
-    if unseen {
-        evaluate_costs(step, spec, &[]);
+/// A rule has had its first sight once a look is over, even one without any cost. One that was cut short counts where it
+/// saw something: what it saw is not held back for longer.
+fn end_first_sight_of_costs(step: &mut Step<'_>, spec: &CollectionSpec, cut_short: bool) {
+    let people = step.known.docs.people(&DocKey::People(spec.source.clone())).cloned().unwrap_or_default();
+    let world = step.world;
+    for rule in cost_rules(world, &spec.source) {
+        let key = cost_key(rule, spec);
+        let known = step.known.docs.thread_cost(&key).cloned().unwrap_or_default();
+        if known.since.is_some() || (cut_short && known.passed.is_empty()) {
+            continue;
+        }
+        let scene = thread_cost::Scene { now: step.now, rule: &rule.name, source: &spec.source, people: &people };
+        let (next, draft) = thread_cost::end_first_sight(known, &scene);
+        step.put(key, Doc::ThreadCost(next));
+        step.tell_all(draft);
     }
 }
 
@@ -373,12 +385,16 @@ fn evaluate_costs(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[CostRow]) 
     let world = step.world;
     for rule in cost_rules(world, &spec.source) {
         let Rule::ThreadCost(limits) = &rule.rule else { continue };
-        let key = DocKey::ThreadCost(rule.name.clone(), group_name(std::slice::from_ref(&spec.source)));
+        let key = cost_key(rule, spec);
         let scene = thread_cost::Scene { now: step.now, rule: &rule.name, source: &spec.source, people: &people };
         let (next, drafts) = thread_cost::evaluate(limits, step.known.docs.thread_cost(&key), rows, &scene);
         step.put(key, Doc::ThreadCost(next));
         step.tell_all(drafts);
     }
+}
+
+fn cost_key(rule: &RuleSpec, spec: &CollectionSpec) -> DocKey {
+    DocKey::ThreadCost(rule.name.clone(), group_name(std::slice::from_ref(&spec.source)))
 }
 
 /// Thread-cost rules that look at a source.

@@ -1,5 +1,5 @@
 //! What is asked for one by one: which records of a collection came or changed, so that a call about each is worth
-//! making. What threads have cost, and whatever follows a collection.
+//! making. What threads have cost ([`roster`] says when each is asked again), and whatever follows a collection.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use serde_json::Value;
 use super::look::cost_rules;
 use super::{Step, World};
 use crate::domain::collection::{CollectionId, CollectionSpec};
-use crate::domain::doc::{Doc, DocKey, Wanted};
+use crate::domain::doc::{Doc, DocKey};
 use crate::domain::record::{CostRow, Record};
+use crate::domain::roster::{self, Roster, Wanted};
+use crate::domain::time::Timestamp;
 
-/// Records wanted at most; older ones go first.
-const WANTED: usize = 2_000;
-/// Records asked for at the baseline: the newest.
-const WANTED_AT_BASELINE: usize = 60;
+/// Records of a collection that follows another which are asked for at the baseline: the newest.
+const QUEUED_AT_BASELINE: usize = 60;
 
 /// Where the records of this collection are noted when they come or change.
 pub(super) fn keys(world: &World, spec: &CollectionSpec) -> Vec<DocKey> {
@@ -24,33 +24,34 @@ pub(super) fn keys(world: &World, spec: &CollectionSpec) -> Vec<DocKey> {
     costs.into_iter().chain(follower(spec)).chain(own).collect()
 }
 
-/// Notes the records that came or changed.
-pub(super) fn note(step: &mut Step<'_>, spec: &CollectionSpec, touched: &[&Record], quiet: bool) {
-    if touched.is_empty() || spec.one_by_one {
+/// Notes what a page has shown, and of it the records that came or changed.
+pub(super) fn note(step: &mut Step<'_>, spec: &CollectionSpec, shown: &[Record], touched: &[&Record], quiet: bool) {
+    if spec.one_by_one {
         return;
     }
     let costs = DocKey::Wanted(spec.source.clone());
     if step.plan.expect.contains_key(&costs) {
-        // A sub-thread's cost is counted in its main thread's.
-        let main = |record: &Record| {
-            let main = record.fields.get("mainThreadID").and_then(Value::as_str).filter(|id| !id.is_empty());
-            main.map(str::to_owned)
-        };
-        want(step, costs, touched, quiet, main);
+        want_costs(step, costs, shown, touched);
     }
-    if let Some(queue) = follower(spec) {
-        want(step, queue, touched, quiet, |_| None);
+    if let Some(key) = follower(spec).filter(|_| !touched.is_empty()) {
+        queue(step, key, touched, quiet);
     }
 }
 
-/// Costs with what is known of their threads. What was asked for is not wanted any more, whatever the answer was.
+/// Costs with what is known of their threads. What was asked for waits for its next turn.
 pub(super) fn settle_costs(
     step: &mut Step<'_>,
     spec: &CollectionSpec,
     rows: &[CostRow],
     asked: &[String],
 ) -> Vec<CostRow> {
-    let known = take(step, &DocKey::Wanted(spec.source.clone()), asked);
+    let key = DocKey::Wanted(spec.source.clone());
+    let known = step.known.docs.wanted(&key).cloned().unwrap_or_default();
+    if !asked.is_empty() {
+        let mut roster = known.clone();
+        roster::settle(&mut roster, asked, |key| rows.iter().any(|row| row.key == key), step.now);
+        step.put(key, Doc::Wanted(roster));
+    }
     let told = |row: &CostRow| {
         let mut row = row.clone();
         row.facts.extend(known.get(&row.key).map(|wanted| wanted.facts.clone()).unwrap_or_default());
@@ -81,7 +82,7 @@ fn follower(spec: &CollectionSpec) -> Option<DocKey> {
 }
 
 /// What was wanted, and a document without what was asked for.
-fn take(step: &mut Step<'_>, key: &DocKey, asked: &[String]) -> BTreeMap<String, Wanted> {
+fn take(step: &mut Step<'_>, key: &DocKey, asked: &[String]) -> Roster {
     let known = step.known.docs.wanted(key).cloned().unwrap_or_default();
     let mut left = known.clone();
     left.retain(|wanted, _| !asked.contains(wanted));
@@ -89,39 +90,79 @@ fn take(step: &mut Step<'_>, key: &DocKey, asked: &[String]) -> BTreeMap<String,
     known
 }
 
-/// `instead` is what is asked for in place of a record.
-fn want(
-    step: &mut Step<'_>,
-    key: DocKey,
-    touched: &[&Record],
-    quiet: bool,
-    instead: impl Fn(&Record) -> Option<String>,
-) {
-    let mut wanted = step.known.docs.wanted(&key).cloned().unwrap_or_default();
+/// What is asked for in place of a thread whose cost is wanted: a sub-thread's cost is counted in its main thread's.
+fn main_thread(record: &Record) -> Option<String> {
+    let main = record.fields.get("mainThreadID").and_then(Value::as_str).filter(|id| !id.is_empty());
+    main.map(str::to_owned)
+}
+
+/// Notes threads: those that came or changed are to be asked for at once; one that is not known here yet, because nobody
+/// asked for costs when it came, in its turn.
+fn want_costs(step: &mut Step<'_>, key: DocKey, shown: &[Record], touched: &[&Record]) {
+    let known = step.known.docs.wanted(&key).cloned().unwrap_or_default();
+    let full = known.len() >= roster::KEPT;
+    let oldest = known.values().map(|wanted| wanted.recency.as_str()).min().filter(|_| full).unwrap_or_default();
+    let is_news = |record: &&Record| {
+        let known = known.contains_key(&main_thread(record).unwrap_or_else(|| record.key.clone()));
+        !known && recency(record).as_str() >= oldest
+    };
+    let unknown: Vec<&Record> = shown.iter().filter(is_news).collect();
+    if unknown.is_empty() && touched.is_empty() {
+        return;
+    }
+    let mut roster = known.clone();
+    for record in unknown {
+        let wanted = add(&mut roster, record, main_thread(record));
+        wanted.asked = wanted.asked.or(Some(Timestamp::UNIX_EPOCH));
+    }
     for record in touched {
-        let text = |name: &str| record.facts.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let instead = instead(record);
-        let recency = [text("updatedAt"), text("firstSyncedAt"), text("createdAt")].into_iter().find(|t| !t.is_empty());
-        let mut facts = BTreeMap::new();
-        if instead.is_none() {
-            for (name, value) in [("name", &record.name), ("who", &record.who), ("link", &record.link)] {
-                if let Some(value) = value {
-                    facts.insert(name.to_owned(), Value::String(value.clone()));
-                }
-            }
-            facts.insert("createdAt".to_owned(), Value::String(text("createdAt")));
-        }
-        let entry = wanted.entry(instead.unwrap_or_else(|| record.key.clone())).or_default();
-        entry.recency = recency.unwrap_or_default().max(std::mem::take(&mut entry.recency));
-        entry.facts.extend(facts);
+        let wanted = add(&mut roster, record, main_thread(record));
+        (wanted.asked, wanted.misses) = (None, 0);
     }
-    let keep = if quiet { WANTED_AT_BASELINE } else { WANTED };
-    if wanted.len() > keep {
-        let mut order: Vec<(String, String)> = wanted.iter().map(|(k, w)| (w.recency.clone(), k.clone())).collect();
+    roster::trim(&mut roster);
+    step.put(key, Doc::Wanted(roster));
+}
+
+/// Notes records of which others are to be asked for. At the baseline only the newest.
+fn queue(step: &mut Step<'_>, key: DocKey, touched: &[&Record], quiet: bool) {
+    let mut roster = step.known.docs.wanted(&key).cloned().unwrap_or_default();
+    for record in touched {
+        add(&mut roster, record, None);
+    }
+    let keep = if quiet { QUEUED_AT_BASELINE } else { roster::WAITING };
+    if roster.len() > keep {
+        let mut order: Vec<(String, String)> = roster.iter().map(|(k, w)| (w.recency.clone(), k.clone())).collect();
         order.sort();
-        for (_, oldest) in order.iter().take(wanted.len() - keep) {
-            wanted.remove(oldest);
+        for (_, oldest) in order.iter().take(roster.len() - keep) {
+            roster.remove(oldest);
         }
     }
-    step.put(key, Doc::Wanted(wanted));
+    step.put(key, Doc::Wanted(roster));
+}
+
+/// The entry of a record, or of what is asked for in its place, with what is known of it.
+fn add<'r>(roster: &'r mut Roster, record: &Record, instead: Option<String>) -> &'r mut Wanted {
+    let mut facts = BTreeMap::new();
+    if instead.is_none() {
+        for (name, value) in [("name", &record.name), ("who", &record.who), ("link", &record.link)] {
+            if let Some(value) = value {
+                facts.insert(name.to_owned(), Value::String(value.clone()));
+            }
+        }
+        facts.insert("createdAt".to_owned(), Value::String(fact(record, "createdAt")));
+    }
+    let entry = roster.entry(instead.unwrap_or_else(|| record.key.clone())).or_default();
+    entry.recency = recency(record).max(std::mem::take(&mut entry.recency));
+    entry.facts.extend(facts);
+    entry
+}
+
+/// Text that orders by recency.
+fn recency(record: &Record) -> String {
+    let known = ["updatedAt", "firstSyncedAt", "createdAt"].map(|name| fact(record, name));
+    known.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
+}
+
+fn fact(record: &Record, name: &str) -> String {
+    record.facts.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

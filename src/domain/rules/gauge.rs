@@ -56,6 +56,11 @@ pub fn observe(
             level.value = row.value.clone();
             continue;
         }
+        if level.band.is_none() && band == OK {
+            // Good at first sight is where it starts: what turns bad later has turned bad.
+            *level = Level { band: Some(band), value: row.value.clone(), moves: level.moves + 1, ..Level::default() };
+            continue;
+        }
         let seen = match &level.candidate {
             Some((candidate, times)) if *candidate == band => times + 1,
             _ => 1,
@@ -71,10 +76,6 @@ pub fn observe(
         let old_value = std::mem::replace(&mut level.value, row.value.clone());
         level.candidate = None;
         level.moves += 1;
-        let baseline = before.is_none();
-        if baseline && band == OK {
-            continue;
-        }
         if let Some(draft) = draft(spec, row, (before, old_value), level, epoch, now) {
             drafts.push(draft);
         }
@@ -155,6 +156,8 @@ fn draft(
 mod tests {
     use super::*;
 
+    const NOTHING: [&str; 0] = [];
+
     fn spec() -> CollectionSpec {
         let mut spec = CollectionSpec {
             source: "amply".into(),
@@ -208,6 +211,21 @@ mod tests {
         let told = run(&spec, &[json!(0), json!(0), json!(0)]);
         assert_eq!(kinds(&told), ["wallet.depleted"]);
         assert_eq!((told[0].severity, &told[0].data["baseline"]), (Severity::Warning, &json!(true)));
+    }
+
+    #[test]
+    fn what_was_good_at_first_sight_is_no_baseline_when_it_turns_bad() {
+        let mut spec = spec();
+        spec.events.severities.insert("wallet.depleted".into(), Severity::Critical);
+        for values in [[json!("50.00"), json!(0), json!(0)].as_slice(), &[json!(0), json!("50.00"), json!(0), json!(0)]]
+        {
+            let told = run(&spec, values);
+            assert_eq!(kinds(&told), ["wallet.depleted"], "{values:?}");
+            let data = &told[0].data;
+            assert_eq!((told[0].severity, &data["baseline"]), (Severity::Critical, &json!(false)), "{values:?}");
+            assert_eq!((&data["before"], &data["band_before"]), (&json!("50.00"), &json!(OK)), "{values:?}");
+        }
+        assert_eq!(kinds(&run(&spec, &[json!(0), json!(50), json!(50)])), NOTHING, "bad for one look: never told");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Single threads that have cost more than a limit.
 //!
 //! Invariant: a limit speaks once per thread; what a thread had already cost when it was first looked at is marked as
-//! baseline, and all of that at the rule's first sight is one event.
+//! baseline, and all of that at the rule's first sight, the whole first look, is one event.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,8 @@ use crate::domain::payload::ThreadCostData;
 use crate::domain::record::{CostRow, Person};
 use crate::domain::time::Timestamp;
 
+/// Threads told together at first sight, the dearest; the others are learned silently.
+const TOLD_TOGETHER: usize = 500;
 /// Threads remembered; beyond it the oldest ids go (thread ids are `UUIDv7`: their order is their age).
 const REMEMBERED: usize = 50_000;
 
@@ -26,8 +28,11 @@ pub struct ThreadCostRule {
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ThreadCostState {
-    /// When the rule was first evaluated.
+    /// When the rule's first look was over.
     pub since: Option<Timestamp>,
+    /// Until then: threads that had passed a limit, with the limits.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub first: BTreeMap<String, (CostRow, Vec<Micros>)>,
     /// The highest limit each thread has passed; zero for none yet.
     pub passed: BTreeMap<String, Micros>,
 }
@@ -46,11 +51,8 @@ pub fn evaluate(
     rows: &[CostRow],
     scene: &Scene<'_>,
 ) -> (ThreadCostState, Vec<Draft>) {
-    let first_sight = state.is_none_or(|s| s.since.is_none());
     let mut next = state.cloned().unwrap_or_default();
-    let since = *next.since.get_or_insert(scene.now);
     let mut drafts = Vec::new();
-    let mut at_first_sight: Vec<(&CostRow, Vec<Micros>)> = Vec::new();
     for row in rows {
         let before = next.passed.get(&row.key).copied();
         let told = before.unwrap_or_default();
@@ -60,22 +62,40 @@ pub fn evaluate(
         if crossed.is_empty() {
             continue;
         }
-        if first_sight {
-            at_first_sight.push((row, crossed));
-        } else {
+        if let Some(since) = next.since {
             let older = before.is_none() && created_before(row, since);
             drafts.push(draft(scene, row, crossed, older, Vec::new()));
+        } else {
+            let known = next.first.entry(row.key.clone()).or_insert_with(|| (row.clone(), Vec::new()));
+            known.0 = row.clone();
+            known.1.extend(crossed);
         }
     }
-    at_first_sight.sort_by(|a, b| b.0.cost.cmp(&a.0.cost).then_with(|| a.0.key.cmp(&b.0.key)));
-    let also: Vec<String> = at_first_sight.iter().skip(1).map(|(row, _)| row.key.clone()).collect();
-    if let Some((row, crossed)) = at_first_sight.into_iter().next() {
-        drafts.push(draft(scene, row, crossed, true, also));
+    if next.first.len() > TOLD_TOGETHER {
+        let dearest: Vec<String> = by_cost(&next.first).into_iter().take(TOLD_TOGETHER).cloned().collect();
+        next.first.retain(|key, _| dearest.contains(key));
     }
     while next.passed.len() > REMEMBERED {
         next.passed.pop_first();
     }
     (next, drafts)
+}
+
+/// The first look is over: one event for all that had passed a limit by then.
+pub fn end_first_sight(mut state: ThreadCostState, scene: &Scene<'_>) -> (ThreadCostState, Option<Draft>) {
+    state.since = Some(scene.now);
+    let first = std::mem::take(&mut state.first);
+    let mut order = by_cost(&first).into_iter();
+    let told = order.next().and_then(|key| first.get(key)).cloned();
+    let also = order.cloned().collect();
+    (state, told.map(|(row, crossed)| draft(scene, &row, crossed, true, also)))
+}
+
+/// Keys, the dearest first.
+fn by_cost(rows: &BTreeMap<String, (CostRow, Vec<Micros>)>) -> Vec<&String> {
+    let mut order: Vec<(Micros, &String)> = rows.iter().map(|(key, (row, _))| (row.cost, key)).collect();
+    order.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    order.into_iter().map(|(_, key)| key).collect()
 }
 
 fn created_before(row: &CostRow, since: Timestamp) -> bool {
@@ -139,7 +159,12 @@ mod tests {
         let rule = ThreadCostRule { limits: vec![usd(5), usd(25), usd(100)] };
         let people = BTreeMap::new();
         let scene = Scene { now: Timestamp::UNIX_EPOCH, rule: "dear", source: "acme", people: &people };
-        let (state, drafts) = evaluate(&rule, state, rows, &scene);
+        let (mut state, mut drafts) = evaluate(&rule, state, rows, &scene);
+        if state.since.is_none() {
+            let (seen, first) = end_first_sight(state, &scene);
+            state = seen;
+            drafts.extend(first);
+        }
         let told = drafts
             .iter()
             .map(|d| {
@@ -158,5 +183,24 @@ mod tests {
         assert_eq!(told, [("T-3".to_owned(), "100.00".to_owned(), false)]);
         let (_, told) = run(Some(&state), &[row("T-3", 90), row("T-3", 130)]);
         assert!(told.is_empty());
+    }
+
+    #[test]
+    fn first_sight_lasts_as_long_as_the_first_look() {
+        let rule = ThreadCostRule { limits: vec![usd(5)] };
+        let people = BTreeMap::new();
+        let scene = Scene { now: Timestamp::UNIX_EPOCH, rule: "dear", source: "acme", people: &people };
+        let rows: Vec<CostRow> = (0..600).map(|n| row(&format!("T-{n:03}"), n)).collect();
+        let mut state = ThreadCostState::default();
+        for page in rows.chunks(20) {
+            let (next, told) = evaluate(&rule, Some(&state), page, &scene);
+            assert!(told.is_empty());
+            state = next;
+        }
+        let (state, told) = end_first_sight(state, &scene);
+        let told = told.unwrap();
+        let also = told.data["also"].as_array().unwrap();
+        assert_eq!((told.subject.as_str(), also.len(), also[0].as_str()), ("T-599", TOLD_TOGETHER - 1, Some("T-598")));
+        assert!(evaluate(&rule, Some(&state), &rows, &scene).1.is_empty(), "the others are learned");
     }
 }

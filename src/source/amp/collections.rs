@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::collection::{CollectionSpec, Deletes, EventNames, Role, UpdateRule};
+use crate::domain::roster;
 use crate::source::{Collection, Schedule};
 
 use super::{DAILY_USAGE, MEMBER_LIST, MESSAGES, THREAD_USAGE, THREADS};
@@ -80,14 +81,19 @@ fn of_single_threads(
     every: Duration,
     single: SingleThreads,
 ) -> impl Iterator<Item = Collection> {
-    let asked = |spec: CollectionSpec, calls_per_hour: u32, note: &str| Collection {
+    let asked = |spec: CollectionSpec, calls_per_hour: u32, note: String| Collection {
         spec: Arc::new(spec),
         schedule: Schedule { head: None, hot: None, full: every },
         calls_per_day: Some(u64::from(calls_per_hour) * 24),
-        calls_note: note.to_owned(),
+        calls_note: note,
     };
     let costs = single.costs.map(|calls| {
-        asked(spec(THREAD_USAGE, Role::Cost, "thread"), calls, "at most; one for each thread that was worked on")
+        let note = format!(
+            "at most: one for each thread that was worked on, and with half of them the threads of the last week again, \
+             hourly as far as they go; besides, up to {} at the first look and in every `once`",
+            roster::KEPT
+        );
+        asked(spec(THREAD_USAGE, Role::Cost, "thread"), calls, note)
     });
     let messages = single.messages.map(|calls| {
         let messages = CollectionSpec {
@@ -96,7 +102,7 @@ fn of_single_threads(
             one_by_one: true,
             ..spec(MESSAGES, Role::Record, "thread")
         };
-        asked(messages, calls, "at most; one for each 100 messages of each thread that was worked on")
+        asked(messages, calls, "at most; one for each 100 messages of each thread that was worked on".to_owned())
     });
     costs.into_iter().chain(messages)
 }

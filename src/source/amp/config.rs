@@ -39,7 +39,8 @@ pub struct Config {
     token_url: Secret,
     client_id: Secret,
     client_secret: Secret,
-    /// Calls an hour, at most, to ask what single threads have cost; only made where a rule of kind `thread_cost` asks.
+    /// Calls an hour, at most, to ask what single threads have cost; only made where a rule of kind `thread_cost` asks. The
+    /// first look and `once` ask for up to 500 threads besides.
     #[serde(default = "default_thread_calls")]
     thread_calls_per_hour: u32,
     /// Whether `thread.updated` also tells how many messages a thread has and how the last one ended. Their text is not

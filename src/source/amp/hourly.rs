@@ -16,16 +16,28 @@ pub(super) struct Hourly {
     made: Mutex<VecDeque<Timestamp>>,
 }
 
+/// How much of a budget a call may use up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Share {
+    Whole,
+    /// The first half: what is left is for calls that matter more.
+    Half,
+}
+
 impl Hourly {
     pub fn new(limit: u32) -> Self {
         Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), made: Mutex::default() }
     }
 
-    /// Takes one call out of the budget, if there is one left.
-    pub fn take(&self, now: Timestamp) -> bool {
+    /// Takes one call out of this share of the budget, if there is one left in it.
+    pub fn take(&self, now: Timestamp, share: Share) -> bool {
+        let limit = match share {
+            Share::Whole => self.limit,
+            Share::Half => self.limit.div_ceil(2),
+        };
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         made.retain(|at| now.duration_since(*at).abs() < HOUR);
-        if made.len() >= self.limit {
+        if made.len() >= limit {
             return false;
         }
         made.push_back(now);

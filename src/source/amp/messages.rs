@@ -12,7 +12,7 @@ use crate::domain::record::{Evidence, Failure, Page, Record, Rows};
 use crate::source::{LookEnd, LookRequest, Pages};
 
 use super::client::{CONTENTS, Client, Get, Refusal};
-use super::hourly::Hourly;
+use super::hourly::{Hourly, Share};
 use super::listing::Listing;
 
 /// Threads in one page.
@@ -30,7 +30,7 @@ pub(super) async fn look(client: &Client, budget: &Hourly, request: &LookRequest
     let mut calls = 0;
     let mut fault = None;
     for key in &request.wanted {
-        if !budget.take(client.local_now()) {
+        if !budget.take(client.local_now(), Share::Whole) {
             break;
         }
         match read(client, budget, key, &mut calls).await {

@@ -71,6 +71,8 @@ impl Rig {
             reach: Reach::Full,
             state: CollectionState::default(),
             wanted: Vec::new(),
+            again: Vec::new(),
+            all: false,
             now: self.clock.now(),
         }
     }

@@ -1,5 +1,8 @@
 //! What single threads have cost: one call each, so few of them, and only where a rule asks.
 //!
+//! A cost grows while nothing else of a thread changes, and a new thread's is there some time after the thread: so threads
+//! are asked for again and again, with half of the calls at most.
+//!
 //! A thread's figure includes its sub-threads. 404 means unknown: figures are there for threads of the last 90 days
 //! only (Amp External API v2, `GET /api/v2/threads/{threadID}/usage`).
 
@@ -8,22 +11,24 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::domain::money::Micros;
-use crate::domain::record::{CostRow, Evidence, Failure, Page, Rows};
+use crate::domain::record::{CostRow, Evidence, Failure, FailureKind, Page, Rows};
 use crate::source::{LookEnd, LookRequest, Pages};
 
 use super::client::{Client, Get, META, Refusal};
-use super::hourly::Hourly;
+use super::hourly::{Hourly, Share};
 
 /// Threads in one page.
 const PAGE_KEYS: usize = 20;
 
-/// Looks at what the wanted threads have cost, as many as the budget allows; the others stay wanted.
+/// Looks at what the wanted threads have cost, as many as the budget allows; the others stay wanted. Those that were asked
+/// for before come after them, as long as half of the budget is left for what is worked on next.
 pub(super) async fn look(client: &Client, budget: &Hourly, request: &LookRequest, pages: &Pages) -> LookEnd {
     let mut batch = Batch::default();
     let mut calls = 0;
     let mut fault = None;
-    for key in &request.wanted {
-        if !budget.take(client.local_now()) {
+    let wanted = request.wanted.iter().map(|key| (key, Share::Whole));
+    for (key, share) in wanted.chain(request.again.iter().map(|key| (key, Share::Half))) {
+        if !request.all && !budget.take(client.local_now(), share) {
             break;
         }
         calls += 1;
@@ -32,7 +37,12 @@ pub(super) async fn look(client: &Client, budget: &Hourly, request: &LookRequest
             Err(Refusal::NotFound) => {}
             Err(Refusal::Invalid(_)) => batch.quarantined.push(format!("the thread {key} is refused as a thread id")),
             Err(refusal) => {
-                fault = Some(refusal.into_failure("GET /api/v2/threads/…/usage"));
+                let failure = refusal.into_failure("GET /api/v2/threads/…/usage");
+                if failure.kind == FailureKind::Broken {
+                    // It may be this thread alone: it must not stand in the way of the others in the next look.
+                    batch.asked.push(key.clone());
+                }
+                fault = Some(failure);
                 break;
             }
         }

@@ -19,6 +19,8 @@ const METHOD: &str = "threadDisplayCostInfo";
 /// Threads asked for in one look, at most: a look comes every fifteen base intervals.
 const ASKED: usize = 15;
 const LOOKS: u32 = 15;
+/// Threads asked for where all are to be, the newest: nothing is documented, so gently.
+const ASKED_AT_ONCE: usize = 60;
 
 pub fn collection(source: &str, base: &Url, every: Duration) -> Collection {
     let spec = CollectionSpec {
@@ -34,17 +36,22 @@ pub fn collection(source: &str, base: &Url, every: Duration) -> Collection {
         spec: Arc::new(spec),
         schedule: Schedule { head: None, hot: None, full: every.saturating_mul(LOOKS) },
         calls_per_day: Some(u64::from(86_400 / u32::try_from(every.as_secs().max(1)).unwrap_or(u32::MAX)).min(86_400)),
-        calls_note: "at most; one for each thread that was worked on".to_owned(),
+        calls_note: format!(
+            "at most: one for each thread that was worked on or that is of the last week, hourly as far as they go; besides, \
+             up to {ASKED_AT_ONCE} at the first look and in every `once`"
+        ),
     }
 }
 
-/// Asks for the wanted threads, the most recent first; those beyond the limit stay wanted.
+/// Asks for the wanted threads, the most recent first, then again for those that have waited longest; those beyond the limit
+/// stay wanted.
 pub async fn look(rest: &Rest, request: &LookRequest, pages: &Pages) -> LookEnd {
     let mut page = Page::of(Rows::Costs(Vec::new()));
     let mut rows = Vec::new();
     let mut fault = None;
     let mut calls = 0;
-    for key in request.wanted.iter().take(ASKED) {
+    let most = if request.all { ASKED_AT_ONCE } else { ASKED };
+    for key in request.wanted.iter().chain(&request.again).take(most) {
         calls += 1;
         match ask(rest, key).await {
             Ok(cost) => rows.extend(cost.map(|cost| CostRow {

@@ -80,6 +80,8 @@ impl Bench {
             reach: Reach::Full,
             state: state.clone(),
             wanted: wanted.iter().map(|key| (*key).to_owned()).collect(),
+            again: Vec::new(),
+            all: false,
             now: self.now,
         };
         let (pages, mut incoming) = Pages::channel();

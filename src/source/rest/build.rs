@@ -9,6 +9,7 @@ use super::Rest;
 use super::client::Client;
 use super::connector::Connector;
 use super::hook::Hook;
+use super::manifest::PageKind;
 use super::plan::Plan;
 use crate::domain::collection::{CollectionSpec, Role};
 use crate::env::SeededDice;
@@ -138,7 +139,7 @@ fn collection(plan: &Plan, spec: CollectionSpec, every: Duration) -> Collection 
     let calls = head.map_or(0, looks) + hot.map_or(0, looks) + looks(full) * windows;
     let note = match (spec.role, days) {
         (Role::Spend, 1..) => format!("{days} days a look, more once a day"),
-        _ if plan.page.shows_its_end() && plan.page.size.is_some() => {
+        _ if plan.page.kind != PageKind::None && plan.page.size.is_some() => {
             let rows = plan.page.size.as_ref().map_or(0, |(_, rows)| *rows);
             format!("at least; one more for each {rows} rows beyond the first")
         }

@@ -151,6 +151,8 @@ mod tests {
             reach: Reach::Full,
             state: CollectionState { baseline, cursor, ..CollectionState::default() },
             wanted: Vec::new(),
+            again: Vec::new(),
+            all: false,
             now: Timestamp::UNIX_EPOCH,
         }
     }

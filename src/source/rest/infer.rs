@@ -61,7 +61,7 @@ pub fn infer(url: &Url, proof: &Proof, first: &Sample, second: Option<&Sample>) 
     if !rows.single && way.is_none() {
         remarks.push(
             "nothing in the answer says where the list ends, so nothing that is missing will count as deleted; if one \
-             answer is always the whole list, write page = { kind = \"none\", whole = true }"
+             answer is always the whole list, take out whole = false"
                 .to_owned(),
         );
     }
@@ -79,6 +79,8 @@ pub fn infer(url: &Url, proof: &Proof, first: &Sample, second: Option<&Sample>) 
     }
     if let Some(way) = &way {
         let _ = writeln!(text, "page = {way}");
+    } else if !rows.single {
+        text.push_str("page = { kind = \"none\", whole = false }\n");
     }
     if rows.single {
         if !rows.pointer.is_empty() {

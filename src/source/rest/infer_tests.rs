@@ -55,7 +55,7 @@ fn ways_that_lists_go_on() {
     };
     let bare = "https://api.example.com/things";
     assert_eq!(way(bare, &rows, true), "page = { kind = \"link\" }");
-    assert_eq!(way(bare, &rows, false), "none");
+    assert_eq!(way(bare, &rows, false), "page = { kind = \"none\", whole = false }", "nothing says where it ends");
     assert_eq!(
         way(bare, &json!({"data": rows, "has_more": true, "total": 9}), false),
         "page = { kind = \"after_key\", send = \"starting_after\", more = \"/has_more\" }"

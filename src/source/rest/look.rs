@@ -15,7 +15,7 @@ use super::days::Days;
 use super::money::{Remembered, Sums};
 use super::paging::{Ask, Came, Pager};
 use super::place::{Places, RowView, key_of};
-use super::plan::{Plan, Request};
+use super::plan::{Plan, Request, Shape};
 use super::pointer::{Found, Hit};
 use super::reading::{self, Level};
 use super::template::{Template, Vars, render_in};
@@ -224,11 +224,31 @@ impl Look<'_> {
             None => Some(Found { hits: vec![Hit { value: &answer.document, trail: Vec::new() }], gaps: Vec::new() }),
             Some(pointer) => pointer.find(&answer.document),
         };
-        let fits = |found: &Found<'_>| !rows.single || found.hits.iter().all(|hit| hit.value.is_object());
-        match found.filter(fits) {
-            Some(Found { hits, gaps }) => Ok(Shown { hits, gaps }),
-            None => Err(self.shapeless()),
+        let Some(Found { hits, gaps }) = found else { return Err(self.shapeless()) };
+        match rows.shape {
+            Shape::Rows => Ok(Shown { hits, gaps }),
+            Shape::Single if hits.iter().all(|hit| hit.value.is_object()) => Ok(Shown { hits, gaps }),
+            Shape::Single => Err(self.shapeless()),
+            Shape::Levels { keyed } => self.levels(hits, gaps, keyed),
         }
+    }
+
+    /// Each object is a level, and so is each item of a list where something tells them apart.
+    fn levels<'v>(&self, found: Vec<Hit<'v>>, gaps: Vec<String>, keyed: bool) -> Result<Shown<'v>, Failure> {
+        let mut shown = Shown { hits: Vec::with_capacity(found.len()), gaps };
+        for hit in found {
+            match hit.value {
+                Value::Object(_) => shown.hits.push(hit),
+                Value::Array(_) if keyed => shown.hits.extend(hit.items()),
+                Value::Array(_) => return Err(self.strange("rows that have a usable key", "key")),
+                _ if hit.trail.is_empty() => return Err(self.shapeless()),
+                _ => shown.gaps.push(format!("{} has no level", hit.trail.join("/"))),
+            }
+        }
+        if !keyed && shown.hits.len() > 1 {
+            return Err(self.strange("rows that have a usable key", "key"));
+        }
+        Ok(shown)
     }
 
     /// Rows of which not a single one has a key are rows of something else.

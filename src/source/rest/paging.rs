@@ -27,6 +27,7 @@ pub struct Paging {
     first: u64,
     /// Parameters go into the body.
     pub in_body: bool,
+    /// Where one answer is all that is read: whether it is all there is.
     whole: bool,
 }
 
@@ -86,7 +87,7 @@ impl Paging {
         fine.then_some(paging)
     }
 
-    /// Whether the answers themselves say where the list ends.
+    /// Whether a list that was read in this way was read to its end: its answers say so, or the manifest does.
     pub fn shows_its_end(&self) -> bool {
         self.kind != PageKind::None || self.whole || self.more.is_some() || self.total.is_some()
     }
@@ -100,7 +101,7 @@ fn compile(manifest: &PageManifest, is_post: bool, faults: &mut Faults) -> Pagin
         ("next", manifest.next.is_some(), &[Cursor]),
         ("pages", manifest.pages.is_some(), &[Page]),
         ("first", manifest.first.is_some(), &[Page, Offset]),
-        ("whole", manifest.whole, &[Single]),
+        ("whole", manifest.whole.is_some(), &[Single]),
     ];
     for (key, there, kinds) in given {
         if there && !kinds.contains(&kind) {
@@ -139,7 +140,7 @@ fn compile(manifest: &PageManifest, is_post: bool, faults: &mut Faults) -> Pagin
         size: manifest.size.clone(),
         first: manifest.first.unwrap_or(u64::from(kind == PageKind::Page)),
         in_body: manifest.body,
-        whole: manifest.whole,
+        whole: manifest.whole.unwrap_or(true),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::domain::collection::{Deletes, EventNames, GaugeSpec, OwnBudget, Role}
 use crate::domain::ids;
 use crate::domain::setting::Span;
 
-pub use rows::{Link, Money, Rows};
+pub use rows::{Link, Money, Rows, Shape};
 
 /// Full looks where a manifest has cheaper ones and names no interval: once a day.
 const FULL: Duration = Duration::from_hours(24);
@@ -272,9 +272,8 @@ fn deletes(manifest: &CollectionManifest, page: Option<&Paging>, faults: &mut Fa
     if chosen == Deletes::TwoSweeps && manifest.role == Role::Record && !ends {
         faults.add(
             "sweep.deletes",
-            "nothing proves that this list was read to its end, so nothing missing may count as deleted. Describe its \
-             pages, or say page = { kind = \"none\", whole = true } where the documentation says that one answer is the \
-             whole list; else use confirm_get or never",
+            "page says that one answer is not the whole list (whole = false), so nothing missing may count as deleted. \
+             Describe its pages; else use confirm_get or never",
         );
     }
     let confirm = match (chosen, &manifest.sweep.confirm) {

@@ -21,6 +21,17 @@ pub struct Hit<'v> {
     pub trail: Vec<Cow<'v, str>>,
 }
 
+impl Hit<'_> {
+    /// The items of a list.
+    pub fn items(self) -> impl Iterator<Item = Self> {
+        let items = self.value.as_array().map(Vec::as_slice).unwrap_or_default();
+        items.iter().enumerate().map(move |(index, value)| {
+            let step = Cow::Owned(index.to_string());
+            Hit { value, trail: self.trail.iter().cloned().chain([step]).collect() }
+        })
+    }
+}
+
 /// What a pointer leads to in a document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found<'v> {
@@ -86,10 +97,15 @@ impl Pointer {
     #[must_use]
     pub fn rows(&self) -> Self {
         let mut rows = self.clone();
-        if rows.0.last() != Some(&Segment::Each) {
+        if !rows.ends_in_each() {
             rows.0.push(Segment::Each);
         }
         rows
+    }
+
+    /// Whether its last segment is a `*`.
+    pub fn ends_in_each(&self) -> bool {
+        self.0.last() == Some(&Segment::Each)
     }
 
     /// Names joined by dots: what a field is called.

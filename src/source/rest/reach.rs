@@ -20,7 +20,15 @@ impl Rest {
             cursor: json!({ "long": utc_day(now).to_string() }),
             ..CollectionState::default()
         };
-        let request = LookRequest { collection: spec.name.clone(), reach: Reach::Full, state, wanted: Vec::new(), now };
+        let request = LookRequest {
+            collection: spec.name.clone(),
+            reach: Reach::Full,
+            state,
+            wanted: Vec::new(),
+            again: Vec::new(),
+            all: true,
+            now,
+        };
         let (pages, mut first) = Pages::channel();
         let looking = async {
             let end = self.look(&request, &pages).await;

@@ -64,7 +64,8 @@ impl<K: Kv> Shared<K> {
             known.still_missed = state.still_missed(&self.kv, id)?;
         }
         if let Some(id) = &needs.held_rows {
-            (known.held_rows, known.held_more) = state.held_rows(&self.kv, id, HELD_ROWS)?;
+            let held = state.held_rows(&self.kv, id, HELD_ROWS)?;
+            (known.held_rows, known.held_more, known.also_missed) = (held.rows, held.more, held.others);
         }
         drop(state);
         for (sink, room) in &needs.rooms {
@@ -142,10 +143,10 @@ impl<K: Kv> Shared<K> {
             if !plan.rows.is_empty() {
                 state.write_rows(&self.kv, id, &plan.rows, batch)?;
             }
-            if let Some(missed) = &plan.missed {
-                let key = keys::missed(id);
+            for (key, hashes) in [(keys::missed(id), &plan.missed), (keys::announced(id), &plan.announced)] {
+                let Some(hashes) = hashes else { continue };
                 let before = self.kv.get(&key)?.unwrap_or_default();
-                let bytes = codec::encode_hashes(missed);
+                let bytes = codec::encode_hashes(hashes);
                 if bytes.is_empty() && !before.is_empty() {
                     batch.remove(key);
                 } else if bytes != before {

@@ -35,6 +35,7 @@ enum Line {
     Doc { key: String, version: u64, value: Doc },
     Row { source: String, collection: String, row: StoredRow },
     Missed { source: String, collection: String, hashes: Vec<u64> },
+    Announced { source: String, collection: String, hashes: Vec<u64> },
     Spend { source: String, day: jiff::civil::Date, spend: DaySpend },
     Event { seq: u64, event: Box<StoredEvent> },
     Delivery(Box<Delivery>),
@@ -95,6 +96,13 @@ fn write_the_rest(kv: &dyn Kv, writer: &mut Writer) -> Result<()> {
     scan_all(kv, keys::MISSED, |key, value| match keys::parse_missed(key) {
         Some(id) => {
             writer.line(&Line::Missed { source: id.source, collection: id.name, hashes: codec::decode_hashes(value) })
+        }
+        None => Ok(()),
+    })?;
+    scan_all(kv, keys::ANNOUNCED, |key, value| match keys::parse_announced(key) {
+        Some(id) => {
+            let hashes = codec::decode_hashes(value);
+            writer.line(&Line::Announced { source: id.source, collection: id.name, hashes })
         }
         None => Ok(()),
     })?;
@@ -215,6 +223,10 @@ impl Import {
             Line::Missed { source, collection, mut hashes } => {
                 hashes.sort_unstable();
                 batch.put(keys::missed(&CollectionId { source, name: collection }), codec::encode_hashes(&hashes));
+            }
+            Line::Announced { source, collection, mut hashes } => {
+                hashes.sort_unstable();
+                batch.put(keys::announced(&CollectionId { source, name: collection }), codec::encode_hashes(&hashes));
             }
             Line::Spend { source, day, spend } => batch.put(keys::spend(&source, day), codec::encode(&spend)?),
             Line::Event { seq, event } => {

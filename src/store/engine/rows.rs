@@ -135,6 +135,15 @@ impl RowIndex {
     }
 }
 
+/// What a word about a hold is about.
+pub(super) struct Held {
+    pub rows: Vec<StoredRow>,
+    /// There are more of them.
+    pub more: bool,
+    /// Hashes of what is missing but was not announced.
+    pub others: Vec<u64>,
+}
+
 impl State {
     /// The index of a collection, read from its packs at first use.
     pub(super) fn index(&mut self, kv: &dyn Kv, id: &CollectionId) -> Result<&mut RowIndex> {
@@ -177,35 +186,41 @@ impl State {
 
     /// What the running look has not shown.
     pub(super) fn missing(&mut self, kv: &dyn Kv, id: &CollectionId) -> Result<Missing> {
-        let before = missed(kv, id)?;
+        let (before, announced) = (hashes(kv, &keys::missed(id))?, hashes(kv, &keys::announced(id))?);
         let index = self.index(kv, id)?;
         let (now, known) = (index.missing(), index.live());
         let twice: Vec<u64> = now.iter().copied().filter(|k| before.binary_search(k).is_ok()).collect();
         let wanted =
             if twice.len() as u64 <= believable(known) { &twice[..] } else { &twice[..SAMPLE.min(twice.len())] };
         let rows = read_rows(kv, id, index, wanted)?;
-        Ok(Missing { now, before, known, rows })
+        Ok(Missing { now, before, announced, known, rows })
     }
 
     /// What the last complete look missed and nothing has shown since; `None` where nothing of it was shown.
     pub(super) fn still_missed(&mut self, kv: &dyn Kv, id: &CollectionId) -> Result<Option<StillMissed>> {
-        let before = missed(kv, id)?;
+        let before = hashes(kv, &keys::missed(id))?;
         if before.is_empty() {
             return Ok(None);
         }
+        let announced = hashes(kv, &keys::announced(id))?;
         let index = self.index(kv, id)?;
         let keys = index.still_missing(&before);
-        Ok((keys.len() < before.len()).then(|| StillMissed { keys, known: index.live() }))
+        if keys.len() == before.len() {
+            return Ok(None);
+        }
+        let announced = index.still_missing(&announced);
+        Ok(Some(StillMissed { keys, announced, known: index.live() }))
     }
 
-    /// Rows a held change would remove: those the last complete look missed and none has shown since (as far as this
-    /// process knows). At most `limit`; true where there are more.
-    pub(super) fn held_rows(&mut self, kv: &dyn Kv, id: &CollectionId, limit: usize) -> Result<(Vec<StoredRow>, bool)> {
-        let before = missed(kv, id)?;
+    /// What was announced with a hold and nothing has shown since (as far as this process knows): at most `limit` rows.
+    pub(super) fn held_rows(&mut self, kv: &dyn Kv, id: &CollectionId, limit: usize) -> Result<Held> {
+        let (before, announced) = (hashes(kv, &keys::missed(id))?, hashes(kv, &keys::announced(id))?);
         let index = self.index(kv, id)?;
-        let live = index.still_missing(&before);
-        let more = live.len() > limit;
-        Ok((read_rows(kv, id, index, &live[..limit.min(live.len())])?, more))
+        let live = index.still_missing(&announced);
+        let mut others = index.still_missing(&before);
+        others.retain(|key| announced.binary_search(key).is_err());
+        let rows = read_rows(kv, id, index, &live[..limit.min(live.len())])?;
+        Ok(Held { rows, more: live.len() > limit, others })
     }
 
     /// Adds a pack of new versions of rows to the batch and to the index.
@@ -232,6 +247,7 @@ impl State {
             Ok(())
         })?;
         batch.remove(keys::missed(id));
+        batch.remove(keys::announced(id));
         let old = self.index(kv, id)?;
         *old = RowIndex { next_pack: old.next_pack, version: old.version + 1, look: 1, ..RowIndex::default() };
         Ok(())
@@ -298,9 +314,9 @@ impl RowIndex {
     }
 }
 
-/// Hashes of the keys the last complete look missed.
-fn missed(kv: &dyn Kv, id: &CollectionId) -> Result<Vec<u64>> {
-    Ok(kv.get(&keys::missed(id))?.map(|bytes| codec::decode_hashes(&bytes)).unwrap_or_default())
+/// Sorted hashes of keys, none where nothing is stored.
+fn hashes(kv: &dyn Kv, key: &[u8]) -> Result<Vec<u64>> {
+    Ok(kv.get(key)?.map(|bytes| codec::decode_hashes(&bytes)).unwrap_or_default())
 }
 
 fn read_rows(kv: &dyn Kv, id: &CollectionId, index: &RowIndex, wanted: &[u64]) -> Result<Vec<StoredRow>> {

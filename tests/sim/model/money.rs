@@ -47,6 +47,10 @@ struct Told {
 #[derive(Debug, Clone, Default)]
 pub struct Dear {
     passed: BTreeMap<String, Micros>,
+    /// The first look is over.
+    seen: bool,
+    /// Until then: what was over a limit.
+    first: BTreeMap<String, (Micros, Vec<Micros>)>,
 }
 
 /// One budget looked at once.
@@ -176,34 +180,51 @@ impl Money {
     /// Costs as a page shows them.
     pub fn costs(&mut self, rule: &ThreadCostRule, name: &str, source: &str, rows: &[CostRow]) -> Vec<Fact> {
         let key = (name.to_owned(), source.to_owned());
-        let first = !self.threads.contains_key(&key);
         let dear = self.threads.entry(key).or_default();
         let mut told: Vec<(Micros, String, Vec<Micros>)> = Vec::new();
         for row in rows {
             let before = dear.passed.get(&row.key).copied().unwrap_or_default();
             let over: Vec<Micros> = rule.limits.iter().copied().filter(|l| *l > before && *l <= row.cost).collect();
             dear.passed.insert(row.key.clone(), over.last().copied().unwrap_or(before));
-            if !over.is_empty() {
+            if over.is_empty() {
+                continue;
+            }
+            if dear.seen {
                 told.push((row.cost, row.key.clone(), over));
+            } else {
+                let first = dear.first.entry(row.key.clone()).or_default();
+                first.0 = row.cost;
+                first.1.extend(over);
             }
         }
-        if first {
-            told.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-        }
-        let also: Vec<String> = if first { told.iter().skip(1).map(|t| t.1.clone()).collect() } else { Vec::new() };
-        told.truncate(if first { 1 } else { told.len() });
-        let fact = |(cost, key, over): &(Micros, String, Vec<Micros>)| {
-            let members = [
-                ("rule", json!(name)),
-                ("cost_usd", json!(cost)),
-                ("limit_usd", json!(over.last())),
-                ("limits_crossed", json!(over)),
-                ("also", json!(also)),
-            ];
-            Fact::new("thread.cost_exceeded", source, key, Severity::Warning, &detail_of(&members))
-        };
-        told.iter().map(fact).collect()
+        told.iter().map(|row| dear_thread(name, source, row, &[])).collect()
     }
+
+    /// A look at costs is over: what the first one showed is told at once.
+    pub fn costs_end(&mut self, name: &str, source: &str, failed: bool) -> Option<Fact> {
+        let dear = self.threads.entry((name.to_owned(), source.to_owned())).or_default();
+        if dear.seen || (failed && dear.passed.is_empty()) {
+            return None;
+        }
+        dear.seen = true;
+        let first = std::mem::take(&mut dear.first);
+        let mut told: Vec<_> = first.into_iter().map(|(key, (cost, over))| (cost, key, over)).collect();
+        told.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        let also: Vec<String> = told.iter().skip(1).map(|t| t.1.clone()).collect();
+        told.first().map(|row| dear_thread(name, source, row, &also))
+    }
+}
+
+fn dear_thread(name: &str, source: &str, told: &(Micros, String, Vec<Micros>), also: &[String]) -> Fact {
+    let (cost, key, over) = told;
+    let members = [
+        ("rule", json!(name)),
+        ("cost_usd", json!(cost)),
+        ("limit_usd", json!(over.last())),
+        ("limits_crossed", json!(over)),
+        ("also", json!(also)),
+    ];
+    Fact::new("thread.cost_exceeded", source, key, Severity::Warning, &detail_of(&members))
 }
 
 /// The highest passed amount where it is news, its threshold, and all thresholds that are news.

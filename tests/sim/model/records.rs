@@ -45,7 +45,8 @@ pub struct Hold {
     /// As the bridge named it.
     pub id: String,
     pub looks: u32,
-    pub told: bool,
+    /// What a person was told of and nothing has shown since.
+    pub told: Option<BTreeSet<String>>,
     pub missing: BTreeSet<String>,
     pub rejected: Option<BTreeSet<String>>,
 }
@@ -198,6 +199,9 @@ impl Collection {
     fn found_again(&mut self, shown: &BTreeSet<String>) {
         let before = self.missed.len();
         self.missed.retain(|key| !shown.contains(key));
+        if let Some(told) = self.hold.as_mut().and_then(|hold| hold.told.as_mut()) {
+            told.retain(|key| !shown.contains(key));
+        }
         if self.missed.len() < before && self.missed.len() <= 5.max(self.rows.len() / 10) {
             self.hold = None;
         }
@@ -214,16 +218,21 @@ impl Collection {
             self.hold = None;
             return self.remove(spec, &twice);
         }
-        if self.hold.as_ref().is_some_and(|h| h.rejected.as_ref().is_some_and(|r| *r != missing)) {
+        if let Some(told) = self.hold.as_mut().and_then(|hold| hold.told.as_mut()) {
+            told.retain(|key| twice.contains(key));
+        }
+        let other = |h: &Hold| h.rejected.as_ref().is_some_and(|r| *r != missing);
+        if self.hold.as_ref().is_some_and(|h| other(h) || h.told.as_ref().is_some_and(BTreeSet::is_empty)) {
             self.hold = None;
         }
         let hold = self.hold.get_or_insert_default();
         hold.looks += 1;
         hold.missing.clone_from(&missing);
-        if hold.looks < 2 || hold.rejected.is_some() || std::mem::replace(&mut hold.told, true) {
+        if hold.looks < 2 || hold.told.is_some() || twice.is_empty() {
             return Vec::new();
         }
-        let count = if twice.is_empty() { missing.len() } else { twice.len() };
+        let count = twice.len();
+        hold.told = Some(twice);
         let detail = detail_of(&[("collection", json!(spec.name)), ("count", json!(count)), ("known", json!(known))]);
         vec![Fact::new("source.change_held", &spec.source, &spec.source, Severity::Warning, &detail)]
     }

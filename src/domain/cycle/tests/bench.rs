@@ -35,6 +35,7 @@ pub struct Bench {
     /// By sink and room: what waits there.
     pub waiting: BTreeMap<(String, String), Vec<(u64, StoredEvent)>>,
     missed: BTreeMap<CollectionId, Vec<u64>>,
+    announced: BTreeMap<CollectionId, Vec<u64>>,
     shown: BTreeSet<String>,
 }
 
@@ -50,6 +51,7 @@ impl Bench {
             deliveries: BTreeMap::new(),
             waiting: BTreeMap::new(),
             missed: BTreeMap::new(),
+            announced: BTreeMap::new(),
             shown: BTreeSet::new(),
         }
     }
@@ -93,7 +95,10 @@ impl Bench {
             known.missing = Some(self.missing(id));
         }
         if let Some(id) = &needs.held_rows {
-            let rows: Vec<StoredRow> = self.live(id).filter(|r| self.was_missed(id, &r.key)).cloned().collect();
+            let told = self.announced.get(id).cloned().unwrap_or_default();
+            let missed = self.live(id).filter(|r| self.was_missed(id, &r.key)).cloned();
+            let (rows, others): (Vec<StoredRow>, Vec<_>) = missed.partition(|r| told.contains(&key_hash(&r.key)));
+            known.also_missed = others.iter().map(|r| key_hash(&r.key)).collect();
             known.held_more = rows.len() > HELD;
             known.held_rows = rows.into_iter().take(HELD).collect();
         }
@@ -124,7 +129,8 @@ impl Bench {
         let most = if twice.len() as u64 <= believable(known) { twice.len() } else { SAMPLE };
         let mut before = self.missed.get(id).cloned().unwrap_or_default();
         before.sort_unstable();
-        Missing { now, before, known, rows: twice.into_iter().take(most).map(|r| (*r).clone()).collect() }
+        let announced = self.announced.get(id).cloned().unwrap_or_default();
+        Missing { now, before, announced, known, rows: twice.into_iter().take(most).map(|r| (*r).clone()).collect() }
     }
 
     fn apply(&mut self, plan: &Plan) {
@@ -140,10 +146,14 @@ impl Bench {
             if plan.clear_rows {
                 rows.clear();
                 self.missed.remove(id);
+                self.announced.remove(id);
             }
             rows.extend(plan.rows.iter().map(|r| (r.key.clone(), r.clone())));
             if let Some(missed) = &plan.missed {
                 self.missed.insert(id.clone(), missed.clone());
+            }
+            if let Some(announced) = &plan.announced {
+                self.announced.insert(id.clone(), announced.clone());
             }
         }
         if let Some(source) = &plan.clear_spend {

@@ -85,6 +85,56 @@ fn approved_the_removals_happen_a_chunk_at_a_time() {
 }
 
 #[test]
+fn approved_is_what_was_announced_and_what_went_missing_later_takes_two_looks_of_its_own() {
+    let (mut bench, spec) = (Bench::new(), Arc::new(threads()));
+    bench.sweep(&spec, &titled(0..30));
+    bench.sweep(&spec, &titled(8..30));
+    assert_eq!(bench.sweep(&spec, &titled(8..30)), ["source.change_held acme"]);
+    // T-08 to T-10 are missed as well, once; T-00 is back.
+    let shown: Vec<_> = titled(0..1).into_iter().chain(titled(11..30)).collect();
+    assert_eq!(bench.sweep(&spec, &shown), NOTHING);
+    let hold = bench.collection(&spec).hold.unwrap();
+    assert_eq!((hold.count, hold.sample.len()), (7, 7), "what was announced and is still missing");
+    let (told, more) = bench.command(approve(&spec, &hold.id)).unwrap();
+    let expected: Vec<String> = (1..8).map(|n| format!("thread.deleted T-{n:02}")).collect();
+    assert_eq!((told, more), (expected, false));
+    assert_eq!((bench.collection(&spec).rows, bench.collection(&spec).hold), (23, None));
+    // T-08 returns; the other two have been missed twice now.
+    let shown: Vec<_> = titled(0..1).into_iter().chain(titled(8..9)).chain(titled(11..30)).collect();
+    assert_eq!(bench.sweep(&spec, &shown), ["thread.deleted T-09", "thread.deleted T-10"]);
+}
+
+#[test]
+fn a_hold_whose_records_are_all_back_is_over_though_others_are_missing() {
+    let (mut bench, spec, hold) = held();
+    let shown = titled(10..30);
+    assert_eq!(bench.sweep(&spec, &shown), NOTHING, "the first look that misses T-00 to T-09");
+    assert!(bench.command(approve(&spec, &hold)).is_err());
+    assert_eq!(bench.sweep(&spec, &shown), ["source.change_held acme"]);
+    assert_ne!(bench.collection(&spec).hold.unwrap().id, hold);
+}
+
+#[test]
+fn nobody_is_told_of_records_that_one_look_has_missed_and_nothing_can_be_said_about_them() {
+    let (mut bench, spec) = (Bench::new(), Arc::new(threads()));
+    bench.sweep(&spec, &titled(0..30));
+    bench.sweep(&spec, &titled(0..10));
+    let hold = bench.collection(&spec).hold.unwrap().id;
+    let (collection, id) = (spec.id(), hold.clone());
+    for command in [
+        approve(&spec, &hold),
+        Command::RejectHold { collection: collection.clone(), hold: id.clone() },
+        Command::RebaselineHold { collection, hold: id },
+    ] {
+        assert!(bench.command(command).unwrap_err().contains("one look"));
+    }
+    // The second look misses none of those again.
+    assert_eq!(bench.sweep(&spec, &titled(10..30)), NOTHING);
+    assert_eq!(bench.sweep(&spec, &titled(10..30)), ["source.change_held acme"]);
+    assert_eq!(bench.last_event().event.data["count"], json!(10));
+}
+
+#[test]
 fn rejected_it_is_quiet_until_the_set_changes() {
     let (mut bench, spec, hold) = held();
     let reject = Command::RejectHold { collection: spec.id(), hold: hold.clone() };

@@ -198,11 +198,16 @@ fn a_field_lost_in_a_look_that_is_cut_short_is_told_by_the_next_good_one() {
 #[test]
 fn threads_whose_cost_is_wanted() {
     use crate::domain::money::Micros;
+    use crate::domain::roster;
     use crate::domain::rules::thread_cost::ThreadCostRule;
     use crate::domain::rules::{Rule, RuleSpec};
     let (mut bench, spec) = (Bench::new(), Arc::new(threads()));
     let wanted = |bench: &Bench| match bench.docs.get(&DocKey::Wanted("acme".into())).map(|(_, d)| d.as_ref()) {
-        Some(Doc::Wanted(wanted)) => wanted.keys().cloned().collect(),
+        Some(Doc::Wanted(wanted)) => roster::due(wanted, bench.now).wanted,
+        _ => Vec::<String>::new(),
+    };
+    let all = |bench: &Bench| match bench.docs.get(&DocKey::Wanted("acme".into())).map(|(_, d)| d.as_ref()) {
+        Some(Doc::Wanted(wanted)) => roster::all(wanted).wanted,
         _ => Vec::<String>::new(),
     };
     bench.sweep(&spec, &titled(0..1));
@@ -214,7 +219,7 @@ fn threads_whose_cost_is_wanted() {
         ..record(key, &[("title", json!("x")), ("mainThreadID", json!(main))])
     };
     bench.sweep(&spec, &[at("T-00", 1, ""), at("T-01", 2, "T-00"), at("T-02", 3, "T-77")]);
-    assert_eq!(wanted(&bench), ["T-00", "T-77"], "a sub-thread's cost is in its main thread's");
+    assert_eq!(wanted(&bench), ["T-77", "T-00"], "a sub-thread's cost is in its main thread's");
     let costs = collection("acme", "costs", Role::Cost);
     bench.begin(&costs);
     bench.page(&costs, Page { asked: vec!["T-77".into()], ..Page::of(Rows::Costs(vec![])) });
@@ -223,13 +228,32 @@ fn threads_whose_cost_is_wanted() {
     assert_eq!(wanted(&bench), ["T-00"]);
     bench.sweep(&spec, &[at("T-00", 1, ""), at("T-01", 9, "T-00"), at("T-02", 4, "T-77")]);
     assert_eq!(wanted(&bench), ["T-00", "T-77"], "worked on since");
+    bench.page(&costs, Page { asked: all(&bench), ..Page::of(Rows::Costs(vec![])) });
+    assert_eq!((wanted(&bench).len(), all(&bench)), (0, vec!["T-00".to_owned(), "T-77".to_owned()]));
 
     let (mut bench, rules) = (Bench::new(), std::mem::take(&mut bench.world.rules));
     bench.world.rules = rules;
-    let many: Vec<Record> = (0..70).map(|n| at(&format!("T-{n:02}"), n % 60, "")).collect();
+    let many: Vec<Record> = (0..2_100).map(|n| at(&format!("T-{n:04}"), n / 40, "")).collect();
     bench.sweep(&spec, &many);
-    assert_eq!(wanted(&bench).len(), 60, "at the baseline only the newest");
-    assert!(!wanted(&bench).contains(&"T-00".to_owned()));
+    assert_eq!((wanted(&bench).len(), all(&bench).len()), (roster::WAITING, roster::KEPT));
+    assert_eq!((wanted(&bench)[0].as_str(), all(&bench)[0].as_str()), ("T-2099", "T-2099"), "the newest");
+}
+
+#[test]
+fn threads_that_came_before_anybody_asked_for_costs_are_asked_for_in_their_turn() {
+    use crate::domain::roster;
+    use crate::domain::rules::thread_cost::ThreadCostRule;
+    use crate::domain::rules::{Rule, RuleSpec};
+    let (mut bench, spec) = (Bench::new(), Arc::new(threads()));
+    bench.sweep(&spec, &titled(0..3));
+    let rule = Rule::ThreadCost(ThreadCostRule { limits: vec![crate::domain::money::Micros(5_000_000)] });
+    bench.world.rules = vec![RuleSpec { name: "dear".into(), sources: vec![], rule }];
+    bench.sweep(&spec, &titled(0..3));
+    let Some(Doc::Wanted(known)) = bench.docs.get(&DocKey::Wanted("acme".into())).map(|(_, d)| d.as_ref()) else {
+        panic!("none are known")
+    };
+    let round = roster::due(known, bench.now);
+    assert_eq!((round.wanted.len(), round.again.len(), roster::all(known).wanted.len()), (0, 3, 3));
 }
 
 #[test]

@@ -207,3 +207,28 @@ async fn costs_keep_to_an_hourly_budget_and_to_what_was_answered() {
     assert!(matches!(third.failure().0, FailureKind::Forbidden { .. }));
     assert_eq!(third.pages[0].asked, ["T-0", "T-1"], "what was not answered stays wanted");
 }
+
+#[tokio::test]
+async fn what_is_asked_again_leaves_half_of_the_hour_for_what_is_worked_on() {
+    let rig = Rig::with(Fake::start().await, &json!({"thread_calls_per_hour": 5}));
+    let keys = |from: usize, to: usize| (from..to).map(|n| format!("T-{n}")).collect::<Vec<_>>();
+    let asked = |look: &Look| look.pages.iter().flat_map(|page| page.asked.clone()).collect::<Vec<_>>();
+    let look = rig.look(LookRequest { again: keys(0, 9), ..rig.request("thread_usage") }).await;
+    assert_eq!(asked(&look), keys(0, 3));
+    let request = LookRequest { wanted: keys(10, 11), again: keys(3, 9), ..rig.request("thread_usage") };
+    assert_eq!(asked(&rig.look(request).await), ["T-10"]);
+    let request = LookRequest { wanted: keys(20, 40), all: true, ..rig.request("thread_usage") };
+    assert_eq!(asked(&rig.look(request).await), keys(20, 40), "where somebody asks for all, all of them");
+    let request = LookRequest { wanted: keys(11, 20), ..rig.request("thread_usage") };
+    assert_eq!(asked(&rig.look(request).await), ["T-11"], "that is besides");
+}
+
+#[tokio::test]
+async fn a_thread_that_can_t_be_asked_for_stands_in_nobody_s_way() {
+    let rig = Rig::new().await;
+    rig.fake.script("/api/v2/threads/T-1/usage", [Script::ok("<html>")]);
+    let wanted = ["T-0", "T-1", "T-2"].map(str::to_owned).to_vec();
+    let look = rig.look(LookRequest { wanted, ..rig.request("thread_usage") }).await;
+    look.assert_broken("/usage");
+    assert_eq!(look.pages[0].asked, ["T-0", "T-1"], "asked, without an answer: later again, after the others");
+}

@@ -40,7 +40,8 @@ pub struct CollectionManifest {
     pub page: PageManifest,
     /// Where the rows are: a JSON Pointer to the list; `*` stands for every item of a list or member of an object.
     pub records: Option<String>,
-    /// The answer (or what `records` points to) is the one and only row.
+    /// The answer (or what `records` points to) is the one and only row. A gauge needs no such word: the object at
+    /// `records`, or without them the answer, is its one level.
     pub single: bool,
     /// Values from above the row, by name: pointers whose `*` stand for what those of `records` stand for.
     pub lift: BTreeMap<String, String>,
@@ -119,15 +120,15 @@ pub struct PageManifest {
     pub first: Option<u64>,
     /// The parameters go into the body of the POST instead of the query.
     pub body: bool,
-    /// `none`: the API's documentation says that the answer is always the whole list. Without it nothing that is
-    /// missing ever counts as deleted.
-    pub whole: bool,
+    /// `none`: whether the one answer is the whole list; left out: it is. Where it is not, nothing that is missing
+    /// proves that it is gone.
+    pub whole: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PageKind {
-    /// One answer.
+    /// One answer is all of it.
     #[default]
     None,
     /// Each page names the cursor of the next.

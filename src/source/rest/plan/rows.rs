@@ -13,7 +13,7 @@ use crate::domain::collection::Role;
 pub struct Rows {
     /// To the rows themselves; `None` where the whole answer is the only row.
     pub records: Option<Pointer>,
-    pub single: bool,
+    pub shape: Shape,
     pub lift: Vec<(String, Pointer)>,
     /// What tells them apart; empty where nothing needs to.
     pub key: Vec<Place>,
@@ -30,6 +30,32 @@ pub struct Rows {
     pub facts: Vec<Field>,
     pub money: Option<Money>,
     pub value: Places,
+}
+
+/// What is at `records`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Rows: the items of a list, or the members of an object.
+    Rows,
+    /// The only row.
+    Single,
+    /// Levels: the only one where it is an object, one an item where it is a list. A list needs keys.
+    Levels { keyed: bool },
+}
+
+impl Shape {
+    fn of(manifest: &CollectionManifest, records: Option<&Pointer>) -> Self {
+        let gauge = manifest.role == Role::Gauge;
+        match records {
+            _ if manifest.single => Self::Single,
+            None if gauge => Self::Single,
+            // A key that is the member's name asks for the members.
+            Some(records) if gauge && !records.ends_in_each() && !manifest.key.iter().any(|key| key.0 == "*") => {
+                Self::Levels { keyed: !manifest.key.is_empty() }
+            }
+            _ => Self::Rows,
+        }
+    }
 }
 
 /// A field of a row by the name it has in events.
@@ -81,7 +107,7 @@ impl Rows {
     pub(super) fn compile(name: &str, manifest: &CollectionManifest, faults: &mut Faults) -> Option<Self> {
         let records = match &manifest.records {
             Some(text) => faults.pointer("records", text),
-            None if manifest.single => None,
+            None if manifest.single || manifest.role == Role::Gauge => None,
             None => {
                 faults.add(
                     "records",
@@ -90,8 +116,10 @@ impl Rows {
                 None
             }
         };
-        let records = if manifest.single { records } else { records.map(|pointer| pointer.rows()) };
-        let wildcards = records.as_ref().map_or(0, Pointer::wildcards);
+        let shape = Shape::of(manifest, records.as_ref());
+        let rows = if shape == Shape::Single { records.clone() } else { records.as_ref().map(Pointer::rows) };
+        let wildcards = rows.as_ref().map_or(0, Pointer::wildcards);
+        let records = if shape == Shape::Rows { rows } else { records };
         let mut lift = Vec::new();
         for (lifted, text) in &manifest.lift {
             let path = format!("lift.{lifted}");
@@ -106,7 +134,7 @@ impl Rows {
             lift.push((lifted.clone(), pointer));
         }
         let reader = Reader { lifted: manifest.lift.keys().cloned().collect() };
-        let key = reader.key(name, manifest, faults);
+        let key = reader.key(name, manifest, shape, faults);
         let money = reader.money(manifest, faults);
         let watch = manifest.watch.as_ref().map(|list| fields(list, "watch", faults));
         if watch.as_ref().is_some_and(Vec::is_empty) && manifest.role == Role::Record {
@@ -115,7 +143,7 @@ impl Rows {
         let required = required(manifest, faults);
         let ignore = list(&manifest.ignore, "ignore", faults);
         Some(Self {
-            single: manifest.single,
+            shape,
             name: reader.places("name", manifest.name.as_ref(), faults),
             who: reader.places("who", manifest.who.as_ref(), faults),
             link: reader.link(manifest.link.as_deref(), faults),
@@ -143,10 +171,10 @@ impl Reader {
         references.and_then(|r| faults.take(path, Places::parse(r, &self.lifted))).unwrap_or_default()
     }
 
-    fn key(&self, name: &str, manifest: &CollectionManifest, faults: &mut Faults) -> Vec<Place> {
+    fn key(&self, name: &str, manifest: &CollectionManifest, shape: Shape, faults: &mut Faults) -> Vec<Place> {
         if manifest.key.is_empty() {
             // The only row of a collection is called like it.
-            if manifest.single {
+            if shape != Shape::Rows {
                 return vec![Place::Text(name.to_owned())];
             }
             if manifest.role != Role::Spend {
