@@ -238,7 +238,7 @@ impl Hold {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LookNotes {
     pub rows: u64,
-    /// The first and the last day money rows were of.
+    /// The first and the last day money rows were of, tomorrow at the latest.
     pub days: Option<(jiff::civil::Date, jiff::civil::Date)>,
     /// The first day of money that was asked for, where the answer was read to its end.
     pub asked_from: Option<jiff::civil::Date>,

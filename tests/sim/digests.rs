@@ -24,7 +24,8 @@ impl Sim {
         rooms.chain(digests.map(|digest| room_of(&digest))).collect()
     }
 
-    /// Whether the digest of a room was told of before, and the spend it must tell of; it counts as told of now.
+    /// Whether the digest of a room was told of before, and the spend it must tell of, which counts as told of now; nothing
+    /// where a clock that has been set back since told of it.
     pub fn spend_of(&mut self, sink: &str, room: &str, now: Timestamp) -> Option<(bool, Spent)> {
         let digest = model::of_sink(&self.setup, sink).into_iter().find(|digest| room_of(digest) == room)?;
         digest.tell(sink, &mut self.model.desk.digests, &self.model.money, now)

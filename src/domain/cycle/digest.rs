@@ -34,7 +34,7 @@ pub fn due(world: &World, sink: &str, rooms: &Rooms, now: Timestamp) -> Vec<Stri
         rooms.rooms.iter().filter(|(_, room)| room.due <= now).map(|(key, _)| key.clone()).collect();
     for (route, digest) in routing::digests_of_money(&world.routes, sink) {
         let room = timing::digest_room(route);
-        let is_due = next_due(rooms, route, digest, now).is_none_or(|at| at <= now);
+        let is_due = !is_near(rooms, route, now) && next_due(rooms, route, digest, now).is_none_or(|at| at <= now);
         if is_due && !world.sources.is_empty() && !due.contains(&room) {
             due.push(room);
         }
@@ -146,8 +146,13 @@ fn is_told_already(step: &mut Step<'_>, sink: &str, route: usize) -> bool {
 /// until this clock has come to that time again. Where there is no money of days to come, and that time is far, it was
 /// the clock then that was wrong: its word counts no more.
 fn was_told<'a>(rooms: &Rooms, route: usize, mut states: impl Iterator<Item = &'a SpendState>, now: Timestamp) -> bool {
-    let Some(told) = rooms.digest_to_come(route, now) else { return false };
-    elapsed(now, told) <= NEAR || states.any(|state| state.is_ahead_of(now).is_some())
+    let is_ahead = |state: &SpendState| state.is_ahead_of(now).is_some();
+    is_near(rooms, route, now) || (rooms.digest_to_come(route, now).is_some() && states.any(is_ahead))
+}
+
+/// Whether the clock will soon come to the time of the last digest.
+fn is_near(rooms: &Rooms, route: usize, now: Timestamp) -> bool {
+    rooms.digest_to_come(route, now).is_some_and(|told| elapsed(now, told) <= NEAR)
 }
 
 /// The sources a route lets through.

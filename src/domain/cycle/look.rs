@@ -15,7 +15,7 @@ use crate::domain::rules::gauge::GaugeState;
 use crate::domain::rules::{Rule, RuleSpec, change, gauge, group_name, thread_cost};
 use crate::domain::spend::{DaySpend, OwnLimits, SpendRow, last_plausible};
 use crate::domain::sweep;
-use crate::domain::time::{Timestamp, utc_day};
+use crate::domain::time::{Timestamp, plus_days, utc_day};
 
 /// Quarantined rows shown in the log.
 const SAMPLES: usize = 5;
@@ -340,7 +340,9 @@ fn spend_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[SpendRow], not
     notes.quarantine_samples.extend(odd.into_iter().take(SAMPLES));
     let mut by_day: BTreeMap<jiff::civil::Date, Vec<&SpendRow>> = BTreeMap::new();
     let days = || plausible.iter().map(|r| r.day);
-    notes.days = days().min().zip(days().max());
+    // The next day may have begun at the source. What is later yet says nothing of how far the money is.
+    let next = plus_days(utc_day(step.now), 1);
+    notes.days = days().min().zip(days().filter(|day| *day <= next).max());
     let last = last_plausible(step.now);
     notes.ahead = rows.iter().map(|r| r.day).filter(|day| *day > last).collect();
     for row in plausible {

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use ampbridge::domain::money::Micros;
 use ampbridge::domain::spend::Per;
-use ampbridge::domain::time::{Timestamp, minus_days, plus_days, utc_day};
+use ampbridge::domain::time::{SignedDuration, Timestamp, minus_days, plus_days, utc_day};
 use jiff::civil::Date;
 
 use super::money::Money;
 use super::timing::next_digest;
 use crate::setup::{ACME, FILES, Setup};
 
+/// What was told no further ahead of the clock than this was told by a clock that has been set back since.
+const NEAR: SignedDuration = SignedDuration::from_hours(72);
 /// No digest looks further back.
 const LONGEST: i64 = 28;
 
@@ -51,13 +53,17 @@ pub fn of_sink(setup: &Setup, sink: &str) -> Vec<MoneyDigest> {
 impl MoneyDigest {
     /// Whether its time has come, events or not. The first time is now: from then on its days count.
     pub fn is_due(&self, sink: &str, told: &Digests, now: Timestamp) -> bool {
-        last(told, sink, self.route, now).is_none_or(|last| next_digest(self.weekly, self.hour, last) <= now)
+        let is_time = |last| next_digest(self.weekly, self.hour, last) <= now;
+        !self.was_told(sink, told, now) && last(told, sink, self.route, now).is_none_or(is_time)
     }
 
-    /// Notes that it is told, and says of what, and whether it was ever told before. `None` where it was told by a clock
-    /// that has been set back since: that stays told. (No clock of a story is off by days.)
+    fn was_told(&self, sink: &str, told: &Digests, now: Timestamp) -> bool {
+        told.get(&(sink.to_owned(), self.route)).is_some_and(|at| *at > now && at.duration_since(now) <= NEAR)
+    }
+
+    /// Notes that it is told, and says of what, and whether it was ever told before. Nothing where it was told already.
     pub fn tell(&self, sink: &str, told: &mut Digests, money: &Money, now: Timestamp) -> Option<(bool, Spent)> {
-        if told.get(&(sink.to_owned(), self.route)).is_some_and(|at| *at > now) {
+        if self.was_told(sink, told, now) {
             return None;
         }
         let last = last(told, sink, self.route, now);

@@ -150,7 +150,9 @@ impl Money {
                 let fact = |also: Vec<String>| {
                     crossing(look, scope, *sum, period, threshold, &fresh, first, edited, late, &also)
                 };
-                if !first {
+                if !first && edited && late {
+                    // What is over was judged by the limit there was.
+                } else if !first {
                     told.highest = Some((amount, today));
                     facts.push(fact(Vec::new()));
                 } else if period.contains(today) {
