@@ -70,7 +70,7 @@ pub(super) fn collection(id: &CollectionId, state: &CollectionState) -> Value {
         "last_good": state.last_good, "last_complete": state.last_complete, "failures": state.failures,
         "last_error": state.last_error, "frozen": state.frozen.as_ref().map(|(scope, since)| json!({ "scope": scope, "since": since })),
         "degraded": state.degraded, "quarantined": state.quarantined, "hold": state.hold.as_ref().map(|h| &h.id),
-        "not_before": state.not_before, "quota": state.quota,
+        "host": state.host, "not_before": state.not_before, "quota": state.quota,
     })
 }
 

@@ -160,7 +160,12 @@ async fn remind(parts: &Parts) {
     };
     for source in &parts.sources {
         let prefix = format!("{}/", source.name());
-        let own = |row: &&Value| row["collection"].as_str().is_some_and(|name| name.starts_with(&prefix));
+        // What another host has said, before `base_url` was changed, is nothing to this one.
+        let hosts: Vec<Option<&str>> = source.collections().iter().map(|c| c.spec.host.as_deref()).collect();
+        let own = |row: &&Value| {
+            row["collection"].as_str().is_some_and(|name| name.starts_with(&prefix))
+                && hosts.contains(&row["host"].as_str())
+        };
         let quota = rows.iter().filter(own).find_map(|row| serde_json::from_value::<Quota>(row["quota"].clone()).ok());
         source.remember(Remembered { quota, not_before: None });
     }

@@ -87,6 +87,8 @@ pub struct CollectionSpec {
     pub role: Role,
     /// Base URL, tenant and key definition. Another fingerprint means a new quiet baseline.
     pub fingerprint: String,
+    /// Names the host that is called, without telling it; `None` where nothing is called.
+    pub host: Option<String>,
     pub events: EventNames,
     pub deletes: Deletes,
     /// Any loss waits for a person, however small: the system is known to lose data (test workspaces).
@@ -188,6 +190,9 @@ pub struct CollectionState {
     pub quarantined: u64,
     /// Stretches of over an hour without a good look, the newest last.
     pub gaps: Vec<(Timestamp, Timestamp)>,
+    /// The host that what follows is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// The system asked to be left alone until then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
@@ -201,6 +206,24 @@ pub struct CollectionState {
 pub const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(1);
 
 impl CollectionState {
+    /// As it is at this host: what another one allows, and when it wants to be left alone, is nothing to it.
+    #[must_use]
+    pub fn at_host(mut self, host: Option<&String>) -> Self {
+        if self.host.as_ref() != host {
+            self.host = host.cloned();
+            self.not_before = None;
+            self.quota = None;
+        }
+        self
+    }
+
+    /// Knowing nothing yet but how the looks have gone, in another epoch.
+    #[must_use]
+    pub fn anew(self, epoch: u32, fingerprint: String) -> Self {
+        let Self { failures, failing_since, last_error, .. } = self;
+        Self { epoch, fingerprint, failures, failing_since, last_error, ..Self::default() }
+    }
+
     /// Until when the system wants to be left alone, where that has not passed.
     pub fn asked_to_wait_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.not_before.filter(|at| *at > now && *at <= plus(now, LONGEST_WAIT))

@@ -100,9 +100,13 @@ pub fn look_failed(
     now: Timestamp,
 ) -> Vec<Draft> {
     state.last_error = Some(failure.message.clone());
-    if let FailureKind::Throttled { after_secs } = failure.kind {
+    if let FailureKind::Throttled { after_secs } | FailureKind::Waiting { after_secs } = failure.kind {
         let wait = SignedDuration::from_secs(i64::try_from(after_secs).unwrap_or(i64::MAX)).min(LONGEST_WAIT);
         state.not_before = Some(plus(now, wait));
+    }
+    if let FailureKind::Waiting { .. } = failure.kind {
+        // Nothing was asked, so nothing failed.
+        return Vec::new();
     }
     if let FailureKind::Forbidden { scope } = &failure.kind {
         return freeze(spec, state, scope, (Vec::new(), Some(scope.clone())), failure, now).into_iter().collect();
@@ -176,8 +180,12 @@ pub fn fields_lost(
 
 fn gone_sentence(spec: &CollectionSpec, fresh: &[String], vanished: &BTreeMap<String, u64>) -> String {
     let rows = fresh.iter().filter_map(|f| vanished.get(f)).max().copied().unwrap_or(0);
+    let why = match spec.host {
+        Some(_) => "A scope of the credentials may have been withdrawn.",
+        None => "What writes the files may have begun to write them otherwise.",
+    };
     format!(
-        "{} no longer {} with {} of {rows} {}; the last known values are kept and nothing counts as changed. A scope of the credentials may have been withdrawn.",
+        "{} no longer {} with {} of {rows} {}; the last known values are kept and nothing counts as changed. {why}",
         fresh.join(", "),
         if fresh.len() == 1 { "comes" } else { "come" },
         if rows == 1 { "the row" } else { "the rows" },

@@ -231,6 +231,8 @@ pub enum FailureKind {
     Forbidden { scope: String },
     /// Asked to slow down, for so many seconds.
     Throttled { after_secs: u64 },
+    /// It asked to be left alone before, for so many seconds yet: nothing was asked.
+    Waiting { after_secs: u64 },
     /// The system does not offer this, or not in any shape that is known: freezes this collection only.
     Unsupported { what: String },
     /// Everything else: network, status, body, paging.

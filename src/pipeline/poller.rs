@@ -254,10 +254,11 @@ impl Poller {
     async fn state(&self, collection: &Collection) -> Result<CollectionState, StoreError> {
         let key = DocKey::Collection(collection.spec.id());
         let doc = self.core.store.doc(&key).await?;
-        Ok(match doc.as_deref() {
+        let state = match doc.as_deref() {
             Some(crate::domain::doc::Doc::Collection(state)) => state.clone(),
             _ => CollectionState::default(),
-        })
+        };
+        Ok(state.at_host(collection.spec.host.as_ref()))
     }
 
     /// Keys that are to be asked about.

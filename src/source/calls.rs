@@ -35,6 +35,8 @@ pub const PAUSE: Duration = Duration::from_secs(1);
 pub enum CallError {
     #[error("{what} was answered with a request to wait {after_secs} s; it is asked again then")]
     Throttled { what: String, after_secs: u64 },
+    #[error("{what} was not asked: its host wants to be left alone for another {after_secs} s")]
+    Waiting { what: String, after_secs: u64 },
     #[error("{what} was answered with more than {limit} bytes")]
     TooLarge { what: String, limit: usize },
     #[error("{what} failed: {reason}")]
@@ -46,6 +48,7 @@ impl From<CallError> for Failure {
         let message = error.to_string();
         let kind = match error {
             CallError::Throttled { after_secs, .. } => FailureKind::Throttled { after_secs },
+            CallError::Waiting { after_secs, .. } => FailureKind::Waiting { after_secs },
             CallError::TooLarge { .. } | CallError::Broken { .. } => FailureKind::Broken,
         };
         Self { kind, message }
@@ -148,7 +151,7 @@ impl Caller {
                         self.resume_in(wait);
                         waits += 1;
                         if waits > WAITS || wait > LONGEST_WAIT {
-                            return Err(throttled(what, wait));
+                            return Err(CallError::Throttled { what: what.to_owned(), after_secs: secs(wait) });
                         }
                         continue;
                     }
@@ -213,7 +216,7 @@ impl Caller {
         let Some(at) = resume else { return Ok(()) };
         let wait = at.duration_since(self.clock.now()).min(LONGEST_OBEYED);
         if wait > LONGEST_WAIT {
-            return Err(throttled(what, wait));
+            return Err(CallError::Waiting { what: what.to_owned(), after_secs: secs(wait) });
         }
         if let Ok(wait) = Duration::try_from(wait) {
             tokio::time::sleep(wait).await;
@@ -231,8 +234,8 @@ fn is_fault(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT
 }
 
-fn throttled(what: &str, wait: SignedDuration) -> CallError {
-    CallError::Throttled { what: what.to_owned(), after_secs: u64::try_from(wait.as_secs()).unwrap_or(0).max(1) }
+fn secs(wait: SignedDuration) -> u64 {
+    u64::try_from(wait.as_secs()).unwrap_or(0).max(1)
 }
 
 fn broken(what: &str, error: &HttpError) -> CallError {

@@ -2,6 +2,7 @@
 
 use reqwest::Url;
 
+use crate::domain::ids;
 use crate::domain::setting::Secret;
 
 /// Reads a URL that credentials may go to: https, or plain http to loopback. `query`: whether it may have a query.
@@ -45,6 +46,12 @@ pub fn is_loopback(url: &Url) -> bool {
 pub fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// A name for the hosts of these addresses, in this order, that does not tell them.
+pub fn host_id(urls: &[&Url]) -> String {
+    let hosts: Vec<String> = urls.iter().map(|url| authority(url)).collect();
+    ids::derive("host", &hosts.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

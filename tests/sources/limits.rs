@@ -18,6 +18,18 @@ async fn jobs() -> (Fake, Binary) {
     (fake, binary)
 }
 
+fn target() -> Target {
+    Target {
+        path: "/jobs",
+        marker: "",
+        paging: Paging::AfterKey,
+        rows: "/data",
+        inner: "",
+        field: "/status",
+        single: false,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn check_tells_the_limit_that_the_answers_named() {
     let (fake, binary) = jobs().await;
@@ -41,22 +53,30 @@ async fn check_tells_the_limit_that_the_answers_named() {
 async fn a_restart_still_waits_as_long_as_the_system_asked_to() {
     let (fake, binary) = jobs().await;
     binary.run(&["once"]).await.exits(0);
-    let target = Target {
-        path: "/jobs",
-        marker: "",
-        paging: Paging::AfterKey,
-        rows: "/data",
-        inner: "",
-        field: "/status",
-        single: false,
-    };
-    fake.world().fault = Some((Fault::TooManyForAnHour, target));
+    fake.world().fault = Some((Fault::TooManyForAnHour, target()));
     binary.run(&["once"]).await.exits(1);
     fake.world().fault = None;
     let calls = fake.world().calls.len();
     let second = binary.run(&["once"]).await.exits(1);
     assert_eq!(fake.world().calls.len(), calls, "not called at all");
-    assert!(second.stderr.contains("a request to wait 3"), "{}", second.stderr);
+    assert!(second.stderr.contains("was not asked: its host wants to be left alone for another 3"), "{}", second.stderr);
     let shown = binary.run(&["state", "show", "--json"]).await.exits(0).stdout;
     assert!(shown.contains("not_before"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_host_asked_for_is_nothing_to_another() {
+    let (fake, binary) = jobs().await;
+    binary.run(&["once"]).await.exits(0);
+    fake.world().fault = Some((Fault::TooManyForAnHour, target()));
+    binary.run(&["once"]).await.exits(1);
+    for _ in 0..4 {
+        let waiting = binary.run(&["once"]).await.exits(1);
+        assert!(waiting.stderr.contains("was not asked: its host wants to be left alone"), "{}", waiting.stderr);
+    }
+    assert_eq!(binary.kinds().await, [""; 0], "one failed look and four that asked nothing");
+    let (elsewhere, _) = jobs().await;
+    binary.write("jobs.toml", &MANIFEST.replace("$BASE", &elsewhere.url()));
+    binary.run(&["once"]).await.exits(0);
+    assert_eq!(elsewhere.world().calls.len(), 1);
 }

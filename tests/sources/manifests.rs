@@ -53,6 +53,28 @@ async fn one_answer_is_the_whole_list_unless_the_manifest_says_otherwise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_has_no_amount_and_need_not_have_one_is_no_loss() {
+    let watch = Watch::default();
+    let fake = fake(&watch).await;
+    let spend = "date = \"/day\"\namount = \"/cents\"\nunit = \"cents\"\n";
+    let list = "role = \"spend\"\nget = \"/list\"\nrecords = \"/data\"\nkey = [\"/id\"]\n";
+    let bridge = bridge(
+        &fake,
+        &watch,
+        &format!(
+            "[collections.optional]\n{list}[collections.optional.spend]\n{spend}optional = true\n\
+             [collections.strict]\n{list}[collections.strict.spend]\n{spend}"
+        ),
+    );
+    let left_out = async || bridge.look().await.iter().map(|look| look.notes.quarantined).collect::<Vec<_>>();
+    assert_eq!(left_out().await, [0, 20], "rows of nothing but an id and a name");
+    fake.world().row("rows", "r01")["cents"] = json!(5);
+    assert_eq!(left_out().await, [1, 20], "an amount of no day is a loss");
+    fake.world().row("rows", "r01")["day"] = json!("2026-11-22");
+    assert_eq!(left_out().await, [0, 19]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gauge_is_the_object_it_points_at() {
     let watch = Watch::default();
     let fake = fake(&watch).await;

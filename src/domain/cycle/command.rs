@@ -270,7 +270,9 @@ fn reset(step: &mut Step<'_>, id: &CollectionId, spend: bool) -> Result<String, 
         .collection(&key)
         .cloned()
         .ok_or_else(|| format!("nothing is known of {id}; `ampbridge state show` lists the collections"))?;
-    let fresh = CollectionState { epoch: old.epoch + 1, fingerprint: old.fingerprint, ..CollectionState::default() };
+    let rows = old.rows;
+    let (epoch, fingerprint) = (old.epoch + 1, old.fingerprint.clone());
+    let fresh = old.anew(epoch, fingerprint);
     step.plan.collection = Some(id.clone());
     step.plan.clear_rows = true;
     if spend {
@@ -278,5 +280,5 @@ fn reset(step: &mut Step<'_>, id: &CollectionId, spend: bool) -> Result<String, 
     }
     look::forget_levels(step, id);
     step.put(key, Doc::Collection(fresh));
-    Ok(format!("{id} is forgotten ({} records); the next complete look is a quiet baseline", old.rows))
+    Ok(format!("{id} is forgotten ({rows} records); the next complete look is a quiet baseline"))
 }

@@ -114,8 +114,8 @@ pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
             spending::learn_limits(step, &spec.source, |limits| *limits = OwnLimits::default());
         }
     }
-    let fresh =
-        CollectionState { epoch: old.epoch + 1, fingerprint: spec.fingerprint.clone(), ..CollectionState::default() };
+    let epoch = old.epoch + 1;
+    let fresh = old.anew(epoch, spec.fingerprint.clone());
     step.put(key, Doc::Collection(fresh));
 }
 
@@ -184,7 +184,7 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     let evidence = &behind.clone().map_or_else(|| evidence.clone(), Evidence::Partial);
     let key = DocKey::Collection(spec.id());
     let health_key = DocKey::SourceHealth(spec.source.clone());
-    let mut state = step.known.docs.collection(&key).cloned().unwrap_or_default();
+    let mut state = step.known.docs.collection(&key).cloned().unwrap_or_default().at_host(spec.host.as_ref());
     let mut health = step.known.docs.source_health(&health_key).cloned().unwrap_or_default();
     state.quota = quota.or(state.quota);
     // Where everything was forgotten while the look ran, what it showed before that is not known any more.

@@ -17,12 +17,19 @@ pub(super) struct SingleThreads {
 }
 
 /// The collections of one workspace, looked at in multiples of `every`.
-pub(super) fn collections(source: &str, fingerprint: &str, every: Duration, single: SingleThreads) -> Vec<Collection> {
+pub(super) fn collections(
+    source: &str,
+    fingerprint: &str,
+    host: &str,
+    every: Duration,
+    single: SingleThreads,
+) -> Vec<Collection> {
     let spec = |name: &str, role, noun: &str| CollectionSpec {
         source: source.to_owned(),
         name: name.to_owned(),
         role,
         fingerprint: fingerprint.to_owned(),
+        host: Some(host.to_owned()),
         noun: noun.to_owned(),
         ..CollectionSpec::default()
     };

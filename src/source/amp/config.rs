@@ -12,7 +12,7 @@ use crate::env::SeededDice;
 use crate::http::{ClientOptions, HttpClient};
 use crate::source::calls::Caller;
 use crate::source::oauth::{self, ClientCredentials};
-use crate::source::origin::{authority, is_exposed, parse_url};
+use crate::source::origin::{authority, host_id, is_exposed, parse_url};
 use crate::source::{Common, Context, Source, SourceConfig};
 
 use super::Amp;
@@ -110,6 +110,7 @@ impl SourceConfig for Config {
         };
         let fingerprint = ids::derive("amp", &[base.as_str(), self.client_id.expose(), KEYS]);
         let scopes = SCOPES.map(str::to_owned).to_vec();
+        let host = host_id(&[&base, &token_url]);
         let (id, secret) = (self.client_id.clone(), self.client_secret.clone());
         let auth = ClientCredentials::new(caller(&token_url), oauth::Client { token_url, id, secret, scopes });
         let single = SingleThreads {
@@ -118,7 +119,7 @@ impl SourceConfig for Config {
         };
         Ok(Arc::new(Amp {
             name: name.to_owned(),
-            collections: collections(name, &fingerprint, common.every, single),
+            collections: collections(name, &fingerprint, &host, common.every, single),
             client: Client::new(caller(&base), auth, base),
             prices: Arc::clone(&context.prices),
             thread_calls: Hourly::new(self.thread_calls_per_hour),

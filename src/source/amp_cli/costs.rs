@@ -12,6 +12,7 @@ use crate::domain::ids;
 use crate::domain::money::Micros;
 use crate::domain::record::{CostRow, Evidence, Failure, FailureKind, Page, Rows};
 use crate::source::rest::{Refusal, Rest};
+use crate::source::origin::host_id;
 use crate::source::{Collection, LookEnd, LookRequest, Pages, Schedule};
 
 pub const NAME: &str = "thread_costs";
@@ -28,6 +29,7 @@ pub fn collection(source: &str, base: &Url, every: Duration) -> Collection {
         name: NAME.to_owned(),
         role: Role::Cost,
         fingerprint: ids::derive("rest", &[base.as_str(), METHOD]),
+        host: Some(host_id(&[base])),
         deletes: Deletes::Never,
         noun: "thread".to_owned(),
         ..CollectionSpec::default()

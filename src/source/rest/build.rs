@@ -15,7 +15,7 @@ use crate::domain::collection::{CollectionSpec, Role};
 use crate::env::SeededDice;
 use crate::http::{ClientOptions, HttpClient};
 use crate::source::calls::{BODY, Caller};
-use crate::source::origin::{authority, is_exposed};
+use crate::source::origin::{authority, host_id, is_exposed};
 use crate::source::quota::Quota;
 use crate::source::{Collection, Common, Context, Schedule};
 
@@ -118,6 +118,7 @@ fn spec(source: &str, plan: &Plan, base: &Url, owner: &[String]) -> CollectionSp
         name: plan.name.clone(),
         role: plan.role,
         fingerprint: plan.fingerprint(base.as_str(), &owner),
+        host: Some(host_id(&[base])),
         events: plan.events.clone(),
         deletes: plan.deletes,
         gauge: plan.gauge.clone(),

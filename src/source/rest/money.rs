@@ -81,6 +81,10 @@ impl Sums {
     }
 
     fn book(&mut self, money: &Money, view: RowView<'_>, book: &dyn PriceBook) -> Result<(), &'static str> {
+        // Where a row need not have an amount, one without is no money row, whatever else it lacks.
+        if money.optional && money.scale.is_some() && money.amount.get(view).is_none() {
+            return Ok(());
+        }
         let day = money.date.day(view).ok_or("has no usable day")?;
         let name = |text: String| crate::domain::delivery::cut(text.trim(), NAME_BYTES);
         let user = money.user.text(view).map(name).unwrap_or_default();
@@ -88,7 +92,6 @@ impl Sums {
         let dims = money.dims.iter().filter_map(|(d, places)| Some((d.clone(), name(places.text(view)?)))).collect();
         let sum = match money.scale {
             Some(scale) => match money.amount.get(view) {
-                None if money.optional => return Ok(()),
                 None => return Err("has no amount"),
                 Some(amount) => {
                     let picos = amount_of(&amount, scale)?;

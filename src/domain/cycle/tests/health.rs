@@ -52,6 +52,42 @@ fn the_third_failure_in_a_row_is_news_and_the_first_good_look_after() {
 }
 
 #[test]
+fn waiting_as_the_host_asked_to_is_no_failure() {
+    let (mut bench, threads, _) = bench();
+    bench.fail(&threads, FailureKind::Throttled { after_secs: 3_000 });
+    for _ in 0..5 {
+        assert_eq!(bench.fail(&threads, FailureKind::Waiting { after_secs: 900 }), NOTHING);
+    }
+    let state = bench.collection(&threads);
+    assert_eq!((state.failures, state.asked_to_wait_until(bench.now).is_some()), (1, true));
+    assert_eq!(bench.sweep(&threads, &titled(0..3)), NOTHING);
+    // Nobody else is bound by it: neither another host nor who comes after.
+    bench.fail(&threads, FailureKind::Throttled { after_secs: 3_000 });
+    let elsewhere = Arc::new(CollectionSpec { host: Some("host_2".into()), ..threads.as_ref().clone() });
+    assert_eq!(bench.collection(&threads).at_host(elsewhere.host.as_ref()).not_before, None);
+    bench.fail(&elsewhere, FailureKind::Broken);
+    let state = bench.collection(&elsewhere);
+    assert_eq!((state.not_before, state.host.as_deref()), (None, Some("host_2")));
+}
+
+#[test]
+fn who_recovers_after_everything_was_forgotten_still_says_from_what() {
+    use crate::domain::cycle::Command;
+    let (mut bench, threads, _) = bench();
+    for _ in 0..3 {
+        bench.fail(&threads, FailureKind::Broken);
+    }
+    bench.command(Command::Reset { collection: threads.id(), spend: false }).unwrap();
+    assert_eq!(bench.sweep(&threads, &titled(0..3)), RECOVERED);
+    let data = &bench.last_event().event.data;
+    assert_eq!((&data["failures"], &data["error"]), (&json!(3), &json!("Broken")));
+    // Nobody was told of these.
+    bench.fail(&threads, FailureKind::Broken);
+    bench.command(Command::Reset { collection: threads.id(), spend: false }).unwrap();
+    assert_eq!(bench.sweep(&threads, &titled(0..3)), NOTHING);
+}
+
+#[test]
 fn a_refused_token_is_news_at_once() {
     let (mut bench, threads, _) = bench();
     assert_eq!(bench.fail(&threads, FailureKind::Unauthorized), FAILING);

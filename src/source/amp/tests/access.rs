@@ -167,7 +167,7 @@ async fn a_long_wait_ends_the_look_and_holds_for_all() {
     rig.fake.script(PATH, [Script::wait(429, &300)]);
     assert_eq!(rig.full("threads").await.failure().0, &FailureKind::Throttled { after_secs: 300 });
     rig.clock.advance(Duration::from_secs(100));
-    assert_eq!(rig.full("members").await.failure().0, &FailureKind::Throttled { after_secs: 200 });
+    assert_eq!(rig.full("members").await.failure().0, &FailureKind::Waiting { after_secs: 200 });
     assert_eq!(rig.fake.queries("/api/v2/workspace/members").len(), 0);
     rig.clock.advance(Duration::from_secs(200));
     assert_eq!(rig.full("members").await.end.evidence, Evidence::Complete);
