@@ -59,7 +59,11 @@ async fn a_restart_still_waits_as_long_as_the_system_asked_to() {
     let calls = fake.world().calls.len();
     let second = binary.run(&["once"]).await.exits(1);
     assert_eq!(fake.world().calls.len(), calls, "not called at all");
-    assert!(second.stderr.contains("was not asked: its host wants to be left alone for another 3"), "{}", second.stderr);
+    assert!(
+        second.stderr.contains("was not asked: its host wants to be left alone for another 3"),
+        "{}",
+        second.stderr
+    );
     let shown = binary.run(&["state", "show", "--json"]).await.exits(0).stdout;
     assert!(shown.contains("not_before"), "{shown}");
 }

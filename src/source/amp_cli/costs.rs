@@ -11,8 +11,8 @@ use crate::domain::collection::{CollectionSpec, Deletes, Role};
 use crate::domain::ids;
 use crate::domain::money::Micros;
 use crate::domain::record::{CostRow, Evidence, Failure, FailureKind, Page, Rows};
-use crate::source::rest::{Refusal, Rest};
 use crate::source::origin::host_id;
+use crate::source::rest::{Refusal, Rest};
 use crate::source::{Collection, LookEnd, LookRequest, Pages, Schedule};
 
 pub const NAME: &str = "thread_costs";

@@ -79,9 +79,10 @@ impl Collection {
         true
     }
 
-    /// A new quiet baseline is to come.
+    /// A new quiet baseline is to come. How the looks have gone stays known.
     pub fn forget(&mut self) {
-        *self = Self { epoch: self.epoch + 1, fingerprint: std::mem::take(&mut self.fingerprint), ..Self::default() };
+        let fingerprint = std::mem::take(&mut self.fingerprint);
+        *self = Self { epoch: self.epoch + 1, fingerprint, failures: self.failures, ..Self::default() };
     }
 
     /// Rows as a page shows them. Returns the facts, and the keys that were not shown like this before.
