@@ -27,7 +27,7 @@ use crate::pipeline::{keeper, timekeeper};
 use crate::render::{AckLinks, Renderer};
 use crate::sink::{self, Sink};
 use crate::source::{self, Reach, Source};
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, QueueDepth, Store, StoreError};
 use crate::telemetry;
 
 pub use once::{OnceReport, SinkReport};
@@ -245,15 +245,13 @@ impl App {
 
     /// Says where something waits for a sink that the config no longer has: nothing will send it.
     async fn warn_of_gone_sinks(&self) -> Result<(), StoreError> {
-        for (sink, depth) in self.core.store.queues().await? {
-            if !self.parts.sinks.iter().any(|known| known.name() == sink) {
-                let waiting = depth.waiting;
-                tracing::warn!(
-                    sink,
-                    waiting,
-                    "the config has no sink {sink:?}, and {waiting} of its deliveries wait: put it back, or `ampbridge deliveries drop --sink {sink}`"
-                );
-            }
+        let known = self.parts.sinks.iter().map(|sink| sink.name());
+        for (sink, QueueDepth { waiting, .. }) in store::gone_sinks(self.core.store.as_ref(), known).await? {
+            tracing::warn!(
+                sink,
+                waiting,
+                "the config has no sink {sink:?}, and {waiting} of its deliveries wait: put it back, or `ampbridge deliveries drop --sink {sink}`"
+            );
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ use crate::domain::delivery::Timings;
 use crate::domain::setting::Secret;
 
 pub use guard::{AddressGuard, GuardError, Lookup};
+pub use timing::millis;
 
 /// Longest connect, whatever the call's deadline.
 const CONNECT: Duration = Duration::from_secs(10);

@@ -28,11 +28,8 @@ pub(super) async fn audit(desk: &Desk, since: Option<Timestamp>) -> Result<Answe
         let deliveries = desk.store.deliveries_of(&stored.event.id).await?;
         let mut here: BTreeSet<String> = BTreeSet::new();
         for listed in &deliveries {
-            let state = match &listed.delivery {
-                _ if listed.leased => "leased",
-                kept if kept.quiet_since.is_some() && kept.state.is_open() => "waiting",
-                other => other.state.as_str(),
-            };
+            let kept = !listed.leased && listed.delivery.kept_until().is_some();
+            let state = if kept { "waiting" } else { listed.state() };
             if here.insert(listed.delivery.sink.clone()) {
                 *counts.entry(listed.delivery.sink.clone()).or_default().entry(state).or_default() += 1;
             }

@@ -6,7 +6,7 @@ use super::{Answer, Desk, OpError, rows, waiting};
 use crate::domain::collection::{CollectionId, CollectionState, Role};
 use crate::domain::cycle::{Command, Input};
 use crate::domain::doc::{Doc, DocKey};
-use crate::store::{DeliveryFilter, EventFilter, Listed, sink_state};
+use crate::store::{DeliveryFilter, EventFilter, Listed, gone_sinks, sink_state};
 
 type Outcome = Result<Answer, OpError>;
 
@@ -146,10 +146,9 @@ pub(super) async fn sinks(desk: &Desk) -> Outcome {
         let depth = desk.store.depth(name).await?;
         list.push(rows::sink(name, kind, &state, depth.waiting, depth.leased));
     }
-    for (name, depth) in desk.store.queues().await? {
-        if !desk.sinks.iter().any(|(known, _)| *known == name) {
-            list.push(rows::gone_sink(&name, depth.waiting));
-        }
+    let known = desk.sinks.iter().map(|(name, _)| name.as_str());
+    for (name, depth) in gone_sinks(desk.store.as_ref(), known).await? {
+        list.push(rows::gone_sink(&name, depth.waiting));
     }
     Ok(Answer::Data(Value::Array(list)))
 }

@@ -16,9 +16,8 @@ pub(super) fn event(stored: &StoredEvent) -> Value {
 /// `stopped` is why the delivery's sink takes nothing now.
 pub(super) fn delivery(listed: &Listed, stopped: Option<&str>) -> Value {
     let Delivery { id, event_ids, sink, subject, tries, created, event_type, kind, .. } = &listed.delivery;
-    let state = if listed.leased { "leased" } else { listed.delivery.state.as_str() };
     let waits = stopped.filter(|_| listed.delivery.state.is_open());
-    let kept = listed.delivery.quiet_since.and(listed.delivery.due_at()).filter(|_| waits.is_none());
+    let kept = listed.delivery.kept_until().filter(|_| waits.is_none());
     let (due, reason) = match &listed.delivery.state {
         // A delivery to a stopped sink waits and is not due; nor is one that quiet hours keep.
         DeliveryState::Due { at } => match (waits, kept) {
@@ -32,7 +31,7 @@ pub(super) fn delivery(listed: &Listed, stopped: Option<&str>) -> Value {
         DeliveryState::Dead { reason, .. } | DeliveryState::Suppressed { reason, .. } => (Value::Null, json!(reason)),
     };
     let mut row = json!({
-        "id": id, "event_ids": event_ids, "sink": sink, "subject": subject, "state": state, "attempts": tries,
+        "id": id, "event_ids": event_ids, "sink": sink, "subject": subject, "state": listed.state(), "attempts": tries,
         "due": due, "reason": reason, "kind": kind.as_str(), "event_type": event_type, "created": created,
         "finished": finished(&listed.delivery.state),
     });

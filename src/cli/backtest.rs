@@ -233,7 +233,7 @@ async fn read_history(
     people: &mut BTreeMap<String, Person>,
 ) -> Result<(), Failure> {
     use crate::domain::collection::{CollectionState, Role};
-    use crate::source::{LookRequest, Pages, Reach};
+    use crate::source::{LookRequest, Pages};
     let long_ago = minus_days(utc_day(now), 365);
     for collection in source.collections().iter().filter(|c| c.spec.role == Role::Spend) {
         let state = CollectionState {
@@ -241,15 +241,7 @@ async fn read_history(
             cursor: serde_json::json!({ "long": long_ago.to_string() }),
             ..CollectionState::default()
         };
-        let request = LookRequest {
-            collection: collection.spec.name.clone(),
-            reach: Reach::Full,
-            state,
-            wanted: Vec::new(),
-            again: Vec::new(),
-            all: false,
-            now,
-        };
+        let request = LookRequest::full(&collection.spec.name, state, now);
         let (pages, mut incoming) = Pages::channel();
         let looking = async {
             let end = source.look(&request, &pages).await;

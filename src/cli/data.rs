@@ -11,7 +11,7 @@ use crate::app::{App, Parts};
 use crate::domain::money::Micros;
 use crate::domain::routing::{FieldMatch, Test};
 use crate::domain::time::Timestamp;
-use crate::store::{DeliveryFilter, EventFilter, sled};
+use crate::store::{DeliveryFilter, EventFilter, LISTED_STATES, sled};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EventsCommand {
@@ -49,16 +49,13 @@ pub(super) enum EventsCommand {
     },
 }
 
-/// What [`DeliveryFilter::state`] takes.
-const STATES: [&str; 5] = ["due", "leased", "delivered", "dead", "suppressed"];
-
 #[derive(Debug, Clone, Args)]
 pub(super) struct DeliverySelection {
     /// To this sink.
     #[arg(long, value_name = "NAME")]
     sink: Option<String>,
     /// In this state: leased is being sent, dead is given up, suppressed was not to be sent.
-    #[arg(long, value_name = "STATE", value_parser = STATES)]
+    #[arg(long, value_name = "STATE", value_parser = LISTED_STATES)]
     state: Option<String>,
     /// Glob on the event's type.
     #[arg(long = "type", value_name = "GLOB")]

@@ -209,6 +209,11 @@ impl Delivery {
         }
     }
 
+    /// Until when quiet hours keep it; `None` where they do not.
+    pub fn kept_until(&self) -> Option<Timestamp> {
+        self.quiet_since.and(self.due_at())
+    }
+
     /// Kept by quiet hours until `until`. No attempt was made, so nothing else changes.
     #[must_use]
     pub fn kept(mut self, until: Timestamp, now: Timestamp) -> Self {
@@ -376,28 +381,11 @@ mod tests {
 
     fn delivery() -> Delivery {
         Delivery {
-            id: "dlv_1".into(),
             seq: 1,
-            kind: DeliveryKind::Single,
-            sink: "ops".into(),
             event_ids: vec!["evt_1".into()],
-            event_seqs: vec![],
             event_type: "thread.created".into(),
             subject: "T-1".into(),
-            incident: None,
-            created: Timestamp::UNIX_EPOCH,
-            state: DeliveryState::Due { at: Timestamp::UNIX_EPOCH },
-            attempts: 0,
-            tries: 0,
-            first_attempt: None,
-            refusals: 0,
-            released: false,
-            log: vec![],
-            recipients: BTreeMap::new(),
-            internal: false,
-            moved: None,
-            urgent: false,
-            quiet_since: None,
+            ..Delivery::due("bridge", "ops", DeliveryKind::Single, &["evt_1"], Timestamp::UNIX_EPOCH)
         }
     }
 

@@ -82,6 +82,15 @@ pub fn settle(roster: &mut Roster, asked: &[String], answered: impl Fn(&str) -> 
     }
 }
 
+/// Keeps only so many, the newest.
+pub fn keep_newest(roster: &mut Roster, most: usize) {
+    if roster.len() > most {
+        for oldest in newest(roster.iter()).into_iter().skip(most) {
+            roster.remove(&oldest);
+        }
+    }
+}
+
 /// Lets go of the oldest where there are too many.
 pub fn trim(roster: &mut Roster) {
     if roster.len() <= KEPT {

@@ -201,7 +201,7 @@ impl View<'_> {
     }
 
     fn expected(&self, scope: &Scope, before: &Days) -> Option<Micros> {
-        forecast::rest(&spent(before, scope), self.from, self.to).map(|rest| Micros::from_estimate(rest.usd()))
+        forecast::rest(&spent(before, scope), self.from, self.to).map(|rest| rest.amount())
     }
 
     fn movers(&self) -> Vec<Mover> {

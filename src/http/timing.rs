@@ -67,7 +67,8 @@ impl Stopwatch {
     }
 }
 
-fn millis(took: Duration) -> u64 {
+/// Whole milliseconds.
+pub fn millis(took: Duration) -> u64 {
     u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
 

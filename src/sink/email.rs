@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::domain::delivery::{Outcome, RecipientState, Report, Timings, cut};
 use crate::domain::time::{Timestamp, elapsed};
+use crate::http::millis;
 use crate::render::Renderer;
 use crate::render::chart::{Chart, Theme};
 
@@ -115,7 +116,8 @@ impl Sink for Email {
             let text = format!("no complete answer within {:?}", self.common.timeout);
             progress.faults.push(Fault { blame: Blame::Trouble, code: None, text });
         }
-        let timings = Timings { connect_ms: progress.connect_ms, total_ms: millis(began), ..Timings::default() };
+        let timings =
+            Timings { connect_ms: progress.connect_ms, total_ms: millis(began.elapsed()), ..Timings::default() };
         self.report(message, progress).timed(Some(timings))
     }
 
@@ -216,7 +218,7 @@ impl Email {
     async fn open_timed(&self, now: Timestamp, progress: &mut Progress) -> Result<Session, Fault> {
         let began = Instant::now();
         let opened = self.open(now).await?;
-        progress.connect_ms = Some(millis(began));
+        progress.connect_ms = Some(millis(began.elapsed()));
         Ok(opened)
     }
 
@@ -284,10 +286,6 @@ impl Email {
             kept.push((session, now));
         }
     }
-}
-
-fn millis(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What became of a recipient's copy in earlier attempts.

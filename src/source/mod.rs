@@ -95,6 +95,14 @@ pub struct LookRequest {
     pub now: Timestamp,
 }
 
+impl LookRequest {
+    /// A look at all of a collection that asks about nothing one by one.
+    pub fn full(collection: &str, state: CollectionState, now: Timestamp) -> Self {
+        let (wanted, again) = (Vec::new(), Vec::new());
+        Self { collection: collection.to_owned(), reach: Reach::Full, state, wanted, again, all: false, now }
+    }
+}
+
 /// How a look ended.
 #[derive(Debug, Clone)]
 pub struct LookEnd {

@@ -107,12 +107,9 @@ pub fn parse_pack(key: &[u8]) -> Option<(CollectionId, u32)> {
     Some((parse_names(names)?, u32::from_be_bytes(number.try_into().ok()?)))
 }
 
-pub fn parse_missed(key: &[u8]) -> Option<CollectionId> {
-    parse_names(key.strip_prefix(MISSED)?)
-}
-
-pub fn parse_announced(key: &[u8]) -> Option<CollectionId> {
-    parse_names(key.strip_prefix(ANNOUNCED)?)
+/// The collection a key of [`MISSED`] or [`ANNOUNCED`] is about.
+pub fn parse_collection(family: &[u8], key: &[u8]) -> Option<CollectionId> {
+    parse_names(key.strip_prefix(family)?)
 }
 
 pub fn parse_spend(key: &[u8]) -> Option<(String, Date)> {

@@ -150,11 +150,14 @@ pub struct EventFilter {
     pub limit: Option<usize>,
 }
 
+/// The states deliveries are listed by.
+pub const LISTED_STATES: [&str; 5] = ["due", "leased", "delivered", "dead", "suppressed"];
+
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeliveryFilter {
     pub sink: Option<String>,
-    /// `due`, `leased`, `delivered`, `dead`, `suppressed`.
+    /// One of [`LISTED_STATES`].
     pub state: Option<String>,
     #[serde(rename = "type")]
     pub kind: Option<String>,
@@ -168,6 +171,13 @@ pub struct DeliveryFilter {
 pub struct Listed {
     pub delivery: Delivery,
     pub leased: bool,
+}
+
+impl Listed {
+    /// One of [`LISTED_STATES`].
+    pub fn state(&self) -> &'static str {
+        if self.leased { "leased" } else { self.delivery.state.as_str() }
+    }
 }
 
 /// Counts for `state show`, health and metrics.
@@ -268,6 +278,18 @@ pub async fn sink_state(store: &dyn Store, sink: &str) -> Result<SinkState> {
         Some(Doc::Sink(state)) => Ok(state.clone()),
         _ => Ok(SinkState::default()),
     }
+}
+
+/// Sinks for which something waits and which are not among `known`, the configured ones: nothing will send it.
+pub async fn gone_sinks<'a>(
+    store: &dyn Store,
+    known: impl Iterator<Item = &'a str>,
+) -> Result<BTreeMap<String, QueueDepth>> {
+    let mut queues = store.queues().await?;
+    for sink in known {
+        queues.remove(sink);
+    }
+    Ok(queues)
 }
 
 /// Opens the configured store, taking over whatever its last owner left.

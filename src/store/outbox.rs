@@ -63,7 +63,7 @@ impl Outbox {
         queue.forget_ready(delivery.seq);
         let tried = delivery.log.last().map_or(delivery.created, |attempt| attempt.at);
         let since = delivery.quiet_since.unwrap_or(tried);
-        let quiet = delivery.quiet_since.map(|_| due);
+        let quiet = delivery.kept_until();
         mark(&mut queue.quiet, (subject, delivery.seq), quiet.is_some());
         mark(&mut queue.urgent, (subject, delivery.seq), delivery.urgent);
         let entry = Entry { subject, due, since, released: delivery.released, quiet, claim: None };
@@ -259,28 +259,11 @@ mod tests {
 
     fn delivery(seq: u64, subject: &str, due: i64) -> Delivery {
         Delivery {
-            id: format!("dlv_{seq}"),
             seq,
-            kind: DeliveryKind::Single,
-            sink: "ops".into(),
-            event_ids: vec![],
-            event_seqs: vec![],
             event_type: "t".into(),
             subject: subject.into(),
-            incident: None,
-            created: at(0),
             state: DeliveryState::Due { at: at(due) },
-            attempts: 0,
-            tries: 0,
-            first_attempt: None,
-            refusals: 0,
-            released: false,
-            log: vec![],
-            recipients: BTreeMap::new(),
-            internal: false,
-            moved: None,
-            urgent: false,
-            quiet_since: None,
+            ..Delivery::due("bridge", "ops", DeliveryKind::Single, &[&seq.to_string()], at(0))
         }
     }
 

@@ -17,9 +17,8 @@ pub enum Format {
 /// Starts logging. `filter` is a level (`info`) or directives (`ampbridge=debug,reqwest=warn`); a bad one means `info`.
 /// What the storage engine logs by itself is left out unless asked for: every failure of it is told by ourselves.
 pub fn start(filter: &str, format: Format) {
-    let quiet = if filter.contains("sled") { String::new() } else { format!("{filter},sled=off") };
-    let wanted = if quiet.is_empty() { filter } else { &quiet };
-    let filter = EnvFilter::try_new(wanted).unwrap_or_else(|_| EnvFilter::new("info,sled=off"));
+    let quiet = if filter.contains("sled") { "" } else { ",sled=off" };
+    let filter = EnvFilter::try_new(format!("{filter}{quiet}")).unwrap_or_else(|_| EnvFilter::new("info,sled=off"));
     let terminal = std::io::stderr().is_terminal();
     let human = match format {
         Format::Auto => terminal,

@@ -95,6 +95,19 @@ pub struct Target {
 }
 
 impl Target {
+    /// A list of jobs at `/jobs`, page by page.
+    pub fn jobs() -> Self {
+        Self {
+            path: "/jobs",
+            marker: "",
+            paging: Paging::AfterKey,
+            rows: "/data",
+            inner: "",
+            field: "/status",
+            single: false,
+        }
+    }
+
     pub fn hits(&self, path: &str, uri: &http::Uri) -> bool {
         let fits = if self.path.ends_with('/') { path.starts_with(self.path) } else { path == self.path };
         let uri = uri.to_string();

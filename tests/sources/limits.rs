@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::bench::Watch;
 use crate::binary::Binary;
 use crate::fake::{Fake, Route};
-use crate::fault::{Fault, Paging, Target};
+use crate::fault::{Fault, Target};
 
 const MANIFEST: &str = "base = \"$BASE\"\n[collections.job]\nget = \"/jobs\"\nrecords = \"/data\"\nkey = [\"/id\"]\n\
     page = { kind = \"after_key\", send = \"starting_after\", more = \"/has_more\", size = [\"limit\", 100] }\n";
@@ -16,18 +16,6 @@ async fn jobs() -> (Fake, Binary) {
     let binary = Binary::new("[sources.jobs]\nkind = \"http_json\"\nmanifest = \"jobs.toml\"\nevery = \"1s\"\n");
     binary.write("jobs.toml", &MANIFEST.replace("$BASE", &fake.url()));
     (fake, binary)
-}
-
-fn target() -> Target {
-    Target {
-        path: "/jobs",
-        marker: "",
-        paging: Paging::AfterKey,
-        rows: "/data",
-        inner: "",
-        field: "/status",
-        single: false,
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +41,7 @@ async fn check_tells_the_limit_that_the_answers_named() {
 async fn a_restart_still_waits_as_long_as_the_system_asked_to() {
     let (fake, binary) = jobs().await;
     binary.run(&["once"]).await.exits(0);
-    fake.world().fault = Some((Fault::TooManyForAnHour, target()));
+    fake.world().fault = Some((Fault::TooManyForAnHour, Target::jobs()));
     binary.run(&["once"]).await.exits(1);
     fake.world().fault = None;
     let calls = fake.world().calls.len();
@@ -72,7 +60,7 @@ async fn a_restart_still_waits_as_long_as_the_system_asked_to() {
 async fn what_one_host_asked_for_is_nothing_to_another() {
     let (fake, binary) = jobs().await;
     binary.run(&["once"]).await.exits(0);
-    fake.world().fault = Some((Fault::TooManyForAnHour, target()));
+    fake.world().fault = Some((Fault::TooManyForAnHour, Target::jobs()));
     binary.run(&["once"]).await.exits(1);
     for _ in 0..4 {
         let waiting = binary.run(&["once"]).await.exits(1);

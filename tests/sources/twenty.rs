@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use crate::bench::Watch;
 use crate::fake::{Fake, Route};
-use crate::fault::{Fault, Paging, Target};
+use crate::fault::{Fault, Target};
 
 const SOURCES: usize = 20;
 /// Nothing is proved by this running out; machines are slow and shared.
@@ -49,16 +49,7 @@ async fn a_hanging_source_delays_no_other() {
         );
         fakes.push(fake);
     }
-    let target = Target {
-        path: "/jobs",
-        marker: "",
-        paging: Paging::AfterKey,
-        rows: "/data",
-        inner: "",
-        field: "/status",
-        single: false,
-    };
-    fakes[0].world().fault = Some((Fault::Hang, target));
+    fakes[0].world().fault = Some((Fault::Hang, Target::jobs()));
     std::fs::write(folder.path().join("ampbridge.toml"), config).unwrap();
 
     let out = std::fs::File::create(folder.path().join("out")).unwrap();

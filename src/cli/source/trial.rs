@@ -10,7 +10,7 @@ use crate::domain::money::Micros;
 use crate::domain::record::{Evidence, Page, Record, Rows};
 use crate::domain::rules::gauge;
 use crate::domain::time::Timestamp;
-use crate::source::{Collection, LookRequest, Pages, Reach, Source};
+use crate::source::{Collection, LookRequest, Pages, Source};
 
 /// Records compared with the look before; of more, the first.
 const COMPARED: usize = 20_000;
@@ -49,15 +49,7 @@ impl Seen {
     ) -> Result<Self, String> {
         let spec = source.identify(collection).await.map_err(|failure| failure.message)?;
         let state = CollectionState { fingerprint: spec.fingerprint.clone(), ..CollectionState::default() };
-        let request = LookRequest {
-            collection: spec.name.clone(),
-            reach: Reach::Full,
-            state,
-            wanted: Vec::new(),
-            again: Vec::new(),
-            all: true,
-            now,
-        };
+        let request = LookRequest::full(&spec.name, state, now);
         let (pages, mut incoming) = Pages::channel();
         let looking = async {
             let end = source.look(&request, &pages).await;

@@ -69,8 +69,7 @@ impl Stretch<'_> {
     }
 
     fn expected(&self, past: &BTreeMap<Date, f64>, first: Date) -> Option<Micros> {
-        let rest = forecast::rest(past, first, plus_days(self.today, 1))?;
-        Some(Micros::from_estimate(rest.usd()))
+        forecast::rest(past, first, plus_days(self.today, 1)).map(|rest| rest.amount())
     }
 
     fn sum(&self, book: &Book, world: &World, scope: &Scope, per: &Per, from: Date, to: Date) -> Sum {

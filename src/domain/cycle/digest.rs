@@ -104,13 +104,13 @@ pub(super) fn of_money_alone(step: &mut Step<'_>, sink: &str, key: &str) {
     let Some((route, digest)) = of_room(step.world, sink, key) else { return };
     let now = step.now;
     let next = next_due(step.rooms(sink), route, digest, now);
-    if next.is_some_and(|at| at > now) || is_told_already(step, sink, route) {
+    if next.is_some_and(|at| at > now) {
         return;
     }
     let last = step.rooms(sink).digested(route, now);
     let weekly = digest.every == DigestEvery::Weekly;
     let money = money(step, sink, key);
-    // The first time nothing is told: the stretch begins now.
+    // The first time nothing is told, the stretch begins now; nor is what was told already.
     let (Some(last), Some(money)) = (last, money) else { return };
     let data = data(weekly, (last, now), &[], Some(money));
     let first = format!("since {last}");

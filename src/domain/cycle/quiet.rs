@@ -28,7 +28,8 @@ pub fn until(
     pressed: bool,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    if pressed || delivery.urgent || delivery.kind == DeliveryKind::Digest {
+    let has_quiet_hours = world.routes.iter().any(|route| route.timing.quiet.is_some());
+    if !has_quiet_hours || pressed || delivery.urgent || delivery.kind == DeliveryKind::Digest {
         return None;
     }
     let mut latest = None;

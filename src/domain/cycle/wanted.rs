@@ -46,7 +46,8 @@ pub(super) fn settle_costs(
     asked: &[String],
 ) -> Vec<CostRow> {
     let key = DocKey::Wanted(spec.source.clone());
-    let known = step.known.docs.wanted(&key).cloned().unwrap_or_default();
+    let none = Roster::new();
+    let known = step.known.docs.wanted(&key).unwrap_or(&none);
     if !asked.is_empty() {
         let mut roster = known.clone();
         roster::settle(&mut roster, asked, |key| rows.iter().any(|row| row.key == key), step.now);
@@ -99,7 +100,8 @@ fn main_thread(record: &Record) -> Option<String> {
 /// Notes threads: those that came or changed are to be asked for at once; one that is not known here yet, because nobody
 /// asked for costs when it came, in its turn.
 fn want_costs(step: &mut Step<'_>, key: DocKey, shown: &[Record], touched: &[&Record]) {
-    let known = step.known.docs.wanted(&key).cloned().unwrap_or_default();
+    let none = Roster::new();
+    let known = step.known.docs.wanted(&key).unwrap_or(&none);
     let full = known.len() >= roster::KEPT;
     let oldest = known.values().map(|wanted| wanted.recency.as_str()).min().filter(|_| full).unwrap_or_default();
     let is_news = |record: &&Record| {
@@ -129,14 +131,7 @@ fn queue(step: &mut Step<'_>, key: DocKey, touched: &[&Record], quiet: bool) {
     for record in touched {
         add(&mut roster, record, None);
     }
-    let keep = if quiet { QUEUED_AT_BASELINE } else { roster::WAITING };
-    if roster.len() > keep {
-        let mut order: Vec<(String, String)> = roster.iter().map(|(k, w)| (w.recency.clone(), k.clone())).collect();
-        order.sort();
-        for (_, oldest) in order.iter().take(roster.len() - keep) {
-            roster.remove(oldest);
-        }
-    }
+    roster::keep_newest(&mut roster, if quiet { QUEUED_AT_BASELINE } else { roster::WAITING });
     step.put(key, Doc::Wanted(roster));
 }
 

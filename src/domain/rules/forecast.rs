@@ -86,7 +86,7 @@ pub fn rest(past: &BTreeMap<Date, f64>, from: Date, end: Date) -> Option<Rest> {
 /// before, which are zero before the first spend; `None` where too few days are known at all.
 pub fn expected(past: &BTreeMap<Date, f64>, from: Date, end: Date) -> Option<Micros> {
     if let Some(rest) = rest(past, from, end) {
-        return Some(Micros::from_estimate(rest.usd()));
+        return Some(rest.amount());
     }
     let window = || past.range(minus_days(from, WINDOW_DAYS)..from).map(|(_, usd)| usd.max(0.0));
     let enough = i64::try_from(window().count()).unwrap_or(0) >= LEAST_DAYS;
@@ -96,6 +96,10 @@ pub fn expected(past: &BTreeMap<Date, f64>, from: Date, end: Date) -> Option<Mic
 }
 
 impl Rest {
+    pub fn amount(&self) -> Micros {
+        Micros::from_estimate(self.usd())
+    }
+
     pub fn usd(&self) -> f64 {
         self.days.iter().map(|(_, usd)| usd).sum()
     }

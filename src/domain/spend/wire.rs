@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::Basis;
 use super::cells::{Cells, Packed};
 use super::curve::Curve;
-use super::day::{Corrected, DaySpend, Kind};
+use super::day::{Cell, Corrected, DaySpend, Kind};
 use crate::domain::money::Micros;
 use crate::domain::time::Timestamp;
 
@@ -158,13 +158,8 @@ fn from_maps(users: BTreeMap<String, BTreeMap<String, OldCell>>, changed: Option
         names.push(user.as_str().into());
         for (model, cell) in cells {
             let kind = day.kinds.partition_point(|k| k.model.as_ref() < model.as_str());
-            let basis = match cell.b {
-                Basis::Billed => 0,
-                Basis::Split => 1,
-                Basis::Estimate => 2,
-            };
-            let kind_basis = (u32::try_from(kind).unwrap_or(0) << 2) | basis;
-            rows.push(Packed { user: number, kind_basis, amount: cell.a, tokens: cell.t });
+            let cell = Cell { amount: cell.a, tokens: cell.t, basis: cell.b };
+            rows.push(Packed::new(number, u32::try_from(kind).unwrap_or(0), cell));
         }
     }
     (day.users, day.cells) = (names.into(), Cells::of(&rows));

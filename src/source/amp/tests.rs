@@ -66,15 +66,7 @@ impl Rig {
     }
 
     fn request(&self, collection: &str) -> LookRequest {
-        LookRequest {
-            collection: collection.into(),
-            reach: Reach::Full,
-            state: CollectionState::default(),
-            wanted: Vec::new(),
-            again: Vec::new(),
-            all: false,
-            now: self.clock.now(),
-        }
+        LookRequest::full(collection, CollectionState::default(), self.clock.now())
     }
 
     async fn look(&self, request: LookRequest) -> Look {

@@ -15,7 +15,6 @@ use crate::domain::collection::CollectionState;
 use crate::domain::record::Record;
 use crate::domain::spend::SpendRow;
 use crate::domain::time::Timestamp;
-use crate::source::Reach;
 use crate::source::prices::{Picos, PriceBook, Tokens};
 
 const ID: &str = "T-019b0000-1111-7222-8333-444455556666";
@@ -75,15 +74,8 @@ impl Bench {
     }
 
     async fn look_from(&self, collection: &str, state: &CollectionState, wanted: &[&str]) -> Seen {
-        let request = LookRequest {
-            collection: collection.to_owned(),
-            reach: Reach::Full,
-            state: state.clone(),
-            wanted: wanted.iter().map(|key| (*key).to_owned()).collect(),
-            again: Vec::new(),
-            all: false,
-            now: self.now,
-        };
+        let wanted = wanted.iter().map(|key| (*key).to_owned()).collect();
+        let request = LookRequest { wanted, ..LookRequest::full(collection, state.clone(), self.now) };
         let (pages, mut incoming) = Pages::channel();
         let mut seen = Seen {
             end: LookEnd::failed(Failure::broken("not ended")),

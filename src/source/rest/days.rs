@@ -138,7 +138,6 @@ pub fn instant(format: WindowFormat, at: Timestamp) -> Value {
 mod tests {
     use super::*;
     use crate::domain::collection::CollectionState;
-    use crate::source::Reach;
 
     fn window(json: Value) -> Window {
         serde_json::from_value(json).unwrap()
@@ -146,15 +145,8 @@ mod tests {
 
     fn request(baseline: bool, cursor: Value) -> LookRequest {
         let baseline = baseline.then_some(Timestamp::UNIX_EPOCH);
-        LookRequest {
-            collection: "c".into(),
-            reach: Reach::Full,
-            state: CollectionState { baseline, cursor, ..CollectionState::default() },
-            wanted: Vec::new(),
-            again: Vec::new(),
-            all: false,
-            now: Timestamp::UNIX_EPOCH,
-        }
+        let state = CollectionState { baseline, cursor, ..CollectionState::default() };
+        LookRequest::full("c", state, Timestamp::UNIX_EPOCH)
     }
 
     fn asked(window: &Window, request: &LookRequest) -> Vec<(String, String)> {

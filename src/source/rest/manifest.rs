@@ -18,7 +18,7 @@ pub use collection::{
     BudgetManifest, CollectionManifest, Hot, Incremental, OnRule, PageKind, PageManifest, SpendManifest, States, Sweep,
     Unit, Window, WindowFormat,
 };
-pub use values::{EventName, Plain, Reference, References};
+pub use values::{EventName, Reference, References};
 
 /// The JSON Schema of a manifest.
 pub fn schema() -> Schema {

@@ -10,14 +10,14 @@ use http::Method;
 use serde_json::Value;
 
 use super::faults::Faults;
-use super::manifest::{BudgetManifest, CollectionManifest, Incremental, Plain, Unit, Window, WindowFormat};
+use super::manifest::{BudgetManifest, CollectionManifest, Incremental, Unit, Window, WindowFormat};
 use super::paging::Paging;
 use super::place::Places;
 use super::pointer::Pointer;
 use super::template::{Template, names_in};
 use crate::domain::collection::{Deletes, EventNames, GaugeSpec, OwnBudget, Role};
 use crate::domain::ids;
-use crate::domain::setting::Span;
+use crate::domain::setting::{Plain, Span};
 
 pub use rows::{Link, Money, Rows, Shape};
 

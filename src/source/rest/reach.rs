@@ -6,7 +6,7 @@ use super::Rest;
 use crate::domain::collection::{CollectionState, Role};
 use crate::domain::record::{Evidence, Failure};
 use crate::domain::time::utc_day;
-use crate::source::{Collection, LookRequest, Pages, Reach, Source};
+use crate::source::{Collection, LookRequest, Pages, Source};
 
 impl Rest {
     /// Reads the first page of a collection and drops it.
@@ -20,15 +20,7 @@ impl Rest {
             cursor: json!({ "long": utc_day(now).to_string() }),
             ..CollectionState::default()
         };
-        let request = LookRequest {
-            collection: spec.name.clone(),
-            reach: Reach::Full,
-            state,
-            wanted: Vec::new(),
-            again: Vec::new(),
-            all: true,
-            now,
-        };
+        let request = LookRequest::full(&spec.name, state, now);
         let (pages, mut first) = Pages::channel();
         let looking = async {
             let end = self.look(&request, &pages).await;

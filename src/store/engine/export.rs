@@ -93,19 +93,18 @@ pub(super) fn write<K: Kv>(shared: &Shared<K>, out: Box<dyn Write + Send>) -> Re
 }
 
 fn write_the_rest(kv: &dyn Kv, writer: &mut Writer) -> Result<()> {
-    scan_all(kv, keys::MISSED, |key, value| match keys::parse_missed(key) {
-        Some(id) => {
-            writer.line(&Line::Missed { source: id.source, collection: id.name, hashes: codec::decode_hashes(value) })
-        }
-        None => Ok(()),
-    })?;
-    scan_all(kv, keys::ANNOUNCED, |key, value| match keys::parse_announced(key) {
-        Some(id) => {
+    for family in [keys::MISSED, keys::ANNOUNCED] {
+        scan_all(kv, family, |key, value| {
+            let Some(CollectionId { source, name: collection }) = keys::parse_collection(family, key) else {
+                return Ok(());
+            };
             let hashes = codec::decode_hashes(value);
-            writer.line(&Line::Announced { source: id.source, collection: id.name, hashes })
-        }
-        None => Ok(()),
-    })?;
+            writer.line(&match family {
+                keys::MISSED => Line::Missed { source, collection, hashes },
+                _ => Line::Announced { source, collection, hashes },
+            })
+        })?;
+    }
     scan_all(kv, keys::SPEND, |key, value| match keys::parse_spend(key) {
         Some((source, day)) => {
             writer.line(&Line::Spend { source, day, spend: codec::decode(value, "a day of spend")? })
@@ -220,13 +219,11 @@ impl Import {
             Line::Row { source, collection, row } => {
                 self.rows.entry(CollectionId { source, name: collection }).or_default().push(row);
             }
-            Line::Missed { source, collection, mut hashes } => {
-                hashes.sort_unstable();
-                batch.put(keys::missed(&CollectionId { source, name: collection }), codec::encode_hashes(&hashes));
+            Line::Missed { source, collection, hashes } => {
+                put_hashes(batch, keys::missed(&CollectionId { source, name: collection }), hashes);
             }
-            Line::Announced { source, collection, mut hashes } => {
-                hashes.sort_unstable();
-                batch.put(keys::announced(&CollectionId { source, name: collection }), codec::encode_hashes(&hashes));
+            Line::Announced { source, collection, hashes } => {
+                put_hashes(batch, keys::announced(&CollectionId { source, name: collection }), hashes);
             }
             Line::Spend { source, day, spend } => batch.put(keys::spend(&source, day), codec::encode(&spend)?),
             Line::Event { seq, event } => {
@@ -262,6 +259,11 @@ impl Import {
         }
         Ok(())
     }
+}
+
+fn put_hashes(batch: &mut Batch, key: Vec<u8>, mut hashes: Vec<u64>) {
+    hashes.sort_unstable();
+    batch.put(key, codec::encode_hashes(&hashes));
 }
 
 /// Takes back a half-done import.

@@ -66,30 +66,29 @@ impl<K: Kv> Shared<K> {
 
     pub(super) fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<Listed>> {
         let wanted_state = filter.state.as_deref();
-        let matches = |d: &Delivery| {
-            let leased = self.is_leased(d);
-            let state = if leased { "leased" } else { d.state.as_str() };
+        let matches = |listed: &Listed| {
+            let d = &listed.delivery;
             filter.sink.as_ref().is_none_or(|s| *s == d.sink)
-                && wanted_state.is_none_or(|s| s == state)
+                && wanted_state.is_none_or(|s| s == listed.state())
                 && filter.kind.as_ref().is_none_or(|glob| glob_matches(glob, &d.event_type))
                 && filter.since.is_none_or(|since| d.created >= since)
                 && filter.until.is_none_or(|until| d.created < until)
         };
         let limit = filter.limit.unwrap_or(LIMIT);
         let read = |bytes: &[u8]| {
-            let delivery: Delivery = codec::decode(bytes, "a delivery")?;
-            Ok(matches(&delivery).then_some(delivery))
+            let listed = self.listed(codec::decode(bytes, "a delivery")?);
+            Ok(matches(&listed).then_some(listed))
         };
-        let mut all: Vec<Delivery> = Vec::new();
+        let mut all: Vec<Listed> = Vec::new();
         if wanted_state.is_none_or(|s| s == "due" || s == "leased") {
             all.extend(self.newest(keys::OPEN, limit, read)?);
         }
         if wanted_state.is_none_or(|s| s != "due" && s != "leased") {
             all.extend(self.newest(keys::CLOSED, limit, read)?);
         }
-        all.sort_by_key(|d| std::cmp::Reverse(d.seq));
+        all.sort_by_key(|listed| std::cmp::Reverse(listed.delivery.seq));
         all.truncate(limit);
-        Ok(all.into_iter().map(|delivery| Listed { leased: self.is_leased(&delivery), delivery }).collect())
+        Ok(all)
     }
 
     /// What waits in a room, oldest first.
@@ -121,7 +120,7 @@ impl<K: Kv> Shared<K> {
 
     fn delivery_at(&self, seq: u64) -> Result<Option<Listed>> {
         let found = self.stored_delivery(seq)?;
-        Ok(found.map(|delivery| Listed { leased: self.is_leased(&delivery), delivery }))
+        Ok(found.map(|delivery| self.listed(delivery)))
     }
 
     /// As it is written; whether it is leased is not.
@@ -134,8 +133,10 @@ impl<K: Kv> Shared<K> {
         Ok(None)
     }
 
-    fn is_leased(&self, delivery: &Delivery) -> bool {
-        delivery.state.is_open() && self.lock().is_ok_and(|s| s.outbox.is_leased(&delivery.sink, delivery.seq))
+    fn listed(&self, delivery: Delivery) -> Listed {
+        let leased =
+            delivery.state.is_open() && self.lock().is_ok_and(|s| s.outbox.is_leased(&delivery.sink, delivery.seq));
+        Listed { delivery, leased }
     }
 
     fn newest<T>(&self, family: &[u8], limit: usize, read: impl Fn(&[u8]) -> Result<Option<T>>) -> Result<Vec<T>> {

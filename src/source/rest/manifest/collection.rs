@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::values::{EventName, Plain, Reference, References};
+use super::values::{EventName, Reference, References};
 use crate::domain::collection::{Deletes, Role};
 use crate::domain::event::Severity;
-use crate::domain::setting::{Decimal, Span};
+use crate::domain::setting::{Decimal, Plain, Span};
 
 /// What is read from one address.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

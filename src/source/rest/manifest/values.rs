@@ -6,8 +6,6 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-pub use crate::domain::setting::Plain;
-
 /// The name of an event type, or `false` for none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventName(pub Option<String>);
