@@ -41,7 +41,7 @@ struct Blocks {
 
 impl Blocks {
     fn pack(&mut self) -> std::result::Result<(), TryFromIntError> {
-        let block = lz4_flex::compress_prepend_size(&self.json);
+        let block = pack(&self.json);
         if self.packed.is_empty() {
             self.packed.push(JSON_BLOCKS);
         }
@@ -58,7 +58,7 @@ impl Blocks {
         }
         let (version, body) = match self.json.len() {
             0..COMPRESS_ABOVE => (JSON, self.json),
-            _ => (JSON_LZ4, lz4_flex::compress_prepend_size(&self.json)),
+            _ => (JSON_LZ4, pack(&self.json)),
         };
         let mut bytes = Vec::with_capacity(1 + body.len());
         bytes.push(version);
@@ -99,6 +99,15 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
     }
 }
 
+/// Values that lie in segments; their version byte is the segment's.
+pub fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|e| StoreError::Write(format!("a value can't be encoded: {e}")))
+}
+
+pub fn from_json<T: DeserializeOwned>(json: &[u8], what: &str) -> Result<T> {
+    serde_json::from_slice(json).map_err(|e| StoreError::Read(format!("{what} can't be decoded: {e}")))
+}
+
 pub fn encode_hashes(hashes: &[u64]) -> Vec<u8> {
     hashes.iter().flat_map(|h| h.to_le_bytes()).collect()
 }
@@ -134,7 +143,7 @@ pub fn encode_pack(rows: &[StoredRow]) -> Result<Vec<u8>> {
         index.push(u8::from(row.gone));
         index.extend(len.to_le_bytes());
     }
-    index.extend(lz4_flex::compress_prepend_size(&body));
+    index.extend(pack(&body));
     Ok(index)
 }
 
@@ -193,7 +202,13 @@ fn unpack_blocks(mut packed: &[u8]) -> std::result::Result<Vec<u8>, String> {
     if packed.is_empty() { Ok(json) } else { Err("cut".to_owned()) }
 }
 
-fn unpack(packed: &[u8]) -> std::result::Result<Vec<u8>, String> {
+/// Compressed, its length before it.
+pub fn pack(bytes: &[u8]) -> Vec<u8> {
+    lz4_flex::compress_prepend_size(bytes)
+}
+
+/// What [`pack`] made.
+pub fn unpack(packed: &[u8]) -> std::result::Result<Vec<u8>, String> {
     let size = packed.get(..4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes).ok_or("cut")?;
     if size as usize > MAX_UNPACKED {
         return Err(format!("claims to unpack to {size} bytes"));

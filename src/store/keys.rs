@@ -13,12 +13,16 @@ pub const PACKS: &[u8] = b"p";
 pub const MISSED: &[u8] = b"x";
 pub const ANNOUNCED: &[u8] = b"k";
 pub const SPEND: &[u8] = b"s";
-pub const EVENTS: &[u8] = b"e";
+/// Segments of events.
+pub const EVENTS: &[u8] = b"v";
 pub const EVENT_IDS: &[u8] = b"i";
-pub const OPEN: &[u8] = b"a";
-pub const CLOSED: &[u8] = b"h";
+/// Segments of deliveries.
+pub const DELIVERIES: &[u8] = b"q";
 pub const DELIVERY_IDS: &[u8] = b"j";
-pub const EVENT_DELIVERIES: &[u8] = b"l";
+/// Numbers of segments with open deliveries.
+pub const OPEN: &[u8] = b"o";
+/// Deliveries of a segment of events.
+pub const DELIVERIES_OF: &[u8] = b"n";
 pub const REFERENCES: &[u8] = b"r";
 /// What waits: sink, room, event number.
 pub const WAITING: &[u8] = b"w";
@@ -66,12 +70,19 @@ pub fn by_id(family: &[u8], id: &str) -> Vec<u8> {
     join(family, &[&xxhash_rust::xxh3::xxh3_128(id.as_bytes()).to_be_bytes()])
 }
 
-pub fn event_deliveries(event: u64) -> Vec<u8> {
-    numbered(EVENT_DELIVERIES, event)
+/// All pieces of a segment.
+pub fn pieces(family: &[u8], segment: u64) -> Vec<u8> {
+    numbered(family, segment)
 }
 
-pub fn event_delivery(event: u64, delivery: u64) -> Vec<u8> {
-    join(&event_deliveries(event), &[&delivery.to_be_bytes()])
+pub fn piece(family: &[u8], segment: u64, piece: u64) -> Vec<u8> {
+    join(&pieces(family, segment), &[&piece.to_be_bytes()])
+}
+
+/// Numbers of the segment and of the piece.
+pub fn parse_piece(family: &[u8], key: &[u8]) -> Option<(u64, u64)> {
+    let (segment, piece) = key.strip_prefix(family)?.split_first_chunk()?;
+    Some((u64::from_be_bytes(*segment), u64::from_be_bytes(piece.try_into().ok()?)))
 }
 
 pub fn reference(sink: &str, incident: &str) -> Vec<u8> {
@@ -161,6 +172,8 @@ mod tests {
         fn key_order_is_number_order(a in any::<u64>(), b in any::<u64>()) {
             prop_assert_eq!(a.cmp(&b), numbered(EVENTS, a).cmp(&numbered(EVENTS, b)));
             prop_assert_eq!(last_number(&numbered(EVENTS, a)), Some(a));
+            prop_assert_eq!(a.cmp(&b), piece(EVENTS, a, b).cmp(&piece(EVENTS, b, a)));
+            prop_assert_eq!(parse_piece(EVENTS, &piece(EVENTS, a, b)), Some((a, b)));
         }
 
         #[test]

@@ -24,8 +24,8 @@ pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 /// An ordered map from bytes to bytes. Blocking; calls are short except `flush`.
 pub trait Kv: Send + Sync + 'static {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
-    /// Keys that begin with `prefix`, ascending, or descending with `backwards`.
-    fn scan(&self, prefix: &[u8], backwards: bool, visit: &mut Visit<'_>) -> Result<()>;
+    /// Keys that begin with `prefix`, ascending. What is written meanwhile may be seen or not, key by key.
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<()>;
     /// All of it or none, also after a crash.
     fn apply(&self, batch: Batch) -> Result<()>;
     /// Everything applied so far survives what the engine promises. `commit` is the number of the last commit.

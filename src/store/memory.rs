@@ -82,19 +82,15 @@ impl Kv for MemoryKv {
         Ok(self.lock().live.get(key).cloned())
     }
 
-    fn scan(&self, prefix: &[u8], backwards: bool, visit: &mut Visit<'_>) -> Result<()> {
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<()> {
         // A copy of the range, so that the visitor may write.
         let range: Vec<(Vec<u8>, Vec<u8>)> = {
             let space = self.lock();
             let from = space.live.range(prefix.to_vec()..);
             from.take_while(|(k, _)| k.starts_with(prefix)).map(|(k, v)| (k.clone(), v.clone())).collect()
         };
-        let mut forwards = range.iter();
-        let mut reversed = range.iter().rev();
-        let items: &mut dyn Iterator<Item = &(Vec<u8>, Vec<u8>)> =
-            if backwards { &mut reversed } else { &mut forwards };
-        for (key, value) in items {
-            if visit(key, value) == ControlFlow::Break(()) {
+        for (key, value) in range {
+            if visit(&key, &value) == ControlFlow::Break(()) {
                 break;
             }
         }

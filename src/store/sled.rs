@@ -104,17 +104,15 @@ impl Kv for SledKv {
         self.with("a read", |db| Ok(db.get(key)?.map(|v| v.to_vec())))
     }
 
-    fn scan(&self, prefix: &[u8], backwards: bool, visit: &mut Visit<'_>) -> Result<()> {
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<()> {
         self.with("a scan", |db| {
-            let mut items = db.scan_prefix(prefix);
-            loop {
-                let item = if backwards { items.next_back() } else { items.next() };
-                let Some(item) = item else { return Ok(()) };
+            for item in db.scan_prefix(prefix) {
                 let (key, value) = item?;
                 if visit(&key, &value) == ControlFlow::Break(()) {
-                    return Ok(());
+                    break;
                 }
             }
+            Ok(())
         })
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Basis;
 use super::day::Cell;
+use super::{Basis, Sum};
 use crate::domain::money::Micros;
 
 /// A row with its names as numbers of the day's tables. Ordered by user, then kind.
@@ -55,6 +55,26 @@ pub(super) struct Cells {
     ends: Vec<u32>,
     /// Tokens by row, where there are more than a row has room for.
     many: BTreeMap<u32, u64>,
+    totals: Totals,
+}
+
+/// What all rows of each basis come to; `None` where there are none of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Totals {
+    billed: Option<Micros>,
+    split: Option<Micros>,
+    estimate: Option<Micros>,
+}
+
+impl Totals {
+    fn add(&mut self, row: Packed) {
+        let total = match row.basis() {
+            Basis::Billed => &mut self.billed,
+            Basis::Split => &mut self.split,
+            Basis::Estimate => &mut self.estimate,
+        };
+        *total = Some(total.unwrap_or_default() + row.amount);
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +100,7 @@ impl Cells {
                 cells.many.insert(at, row.tokens);
             }
             let tokens = tokens.unwrap_or(MANY);
+            cells.totals.add(*row);
             cells.slim.push(Slim { amount: row.amount, kind_basis: row.kind_basis, tokens });
         }
         cells.ends.shrink_to_fit();
@@ -92,6 +113,20 @@ impl Cells {
 
     pub(super) fn is_empty(&self) -> bool {
         self.slim.is_empty()
+    }
+
+    pub(super) fn has_billed(&self) -> bool {
+        self.totals.billed.is_some() || self.totals.split.is_some()
+    }
+
+    /// What everybody together has, of any basis or without estimates; `None` where that is no row at all. A share of a
+    /// billed amount is exact where all shares are summed.
+    pub(super) fn total(&self, billed_only: bool) -> Option<Sum> {
+        let Totals { billed, split, estimate } = self.totals;
+        let estimate = estimate.filter(|_| !billed_only);
+        let parts = [billed, split, estimate];
+        let estimated = estimate.is_some();
+        parts.iter().any(Option::is_some).then(|| Sum { amount: parts.into_iter().flatten().sum(), estimated })
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Packed> {
@@ -139,7 +174,7 @@ mod tests {
     proptest! {
         #[test]
         fn rows_come_back_as_they_were(
-            rows in prop::collection::btree_map((0_u32..20, 0_u32..9), (any::<i64>(), prop_oneof![0_u64..9, any::<u64>(), Just(u64::from(MANY))]), 0..60),
+            rows in prop::collection::btree_map((0_u32..20, 0_u32..9), (0..1_i64 << 50, prop_oneof![0_u64..9, any::<u64>(), Just(u64::from(MANY))]), 0..60),
         ) {
             let rows: Vec<Packed> = rows
                 .into_iter()
@@ -148,6 +183,13 @@ mod tests {
             let cells = Cells::of(&rows);
             prop_assert_eq!(cells.iter().collect::<Vec<_>>(), rows.clone());
             prop_assert_eq!((cells.len(), cells.is_empty()), (rows.len(), rows.is_empty()));
+            prop_assert_eq!(cells.has_billed(), rows.iter().any(|row| row.basis() != Basis::Estimate));
+            for billed_only in [false, true] {
+                let counted = || rows.iter().filter(|row| !billed_only || row.basis() != Basis::Estimate);
+                let estimated = counted().any(|row| row.basis() == Basis::Estimate);
+                let sum = counted().next().map(|_| Sum { amount: counted().map(|row| row.amount).sum(), estimated });
+                prop_assert_eq!(cells.total(billed_only), sum);
+            }
             for user in 0..22 {
                 let of_user: Vec<Packed> = rows.iter().copied().filter(|row| row.user == user).collect();
                 prop_assert_eq!(cells.of_user(user).collect::<Vec<_>>(), of_user);

@@ -163,11 +163,17 @@ impl DaySpend {
 
     /// Every row.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.cells.iter().map(|c| Row {
-            user: &self.users[c.user as usize],
-            kind: &self.kinds[c.kind() as usize],
-            cell: c.cell(),
-        })
+        self.cells.iter().map(|c| self.row(c))
+    }
+
+    /// One user's rows.
+    pub(super) fn rows_of(&self, user: &str) -> impl Iterator<Item = Row<'_>> {
+        let number = self.user(user);
+        number.into_iter().flat_map(|number| self.cells.of_user(number)).map(|c| self.row(c))
+    }
+
+    fn row(&self, c: Packed) -> Row<'_> {
+        Row { user: &self.users[c.user as usize], kind: &self.kinds[c.kind() as usize], cell: c.cell() }
     }
 
     /// The rows as they would come in.
@@ -202,7 +208,7 @@ impl DaySpend {
 
     /// Whether some row is not an estimate: then estimates do not count.
     pub fn has_billed(&self) -> bool {
-        self.cells.iter().any(|c| c.basis() != Basis::Estimate)
+        self.cells.has_billed()
     }
 
     /// The day was watched while it grew.

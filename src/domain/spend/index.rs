@@ -95,8 +95,11 @@ impl<'a> Index<'a> {
         };
         match self.cut.per {
             Per::Workspace => {
-                let all = self.number(Key::Workspace);
-                day.cells.iter().filter(counts).for_each(|c| book(all, c));
+                let all = self.number(Key::Workspace) as usize;
+                if let Some(sum) = day.cells.total(billed_only) {
+                    sums.resize(sums.len().max(all + 1), Sum::default());
+                    sums[all].add(sum);
+                }
             }
             Per::User => {
                 let users: Vec<u32> =

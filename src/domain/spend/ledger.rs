@@ -24,6 +24,13 @@ pub struct Sum {
     pub estimated: bool,
 }
 
+impl Sum {
+    pub(super) fn add(&mut self, other: Self) {
+        self.amount += other.amount;
+        self.estimated |= other.estimated;
+    }
+}
+
 impl Ledger {
     /// Replaces a day, as it is after this plan.
     pub fn put(&mut self, source: &str, day: Date, spend: Arc<DaySpend>) {
@@ -64,12 +71,19 @@ impl Ledger {
 
     /// Money of one scope in `[from, to)`.
     pub fn sum_of(&self, scope: &Scope, cut: Cut<'_>, from: Date, to: Date) -> Sum {
-        let shares_are_guesses = matches!(scope, Scope::Model(_) | Scope::UserModel(..) | Scope::Other(..));
+        let billed_only = self.has_billed(cut.sources, from, to);
+        let mut members = Members::new(scope, cut.groups, cut.people);
         let mut sum = Sum::default();
-        for (.., row) in self.rows_of(scope, cut, from, to) {
-            sum.amount += row.cell.amount;
-            sum.estimated |=
-                row.cell.basis == Basis::Estimate || (shares_are_guesses && row.cell.basis == Basis::Split);
+        for source in cut.sources {
+            for (_, day) in self.range(source, from, to) {
+                match scope {
+                    Scope::Workspace => sum.add(day.cells.total(billed_only).unwrap_or_default()),
+                    Scope::User(id) | Scope::UserModel(id, _) => {
+                        sum.add(members.sum_of(day.rows_of(id), billed_only));
+                    }
+                    _ => sum.add(members.sum_of(day.rows(), billed_only)),
+                }
+            }
         }
         sum
     }
@@ -125,6 +139,19 @@ impl<'a> Members<'a> {
             Scope::Other(dimension, value) => row.kind.dims.get(dimension) == Some(value),
             Scope::Group(name) => self.is_in(name, row.user),
         }
+    }
+
+    fn sum_of<'r>(&mut self, rows: impl Iterator<Item = Row<'r>>, billed_only: bool) -> Sum {
+        let shares_are_guesses = matches!(self.scope, Scope::Model(_) | Scope::UserModel(..) | Scope::Other(..));
+        let mut sum = Sum::default();
+        for row in rows {
+            let basis = row.cell.basis;
+            if !(billed_only && basis == Basis::Estimate) && self.has(&row) {
+                let estimated = basis == Basis::Estimate || (shares_are_guesses && basis == Basis::Split);
+                sum.add(Sum { amount: row.cell.amount, estimated });
+            }
+        }
+        sum
     }
 
     /// Whether a user belongs to the scope with all they spend.

@@ -172,6 +172,40 @@ fn a_look_is_near_for_an_hour() {
 }
 
 proptest! {
+    /// A scope asked for by itself comes to what it comes to among all others, and to what its rows come to.
+    #[test]
+    fn one_scope_is_summed_as_all_are(
+        rows in prop::collection::vec((0_i64..3, 0_usize..4, 0_usize..3, 0_i64..50, 0_usize..3), 0..40)
+    ) {
+        let mut ledger = Ledger::default();
+        for offset in 0..3 {
+            let of_day: Vec<SpendRow> = rows
+                .iter()
+                .filter(|(day, ..)| *day == offset)
+                .map(|(_, user, model, micros, basis)| SpendRow {
+                    day: plus_days(DAY, offset),
+                    basis: [Basis::Billed, Basis::Split, Basis::Estimate][*basis],
+                    whole_user: false,
+                    ..row(["", "ana", "bo", "cy"][*user], ["", "a", "b"][*model], *micros)
+                })
+                .collect();
+            let mut spend = DaySpend::default();
+            spend.upsert(&of_day, Timestamp::UNIX_EPOCH);
+            ledger.put("api", plus_days(DAY, offset), Arc::new(spend));
+        }
+        let sources = ["api".to_owned()];
+        let to = plus_days(DAY, 3);
+        let groups = Groups(BTreeMap::from([("team".to_owned(), vec!["ana".to_owned(), "bo".to_owned()])]));
+        let people = People::default();
+        for per in [Per::Workspace, Per::User, Per::Model, Per::UserModel, Per::Group] {
+            let cut = Cut { sources: &sources, per: &per, groups: &groups, people: &people };
+            for (scope, sum) in ledger.sums(cut, DAY, to) {
+                prop_assert_eq!(ledger.sum_of(&scope, cut, DAY, to), sum, "{}", &scope);
+                let amount: Micros = ledger.rows_of(&scope, cut, DAY, to).map(|(.., row)| row.cell.amount).sum();
+                prop_assert_eq!(amount, sum.amount, "{}", &scope);
+            }
+        }
+    }
     /// A day is what a plain map would be, whatever is booked in whatever order, and survives being stored.
     #[test]
     fn a_day_is_a_map(steps in prop::collection::vec(prop::collection::vec((0_usize..4, 0_usize..3, 0_i64..5), 1..6), 1..12), whole in any::<bool>()) {

@@ -1,14 +1,16 @@
 //! Loading what a plan needs, and applying it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::kv::{Batch, Kv};
 use super::super::{Claimed, Probe, Result, StoreError, Ticket, codec, keys};
+use super::ledger::Entries;
+use super::read::decode_event;
 use super::{Shared, State, StoredDoc};
 use crate::domain::cycle::{Known, Needs, Plan};
 use crate::domain::delivery::Delivery;
 use crate::domain::doc::Doc;
-use crate::domain::event::StoredEvent;
 use crate::domain::spend::DaySpend;
 use crate::domain::time::{Timestamp, plus_days};
 
@@ -172,7 +174,8 @@ impl<K: Kv> Shared<K> {
     }
 
     fn fill_outbox(&self, state: &mut State, plan: &Plan, batch: &mut Batch) -> Result<Vec<Delivery>> {
-        let mut fresh: std::collections::BTreeMap<&str, u64> = std::collections::BTreeMap::new();
+        let mut entries = Entries::default();
+        let mut fresh: BTreeMap<&str, u64> = BTreeMap::new();
         for stored in &plan.events {
             let id_key = keys::by_id(keys::EVENT_IDS, &stored.event.id);
             // The same fact again (a clock that jumped, a restored backup): it was told, it is not told twice.
@@ -182,7 +185,7 @@ impl<K: Kv> Shared<K> {
             let seq = state.meta.next_event;
             state.meta.next_event += 1;
             fresh.insert(&stored.event.id, seq);
-            batch.put(keys::numbered(keys::EVENTS, seq), codec::encode(stored)?);
+            entries.event(seq, stored)?;
             batch.put(id_key, seq.to_be_bytes().to_vec());
         }
         for wait in &plan.waits {
@@ -198,7 +201,7 @@ impl<K: Kv> Shared<K> {
             }
         }
         let mut published = Vec::new();
-        let mut planned: std::collections::BTreeSet<&str> = std::collections::BTreeSet::new();
+        let mut planned: BTreeSet<&str> = BTreeSet::new();
         for delivery in &plan.deliveries {
             let Some(first) = delivery.event_ids.first() else { continue };
             let of_this_plan = plan.events.iter().any(|e| e.event.id == *first);
@@ -219,51 +222,35 @@ impl<K: Kv> Shared<K> {
                     None => self.sequence_of(keys::EVENT_IDS, id)?,
                 };
                 if let Some(event) = event {
-                    batch.put(keys::event_delivery(event, delivery.seq), Vec::new());
+                    entries.link(event, delivery.seq);
                     delivery.event_seqs.push(event);
                 }
             }
             batch.put(id_key, delivery.seq.to_be_bytes().to_vec());
-            self.put_delivery(&delivery, batch)?;
+            entries.delivery(&delivery)?;
             if delivery.state.is_open() {
                 published.push(delivery);
             }
         }
         for (_, delivery) in &plan.settled {
-            self.move_delivery(state, delivery, batch)?;
+            entries.delivery(delivery)?;
+            if delivery.state.is_open() {
+                state.outbox.insert(delivery);
+            } else {
+                state.outbox.remove(&delivery.sink, delivery.seq);
+            }
         }
         for delivery in &plan.changed {
             // By command, perhaps in the same breath as the event: like a new one it leaves once it is durable.
-            self.rewrite_delivery(delivery, batch)?;
+            entries.delivery(delivery)?;
             state.outbox.remove(&delivery.sink, delivery.seq);
             state.unpublished.retain(|(_, waiting)| waiting.seq != delivery.seq);
             if delivery.state.is_open() {
                 published.push(delivery.clone());
             }
         }
+        state.ledger.write(&self.kv, entries, state.meta.next_event, batch)?;
         Ok(published)
-    }
-
-    fn put_delivery(&self, delivery: &Delivery, batch: &mut Batch) -> Result<()> {
-        let family = if delivery.state.is_open() { keys::OPEN } else { keys::CLOSED };
-        batch.put(keys::numbered(family, delivery.seq), codec::encode(delivery)?);
-        Ok(())
-    }
-
-    fn rewrite_delivery(&self, delivery: &Delivery, batch: &mut Batch) -> Result<()> {
-        let other = if delivery.state.is_open() { keys::CLOSED } else { keys::OPEN };
-        batch.remove(keys::numbered(other, delivery.seq));
-        self.put_delivery(delivery, batch)
-    }
-
-    fn move_delivery(&self, state: &mut State, delivery: &Delivery, batch: &mut Batch) -> Result<()> {
-        self.rewrite_delivery(delivery, batch)?;
-        if delivery.state.is_open() {
-            state.outbox.insert(delivery);
-        } else {
-            state.outbox.remove(&delivery.sink, delivery.seq);
-        }
-        Ok(())
     }
 
     /// Rewrites packs until few small ones are left, a batch at a time.
@@ -288,21 +275,23 @@ impl<K: Kv> Shared<K> {
 
     pub(super) fn claim(&self, sink: &str, now: Timestamp, limit: usize, until: Timestamp) -> Result<Vec<Claimed>> {
         let mut state = self.lock()?;
-        let claims = state.outbox.claim(sink, now, limit, until);
-        let pressed: Vec<bool> = claims.iter().map(|(_, seq)| state.outbox.is_pressed(sink, *seq)).collect();
-        drop(state);
-        let mut claimed = Vec::with_capacity(claims.len());
-        for ((claim, seq), pressed) in claims.into_iter().zip(pressed) {
-            let Some(bytes) = self.kv.get(&keys::numbered(keys::OPEN, seq))? else {
-                self.lock()?.outbox.remove(sink, seq);
+        let mut found = Vec::new();
+        for (claim, seq) in state.outbox.claim(sink, now, limit, until) {
+            let Some(delivery) = state.ledger.delivery(&self.kv, seq)? else {
+                state.outbox.remove(sink, seq);
                 continue;
             };
-            let delivery: Delivery = codec::decode(&bytes, "an open delivery")?;
-            let mut events = Vec::with_capacity(delivery.event_ids.len());
-            for seq in delivery.event_seqs.iter().take(CLAIM_EVENTS) {
-                events.extend(self.event_at(*seq)?.map(Arc::<StoredEvent>::new));
+            let mut events = Vec::with_capacity(delivery.event_seqs.len().min(CLAIM_EVENTS));
+            for event in delivery.event_seqs.iter().take(CLAIM_EVENTS) {
+                events.extend(state.ledger.event(&self.kv, *event)?);
             }
-            claimed.push(Claimed { claim, delivery, events, pressed });
+            found.push((claim, state.outbox.is_pressed(sink, seq), delivery, events));
+        }
+        drop(state);
+        let mut claimed = Vec::with_capacity(found.len());
+        for (claim, pressed, delivery, events) in found {
+            let events: Result<_> = events.iter().map(|event| decode_event(event).map(Arc::new)).collect();
+            claimed.push(Claimed { claim, delivery, events: events?, pressed });
         }
         Ok(claimed)
     }

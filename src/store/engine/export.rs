@@ -12,7 +12,9 @@ use serde_json::Value;
 
 use super::super::kv::{Batch, Kv};
 use super::super::{Result, StoreError, codec, keys};
-use super::{FORMAT, Meta, Shared, StoredDoc, scan_all};
+use super::ledger::{self, Entries, Ledger};
+use super::read::decode_event;
+use super::{FORMAT, Meta, Shared, StoredDoc, scan_all, segments};
 use crate::domain::collection::CollectionId;
 use crate::domain::delivery::Delivery;
 use crate::domain::doc::{Doc, DocKey};
@@ -85,14 +87,14 @@ pub(super) fn write<K: Kv>(shared: &Shared<K>, out: Box<dyn Write + Send>) -> Re
             writer.line(&Line::Row { source: id.source.clone(), collection: id.name.clone(), row })
         })?;
     }
-    write_the_rest(&shared.kv, &mut writer)?;
+    write_the_rest(&shared.kv, &meta, &mut writer)?;
     let lines = writer.lines;
     writer.line(&Line::End { lines })?;
     writer.out.flush().map_err(|e| StoreError::Write(format!("the export file can't be written: {e}")))?;
     Ok(lines)
 }
 
-fn write_the_rest(kv: &dyn Kv, writer: &mut Writer) -> Result<()> {
+fn write_the_rest(kv: &dyn Kv, meta: &Meta, writer: &mut Writer) -> Result<()> {
     for family in [keys::MISSED, keys::ANNOUNCED] {
         scan_all(kv, family, |key, value| {
             let Some(CollectionId { source, name: collection }) = keys::parse_collection(family, key) else {
@@ -111,17 +113,13 @@ fn write_the_rest(kv: &dyn Kv, writer: &mut Writer) -> Result<()> {
         }
         None => Ok(()),
     })?;
-    scan_all(kv, keys::EVENTS, |key, value| {
-        let seq = keys::last_number(key).unwrap_or_default();
-        writer.line(&Line::Event { seq, event: Box::new(codec::decode(value, "an event")?) })
+    segments::each(kv, keys::EVENTS, meta.next_event, |seq, value| {
+        writer.line(&Line::Event { seq, event: Box::new(decode_event(value)?) })
     })?;
-    for family in [keys::OPEN, keys::CLOSED] {
-        scan_all(kv, family, |_, value| writer.line(&Line::Delivery(Box::new(codec::decode(value, "a delivery")?))))?;
-    }
-    scan_all(kv, keys::EVENT_DELIVERIES, |key, _| {
-        let event = keys::last_number(&key[..key.len().saturating_sub(8)]).unwrap_or_default();
-        writer.line(&Line::EventDelivery { event, delivery: keys::last_number(key).unwrap_or_default() })
+    segments::each(kv, keys::DELIVERIES, meta.next_delivery, |_, value| {
+        writer.line(&Line::Delivery(Box::new(codec::from_json(value, "a delivery")?)))
     })?;
+    ledger::each_link(kv, |event, delivery| writer.line(&Line::EventDelivery { event, delivery }))?;
     scan_all(kv, keys::WAITING, |key, _| match keys::parse_waiting(key) {
         Some((sink, room, event)) => writer.line(&Line::Waiting { sink, room, event }),
         None => Ok(()),
@@ -138,6 +136,8 @@ fn write_the_rest(kv: &dyn Kv, writer: &mut Writer) -> Result<()> {
 #[derive(Default)]
 struct Import {
     batch: Batch,
+    entries: Entries,
+    ledger: Ledger,
     pending: usize,
     rows: BTreeMap<CollectionId, Vec<StoredRow>>,
     packs: BTreeMap<CollectionId, u32>,
@@ -181,8 +181,7 @@ fn fill<K: Kv>(shared: &Shared<K>, lines: Box<dyn BufRead + Send>) -> Result<(u6
                     "the file should have {lines} lines before its end and has {count}"
                 )));
             }
-            import.flush_rows(true)?;
-            shared.kv.apply(std::mem::take(&mut import.batch))?;
+            import.apply(&shared.kv, true)?;
             let meta = import.meta.ok_or_else(|| StoreError::Import("the file has no header".to_owned()))?;
             return Ok((count, meta));
         }
@@ -192,9 +191,7 @@ fn fill<K: Kv>(shared: &Shared<K>, lines: Box<dyn BufRead + Send>) -> Result<(u6
         import.take(line, at)?;
         import.pending += 1;
         if import.pending >= LINES {
-            import.flush_rows(false)?;
-            shared.kv.apply(std::mem::take(&mut import.batch))?;
-            import.pending = 0;
+            import.apply(&shared.kv, false)?;
         }
     }
     Err(StoreError::Import("the file ends before its last line: it was cut. Export again".to_owned()))
@@ -210,7 +207,7 @@ impl Import {
                         "the export is of format {ampbridge_export} (store format {store_format}); this ampbridge reads up to {EXPORT} (store format {FORMAT}). Use the version that wrote it, or a newer one"
                     )));
                 }
-                self.meta = Some(Meta { format: FORMAT, commit: commit.max(1), next_event, next_delivery });
+                self.meta = Some(Meta { format: FORMAT, from: None, commit: commit.max(1), next_event, next_delivery });
             }
             Line::Doc { key, version, value } => {
                 let key: DocKey = key.parse().map_err(|e| StoreError::Import(format!("line {at}: {e}")))?;
@@ -228,14 +225,13 @@ impl Import {
             Line::Spend { source, day, spend } => batch.put(keys::spend(&source, day), codec::encode(&spend)?),
             Line::Event { seq, event } => {
                 batch.put(keys::by_id(keys::EVENT_IDS, &event.event.id), seq.to_be_bytes().to_vec());
-                batch.put(keys::numbered(keys::EVENTS, seq), codec::encode(&event)?);
+                self.entries.event(seq, &event)?;
             }
             Line::Delivery(delivery) => {
-                let family = if delivery.state.is_open() { keys::OPEN } else { keys::CLOSED };
                 batch.put(keys::by_id(keys::DELIVERY_IDS, &delivery.id), delivery.seq.to_be_bytes().to_vec());
-                batch.put(keys::numbered(family, delivery.seq), codec::encode(&delivery)?);
+                self.entries.delivery(&delivery)?;
             }
-            Line::EventDelivery { event, delivery } => batch.put(keys::event_delivery(event, delivery), Vec::new()),
+            Line::EventDelivery { event, delivery } => self.entries.link(event, delivery),
             Line::Reference { sink, incident, reference } => {
                 batch.put(keys::reference(&sink, &incident), codec::encode(&reference)?);
             }
@@ -246,6 +242,15 @@ impl Import {
             Line::End { .. } => {}
         }
         Ok(())
+    }
+
+    /// Writes what was taken so far; of the rows only whole packs, unless that was all.
+    fn apply(&mut self, kv: &dyn Kv, all: bool) -> Result<()> {
+        self.flush_rows(all)?;
+        let next_event = self.meta.as_ref().map_or(0, |meta| meta.next_event);
+        self.ledger.write(kv, std::mem::take(&mut self.entries), next_event, &mut self.batch)?;
+        self.pending = 0;
+        kv.apply(std::mem::take(&mut self.batch))
     }
 
     fn flush_rows(&mut self, all: bool) -> Result<()> {
@@ -270,7 +275,7 @@ fn put_hashes(batch: &mut Batch, key: Vec<u8>, mut hashes: Vec<u64>) {
 fn wipe(kv: &dyn Kv) -> Result<()> {
     loop {
         let mut batch = Batch::default();
-        kv.scan(b"", false, &mut |key, _| {
+        kv.scan(b"", &mut |key, _| {
             batch.remove(key.to_vec());
             if batch.0.len() >= LINES { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
         })?;

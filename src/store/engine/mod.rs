@@ -3,9 +3,12 @@
 mod commit;
 mod export;
 mod flusher;
+mod ledger;
+mod migrate;
 mod prune;
 mod read;
 mod rows;
+mod segments;
 mod spend_cache;
 mod stored_doc;
 
@@ -33,17 +36,21 @@ use crate::domain::doc::{Doc, DocKey};
 use crate::domain::event::StoredEvent;
 use crate::domain::record::StoredRow;
 use crate::domain::time::{Timestamp, plus};
+use ledger::Ledger;
 use rows::RowIndex;
 use spend_cache::SpendCache;
 use stored_doc::StoredDoc;
 
 /// The format this version writes, and the newest it reads. Older ones are migrated forward when opened.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What is stored under the meta key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Meta {
     pub format: u32,
+    /// The format it is being brought forward from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u32>,
     pub commit: u64,
     pub next_event: u64,
     pub next_delivery: u64,
@@ -51,7 +58,7 @@ pub(crate) struct Meta {
 
 impl Default for Meta {
     fn default() -> Self {
-        Self { format: FORMAT, commit: 0, next_event: 1, next_delivery: 1 }
+        Self { format: FORMAT, from: None, commit: 0, next_event: 1, next_delivery: 1 }
     }
 }
 
@@ -77,6 +84,7 @@ struct State {
     docs: BTreeMap<DocKey, (u64, Arc<Doc>)>,
     indexes: HashMap<CollectionId, RowIndex>,
     spend: SpendCache,
+    ledger: Ledger,
     outbox: Outbox,
     /// New deliveries whose commit is not durable yet.
     unpublished: Vec<(u64, Delivery)>,
@@ -87,7 +95,7 @@ struct State {
 impl<K: Kv> Engine<K> {
     /// Reads what must be in memory and starts the flusher.
     pub fn open(kv: K) -> Result<Self> {
-        let meta = match kv.get(keys::META)? {
+        let mut meta = match kv.get(keys::META)? {
             Some(bytes) => codec::decode::<Meta>(&bytes, "the store's description")?,
             None => Meta::default(),
         };
@@ -95,12 +103,16 @@ impl<K: Kv> Engine<K> {
             let path = kv.path().unwrap_or_default();
             return Err(StoreError::Newer { path, found: meta.format, known: FORMAT });
         }
+        migrate::forward(&kv, &mut meta)?;
+        let mut outbox = Outbox::default();
+        let ledger = Ledger::load(&kv, |delivery| outbox.insert(delivery))?;
         let mut state = State {
             meta,
             docs: BTreeMap::new(),
             indexes: HashMap::new(),
             spend: SpendCache::default(),
-            outbox: Outbox::default(),
+            ledger,
+            outbox,
             unpublished: Vec::new(),
             broken: None,
         };
@@ -109,11 +121,6 @@ impl<K: Kv> Engine<K> {
             let key: DocKey = text.parse().map_err(|e| StoreError::Read(format!("{e}")))?;
             let stored: StoredDoc<Doc> = codec::decode(value, &text)?;
             state.docs.insert(key, (stored.v, Arc::new(stored.doc)));
-            Ok(())
-        })?;
-        scan_all(&kv, keys::OPEN, |_, value| {
-            let delivery: Delivery = codec::decode(value, "an open delivery")?;
-            state.outbox.insert(&delivery);
             Ok(())
         })?;
         let commit = state.meta.commit;
@@ -146,7 +153,7 @@ impl<K: Kv> Shared<K> {
 /// Visits every value of a family; the first error ends it.
 fn scan_all(kv: &dyn Kv, prefix: &[u8], mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
     let mut failed = None;
-    kv.scan(prefix, false, &mut |key, value| match visit(key, value) {
+    kv.scan(prefix, &mut |key, value| match visit(key, value) {
         Ok(()) => ControlFlow::Continue(()),
         Err(error) => {
             failed = Some(error);

@@ -1,26 +1,33 @@
 //! Letting go of what is old: events that every sink is done with, and their deliveries. What is open is never touched.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use super::super::kv::{Batch, Kv};
-use super::super::{Keep, Pruned, Result, StoreError, codec, keys};
-use super::Shared;
+use super::super::{Keep, Pruned, Result, codec, keys};
+use super::read::decode_event;
+use super::{Shared, ledger, segments};
 use crate::domain::delivery::{Delivery, DeliveryState};
-use crate::domain::event::StoredEvent;
 
-/// Keys removed in one transaction; the writer is held that long only.
-const BATCH: usize = 4_000;
+/// Events or deliveries let go of in one transaction; the writer is held that long only.
+const BATCH: usize = 1_000;
 
 impl<K: Kv> Shared<K> {
     /// One transaction's worth; true in [`Pruned::more`] where more is left.
     pub(super) fn prune(&self, keep: &Keep) -> Result<Pruned> {
         let mut state = self.lock()?;
         let mut batch = Batch::default();
-        let mut pruned = Pruned::default();
         let surplus = state.meta.next_event.saturating_sub(keep.newest);
-        self.prune_deliveries(keep, surplus, &mut batch, &mut pruned)?;
-        if !pruned.more {
-            self.prune_events(keep, surplus, &mut batch, &mut pruned)?;
+        let deliveries = self.old_deliveries(keep, surplus, state.meta.next_delivery)?;
+        let mut pruned = Pruned { deliveries: deliveries.len() as u64, ..Pruned::default() };
+        if deliveries.is_empty() {
+            let events = self.old_events(keep, surplus, state.meta.next_event)?;
+            (pruned.events, pruned.more) = (events.len() as u64, events.len() >= BATCH);
+            state.ledger.forget_events(&self.kv, &events, &mut batch)?;
+        } else {
+            // Events whose deliveries are gone follow in another transaction.
+            pruned.more = true;
+            state.ledger.forget_deliveries(&self.kv, &deliveries, &mut batch)?;
         }
         if batch.0.is_empty() {
             return Ok(pruned);
@@ -32,13 +39,10 @@ impl<K: Kv> Shared<K> {
         Ok(pruned)
     }
 
-    fn prune_deliveries(&self, keep: &Keep, surplus: u64, batch: &mut Batch, pruned: &mut Pruned) -> Result<()> {
-        self.oldest(keys::CLOSED, |key, value| {
-            if batch.0.len() >= BATCH {
-                pruned.more = true;
-                return Ok(ControlFlow::Break(()));
-            }
-            let delivery: Delivery = codec::decode(value, "a delivery")?;
+    fn old_deliveries(&self, keep: &Keep, surplus: u64, next: u64) -> Result<Vec<Delivery>> {
+        let mut found = Vec::new();
+        self.oldest(keys::DELIVERIES, next, |_, value| {
+            let delivery: Delivery = codec::from_json(value, "a delivery")?;
             let crowded = delivery.event_seqs.iter().all(|seq| *seq < surplus);
             // Deliveries lie in the order in which they were made, and none ends before it is made.
             if delivery.created >= keep.since && !crowded {
@@ -50,63 +54,56 @@ impl<K: Kv> Shared<K> {
                 DeliveryState::Delivered { at } | DeliveryState::Suppressed { at, .. } => *at < keep.since || crowded,
             };
             if over {
-                batch.remove(key.to_vec());
-                batch.remove(keys::by_id(keys::DELIVERY_IDS, &delivery.id));
-                for event in &delivery.event_seqs {
-                    batch.remove(keys::event_delivery(*event, delivery.seq));
-                }
-                pruned.deliveries += 1;
+                found.push(delivery);
             }
-            Ok(ControlFlow::Continue(()))
-        })
+            Ok(if found.len() < BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(found)
     }
 
-    /// Events without a delivery, a wait or an open incident. Their deliveries went in an earlier transaction.
-    fn prune_events(&self, keep: &Keep, surplus: u64, batch: &mut Batch, pruned: &mut Pruned) -> Result<()> {
-        if pruned.deliveries > 0 {
-            pruned.more = true;
-            return Ok(());
-        }
-        self.oldest(keys::EVENTS, |key, value| {
-            if batch.0.len() >= BATCH {
-                pruned.more = true;
-                return Ok(ControlFlow::Break(()));
-            }
-            let Some(seq) = keys::last_number(key) else { return Ok(ControlFlow::Continue(())) };
-            let stored: StoredEvent = codec::decode(value, "an event")?;
+    /// Numbers of events without a delivery, a wait or an open incident. Their ids stay, 26 bytes each: the same fact is
+    /// never told again, whatever a clock or a backup says.
+    fn old_events(&self, keep: &Keep, surplus: u64, next: u64) -> Result<BTreeSet<u64>> {
+        let mut found = BTreeSet::new();
+        self.oldest(keys::EVENTS, next, |seq, value| {
+            let stored = decode_event(value)?;
             if stored.seen >= keep.since && seq >= surplus {
                 return Ok(ControlFlow::Break(()));
             }
             let needed = keep.events.contains(&stored.event.id)
-                || self.any(&keys::event_deliveries(seq))?
+                || !ledger::deliveries_of(&self.kv, seq)?.is_empty()
                 || self.any(&keys::numbered(keys::WAITING_OF, seq))?;
             if !needed {
-                // Its id stays, 26 bytes: the same fact is never told again, whatever a clock or a backup says.
-                batch.remove(key.to_vec());
-                pruned.events += 1;
+                found.insert(seq);
             }
-            Ok(ControlFlow::Continue(()))
-        })
+            Ok(if found.len() < BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(found)
     }
 
     fn any(&self, prefix: &[u8]) -> Result<bool> {
         let mut found = false;
-        self.kv.scan(prefix, false, &mut |_, _| {
+        self.kv.scan(prefix, &mut |_, _| {
             found = true;
             ControlFlow::Break(())
         })?;
         Ok(found)
     }
 
-    fn oldest(&self, family: &[u8], mut visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>) -> Result<()> {
-        let mut failed: Option<StoreError> = None;
-        self.kv.scan(family, false, &mut |key, value| match visit(key, value) {
-            Ok(flow) => flow,
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
+    fn oldest(
+        &self,
+        family: &[u8],
+        next: u64,
+        mut visit: impl FnMut(u64, &[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let Some(first) = segments::first(&self.kv, family)? else { return Ok(()) };
+        for segment in first..=segments::of(next) {
+            for (number, value) in segments::read(&self.kv, family, segment)? {
+                if visit(number, &value)? == ControlFlow::Break(()) {
+                    return Ok(());
+                }
             }
-        })?;
-        failed.map_or(Ok(()), Err)
+        }
+        Ok(())
     }
 }

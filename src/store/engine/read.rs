@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use super::super::kv::Kv;
-use super::super::{DeliveryFilter, EventFilter, Listed, Result, StoreError, codec, keys};
-use super::Shared;
+use super::super::{DeliveryFilter, EventFilter, Listed, Result, codec, keys};
+use super::{Shared, ledger, segments};
 use crate::domain::delivery::Delivery;
 use crate::domain::event::{StoredEvent, glob_matches};
 
@@ -23,11 +23,8 @@ impl<K: Kv> Shared<K> {
         }
     }
 
-    pub(super) fn event_at(&self, seq: u64) -> Result<Option<StoredEvent>> {
-        match self.kv.get(&keys::numbered(keys::EVENTS, seq))? {
-            Some(bytes) => Ok(Some(codec::decode(&bytes, "an event")?)),
-            None => Ok(None),
-        }
+    fn event_at(&self, seq: u64) -> Result<Option<StoredEvent>> {
+        segments::value(&self.kv, keys::EVENTS, seq)?.map(|value| decode_event(&value)).transpose()
     }
 
     pub(super) fn events(&self, filter: &EventFilter) -> Result<Vec<StoredEvent>> {
@@ -37,9 +34,9 @@ impl<K: Kv> Shared<K> {
                 && filter.subject.as_ref().is_none_or(|s| *s == e.event.subject)
                 && filter.since.is_none_or(|since| e.seen >= since)
         };
-        self.newest(keys::EVENTS, filter.limit.unwrap_or(LIMIT), |bytes| {
-            let event: StoredEvent = codec::decode(bytes, "an event")?;
-            Ok(matches(&event).then_some(event))
+        let all = self.segments(keys::EVENTS, self.lock()?.meta.next_event)?;
+        self.newest(keys::EVENTS, all, filter.limit.unwrap_or(LIMIT), |value| {
+            Ok(Some(decode_event(value)?).filter(matches))
         })
     }
 
@@ -52,13 +49,8 @@ impl<K: Kv> Shared<K> {
 
     pub(super) fn deliveries_of(&self, event_id: &str) -> Result<Vec<Listed>> {
         let Some(seq) = self.sequence_of(keys::EVENT_IDS, event_id)? else { return Ok(Vec::new()) };
-        let mut numbers = Vec::new();
-        self.kv.scan(&keys::event_deliveries(seq), false, &mut |key, _| {
-            numbers.extend(keys::last_number(key));
-            ControlFlow::Continue(())
-        })?;
         let mut found = Vec::new();
-        for number in numbers {
+        for number in ledger::deliveries_of(&self.kv, seq)? {
             found.extend(self.delivery_at(number)?);
         }
         Ok(found)
@@ -74,27 +66,21 @@ impl<K: Kv> Shared<K> {
                 && filter.since.is_none_or(|since| d.created >= since)
                 && filter.until.is_none_or(|until| d.created < until)
         };
-        let limit = filter.limit.unwrap_or(LIMIT);
-        let read = |bytes: &[u8]| {
-            let listed = self.listed(codec::decode(bytes, "a delivery")?);
-            Ok(matches(&listed).then_some(listed))
+        let open = matches!(wanted_state, Some("due" | "leased"));
+        let wanted = if open {
+            self.lock()?.ledger.open_segments()
+        } else {
+            self.segments(keys::DELIVERIES, self.lock()?.meta.next_delivery)?
         };
-        let mut all: Vec<Listed> = Vec::new();
-        if wanted_state.is_none_or(|s| s == "due" || s == "leased") {
-            all.extend(self.newest(keys::OPEN, limit, read)?);
-        }
-        if wanted_state.is_none_or(|s| s != "due" && s != "leased") {
-            all.extend(self.newest(keys::CLOSED, limit, read)?);
-        }
-        all.sort_by_key(|listed| std::cmp::Reverse(listed.delivery.seq));
-        all.truncate(limit);
-        Ok(all)
+        self.newest(keys::DELIVERIES, wanted, filter.limit.unwrap_or(LIMIT), |value| {
+            Ok(Some(self.listed(codec::from_json(value, "a delivery")?)).filter(matches))
+        })
     }
 
     /// What waits in a room, oldest first.
     pub(super) fn waiting_in(&self, sink: &str, room: &str, limit: usize) -> Result<Vec<(u64, StoredEvent)>> {
         let mut numbers = Vec::new();
-        self.kv.scan(&keys::room(sink, room), false, &mut |key, _| {
+        self.kv.scan(&keys::room(sink, room), &mut |key, _| {
             numbers.extend(keys::last_number(key));
             if numbers.len() >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
@@ -110,7 +96,7 @@ impl<K: Kv> Shared<K> {
         let Some(seq) = self.sequence_of(keys::EVENT_IDS, event_id)? else { return Ok(Vec::new()) };
         let prefix = keys::numbered(keys::WAITING_OF, seq);
         let mut found = Vec::new();
-        self.kv.scan(&prefix, false, &mut |key, value| {
+        self.kv.scan(&prefix, &mut |key, value| {
             let sink = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
             found.push((sink, String::from_utf8_lossy(value).into_owned()));
             ControlFlow::Continue(())
@@ -125,12 +111,8 @@ impl<K: Kv> Shared<K> {
 
     /// As it is written; whether it is leased is not.
     pub(super) fn stored_delivery(&self, seq: u64) -> Result<Option<Delivery>> {
-        for family in [keys::OPEN, keys::CLOSED] {
-            if let Some(bytes) = self.kv.get(&keys::numbered(family, seq))? {
-                return Ok(Some(codec::decode(&bytes, "a delivery")?));
-            }
-        }
-        Ok(None)
+        let found = segments::value(&self.kv, keys::DELIVERIES, seq)?;
+        found.map(|value| codec::from_json(&value, "a delivery")).transpose()
     }
 
     fn listed(&self, delivery: Delivery) -> Listed {
@@ -139,19 +121,32 @@ impl<K: Kv> Shared<K> {
         Listed { delivery, leased }
     }
 
-    fn newest<T>(&self, family: &[u8], limit: usize, read: impl Fn(&[u8]) -> Result<Option<T>>) -> Result<Vec<T>> {
-        let mut found = Vec::new();
-        let mut failed: Option<StoreError> = None;
-        self.kv.scan(family, true, &mut |_, value| match read(value) {
-            Ok(item) => {
-                found.extend(item);
-                if found.len() >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            }
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
-            }
-        })?;
-        failed.map_or(Ok(found), Err)
+    /// Every segment up to that of a number, the newest first.
+    fn segments(&self, family: &[u8], last: u64) -> Result<Vec<u64>> {
+        let first = segments::first(&self.kv, family)?;
+        Ok(first.map(|first| (first..=segments::of(last)).rev().collect()).unwrap_or_default())
     }
+
+    fn newest<T>(
+        &self,
+        family: &[u8],
+        segments: Vec<u64>,
+        limit: usize,
+        read: impl Fn(&[u8]) -> Result<Option<T>>,
+    ) -> Result<Vec<T>> {
+        let mut found = Vec::new();
+        for segment in segments {
+            for value in segments::read(&self.kv, family, segment)?.values().rev() {
+                if found.len() >= limit {
+                    return Ok(found);
+                }
+                found.extend(read(value)?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+pub(super) fn decode_event(value: &[u8]) -> Result<StoredEvent> {
+    codec::from_json(value, "an event")
 }

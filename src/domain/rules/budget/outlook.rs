@@ -86,19 +86,18 @@ pub(super) fn brief(
     let period = Period::containing(of.period, today, scene.week_start);
     let cut = scene.cut(&of.per);
     let limit = Limits::of(of, scene, period, &mut limits::Frozen::new()).get(scope)?;
+    let spent = |from, to| scene.ledger.sum_of(scope, cut, from, to).amount;
     let mut past = BTreeMap::new();
     let mut day = minus_days(today, forecast::WINDOW_DAYS);
     while day < today {
         let next = crate::domain::time::plus_days(day, 1);
         if scene.knows(day) {
-            let usd: Micros = scene.ledger.rows_of(scope, cut, day, next).map(|(.., row)| row.cell.amount).sum();
-            past.insert(day, usd.as_f64());
+            past.insert(day, spent(day, next).as_f64());
         }
         day = next;
     }
     let rest = forecast::rest(&past, today, period.end)?;
-    let before: Micros = scene.ledger.rows_of(scope, cut, period.start, today).map(|(.., row)| row.cell.amount).sum();
-    let now: Micros = scene.ledger.rows_of(scope, cut, period.start, period.end).map(|(.., row)| row.cell.amount).sum();
+    let (before, now) = (spent(period.start, today), spent(period.start, period.end));
     let heading = rest.heading(before, Some(limit), scope);
     Some(ForecastBrief {
         period: of.period.to_string(),
