@@ -137,17 +137,17 @@ pub struct Delivery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_attempt: Option<Timestamp>,
     /// Answers that blamed the message itself (4xx, not 408, 425, 429).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub refusals: u32,
     /// No longer holds later deliveries of its subject back.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub released: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<Attempt>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub recipients: BTreeMap<String, RecipientState>,
     /// About ampbridge's own health, or an edit: its death makes no further event.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub internal: bool,
     /// Of an edit: what has moved since its event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -231,6 +231,11 @@ impl Delivery {
             self.first_attempt = self.first_attempt.map(|first| plus(first, kept));
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The id of a message: known before it is made.

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::Core;
 use super::breaker::{Breaker, Gate, LONGEST_PAUSE};
 use crate::domain::cycle::{Input, Settled};
-use crate::domain::delivery::{DeliveryState, Outcome, Report};
+use crate::domain::delivery::{Delivery, DeliveryState, Outcome, Report};
 use crate::domain::event::StoredEvent;
 use crate::domain::time::{Timestamp, elapsed, plus};
 use crate::sink::pace::{Pacer, Turn};
@@ -25,6 +25,10 @@ use crate::telemetry::metrics as meter;
 
 /// Outcomes committed in one transaction.
 const SETTLE_BATCH: usize = 128;
+/// How long the first outcome waits for others, so that a busy sink does not make a transaction and a flush of each; no
+/// longer than [`FULL_BATCH`] are there. Whoever is killed in between sends them again.
+const SETTLE_WAIT: Duration = Duration::from_millis(2);
+const FULL_BATCH: usize = 32;
 /// Lease beyond the deadline of the attempt.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
 /// The dispatcher cuts an attempt off this long after its sink should have.
@@ -198,22 +202,17 @@ impl Dispatcher {
         self.attempts.spawn(async move {
             let started = core.clock.now();
             let stopwatch = Instant::now();
-            let report = attempt(&sink, &core, &claimed, started).await;
+            let Claimed { claim, delivery, events, .. } = claimed;
+            let (delivery, report) = attempt(&sink, &core, delivery, events, started).await;
             meter::attempt(sink.name(), &report.outcome, stopwatch.elapsed());
             breaker.note(&report, &sink.manners().retry, Instant::now(), core.dice.unit());
             // What a receiver asks for, it asks of everybody who sends there.
             if let (Some(pacer), Some(asked)) = (pacer, asked(&report.outcome)) {
                 pacer.hold(Instant::now() + asked.min(LONGEST_PAUSE));
             }
-            log_attempt(sink.name(), &claimed, &report);
-            let settled = Settled {
-                delivery: claimed.delivery,
-                claim: claimed.claim,
-                report,
-                started,
-                policy: sink.manners().retry,
-                unit: core.dice.unit(),
-            };
+            log_attempt(sink.name(), &delivery, &report);
+            let settled =
+                Settled { delivery, claim, report, started, policy: sink.manners().retry, unit: core.dice.unit() };
             // A closed channel means the store has failed; the process is ending, and the delivery stays due.
             let _ = outcomes.send(settled).await;
             drop(permit);
@@ -253,41 +252,42 @@ fn asked(outcome: &Outcome) -> Option<Duration> {
 }
 
 /// One attempt, whatever the sink does: it ends in time and with a report.
-async fn attempt(sink: &Arc<dyn Sink>, core: &Core, claimed: &Claimed, now: Timestamp) -> Report {
-    if claimed.events.is_empty() {
-        return Report::new(Outcome::Permanent, None, "its event is no longer stored");
+async fn attempt(
+    sink: &Arc<dyn Sink>,
+    core: &Core,
+    delivery: Delivery,
+    mut events: Vec<Arc<StoredEvent>>,
+    now: Timestamp,
+) -> (Delivery, Report) {
+    if events.is_empty() {
+        return (delivery, Report::new(Outcome::Permanent, None, "its event is no longer stored"));
     }
-    let reference = match &claimed.delivery.incident {
+    let reference = match &delivery.incident {
         Some(incident) => core.store.reference(sink.name(), incident).await.unwrap_or_default(),
         None => None,
     };
-    let mut events = claimed.events.clone();
-    if let (Some(moved), Some(last)) = (&claimed.delivery.moved, events.last_mut()) {
+    if let (Some(moved), Some(last)) = (&delivery.moved, events.last_mut()) {
         let event = moved.over(&last.event);
         *last = Arc::new(StoredEvent { event, ..StoredEvent::clone(last) });
     }
-    let message = Message { delivery: claimed.delivery.clone(), events, reference, now };
+    let message = Message { delivery, events, reference, now };
     let deadline = sink.manners().timeout + CUT_MARGIN;
+    let failed = |why: String| Report::new(Outcome::Transient { after: None, refusal: false }, None, why);
     // A panic in a sink is an outcome and not the end of the loop.
     let sending = std::panic::AssertUnwindSafe(sink.send(&message)).catch_unwind();
-    match tokio::time::timeout(deadline, sending).await {
+    let report = match tokio::time::timeout(deadline, sending).await {
         Ok(Ok(report)) => report,
-        Ok(Err(_)) => Report::new(
-            Outcome::Transient { after: None, refusal: false },
-            None,
-            "the sink failed inside ampbridge; please report this",
-        ),
-        Err(_) => {
-            let late = Outcome::Transient { after: None, refusal: false };
-            Report::new(late, None, format!("no outcome within {deadline:?}"))
-        }
-    }
+        Ok(Err(_)) => failed("the sink failed inside ampbridge; please report this".to_owned()),
+        Err(_) => failed(format!("no outcome within {deadline:?}")),
+    };
+    (message.delivery, report)
 }
 
 /// Commits outcomes, as many at once as have come in.
 async fn settle(core: Core, tally: Arc<Tally>, mut incoming: mpsc::Receiver<Settled>) -> Result<(), StoreError> {
     let mut batch = Vec::with_capacity(SETTLE_BATCH);
     while incoming.recv_many(&mut batch, SETTLE_BATCH).await > 0 {
+        gather(&mut incoming, &mut batch).await;
         let count = batch.len() as u64;
         let (plan, _) = core.step(&Input::Settled(std::mem::take(&mut batch))).await?;
         for (_, delivery) in &plan.settled {
@@ -304,8 +304,21 @@ async fn settle(core: Core, tally: Arc<Tally>, mut incoming: mpsc::Receiver<Sett
     Ok(())
 }
 
-fn log_attempt(sink: &str, claimed: &Claimed, report: &Report) {
-    let (id, event) = (&claimed.delivery.id, &claimed.delivery.event_type);
+/// Waits a moment for further outcomes.
+async fn gather(incoming: &mut mpsc::Receiver<Settled>, batch: &mut Vec<Settled>) {
+    let late = tokio::time::sleep(SETTLE_WAIT);
+    tokio::pin!(late);
+    while batch.len() < FULL_BATCH {
+        let room = SETTLE_BATCH - batch.len();
+        tokio::select! {
+            more = incoming.recv_many(batch, room) => if more == 0 { return },
+            () = &mut late => return,
+        }
+    }
+}
+
+fn log_attempt(sink: &str, delivery: &Delivery, report: &Report) {
+    let (id, event) = (&delivery.id, &delivery.event_type);
     if report.outcome == Outcome::Accepted {
         tracing::debug!(sink, delivery = id, event, "{id} ({event}) delivered to {sink}");
     } else {
