@@ -132,6 +132,7 @@ pub struct Probe<'a> {
 pub struct Claimed {
     pub claim: u64,
     pub delivery: Delivery,
+    /// Without why they were made and where they were routed.
     pub events: Vec<Arc<StoredEvent>>,
     /// Something urgent waits behind it on its subject.
     pub pressed: bool,

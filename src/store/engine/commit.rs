@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::kv::{Batch, Kv};
 use super::super::{Claimed, Probe, Result, StoreError, Ticket, codec, keys};
 use super::ledger::Entries;
-use super::read::decode_event;
+use super::read::decode_handed;
 use super::{Shared, State, StoredDoc};
 use crate::domain::cycle::{Known, Needs, Plan};
 use crate::domain::delivery::Delivery;
@@ -290,7 +290,7 @@ impl<K: Kv> Shared<K> {
         drop(state);
         let mut claimed = Vec::with_capacity(found.len());
         for (claim, pressed, delivery, events) in found {
-            let events: Result<_> = events.iter().map(|event| decode_event(event).map(Arc::new)).collect();
+            let events: Result<_> = events.iter().map(|event| decode_handed(event).map(Arc::new)).collect();
             claimed.push(Claimed { claim, delivery, events: events?, pressed });
         }
         Ok(claimed)

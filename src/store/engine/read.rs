@@ -2,11 +2,15 @@
 
 use std::ops::ControlFlow;
 
+use serde::Deserialize;
+use serde_json::Value;
+
 use super::super::kv::Kv;
 use super::super::{DeliveryFilter, EventFilter, Listed, Result, codec, keys};
 use super::{Shared, ledger, segments};
 use crate::domain::delivery::Delivery;
-use crate::domain::event::{StoredEvent, glob_matches};
+use crate::domain::event::{Event, StoredEvent, glob_matches};
+use crate::domain::time::Timestamp;
 
 /// Rows a list returns where no limit is given.
 const LIMIT: usize = 10_000;
@@ -149,4 +153,18 @@ impl<K: Kv> Shared<K> {
 
 pub(super) fn decode_event(value: &[u8]) -> Result<StoredEvent> {
     codec::from_json(value, "an event")
+}
+
+/// What a sink is handed of an event. Why it was made and where it was routed is most of what is stored, and for people
+/// who ask.
+#[derive(Deserialize)]
+struct Handed {
+    event: Event,
+    seen: Timestamp,
+    origin: String,
+}
+
+pub(super) fn decode_handed(value: &[u8]) -> Result<StoredEvent> {
+    let Handed { event, seen, origin } = codec::from_json(value, "an event")?;
+    Ok(StoredEvent { event, seen, why: Value::Null, origin, routing: Vec::new(), sinks: Vec::new() })
 }
