@@ -178,13 +178,13 @@ impl HttpClient {
         deadline: Duration,
         cap: Cap,
     ) -> Result<Reply, HttpError> {
-        self.send_timed(request, deadline, cap).await.0
+        self.send_timed(built(request)?, deadline, cap).await.0
     }
 
     /// The same, and where the time went, whatever came of it. Names and connections are timed where there is a guard.
     pub async fn send_timed(
         &self,
-        request: reqwest::RequestBuilder,
+        request: reqwest::Request,
         deadline: Duration,
         cap: Cap,
     ) -> (Result<Reply, HttpError>, Timings) {
@@ -195,12 +195,11 @@ impl HttpClient {
 
     async fn send_watched(
         &self,
-        request: reqwest::RequestBuilder,
+        request: reqwest::Request,
         deadline: Duration,
         cap: Cap,
         watch: &timing::Stopwatch,
     ) -> Result<Reply, HttpError> {
-        let request = request.build().map_err(|e| HttpError::Request(e.without_url().to_string()))?;
         if let Some(guard) = &self.guard {
             guard.check_literal(request.url()).map_err(HttpError::Refused)?;
         }
@@ -218,7 +217,7 @@ impl HttpClient {
         idle: Duration,
         mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<Option<Reply>, HttpError> {
-        let request = request.build().map_err(|e| HttpError::Request(e.without_url().to_string()))?;
+        let request = built(request)?;
         let late = |_| HttpError::Timeout(idle);
         let executed = tokio::time::timeout(idle, self.inner.execute(request)).await.map_err(late)?;
         let mut response = executed.map_err(|e| classify(&e))?;
@@ -268,6 +267,11 @@ impl HttpClient {
         }
         Ok(Reply { status, headers, body: body.freeze() })
     }
+}
+
+/// A request as it goes out.
+pub fn built(request: reqwest::RequestBuilder) -> Result<reqwest::Request, HttpError> {
+    request.build().map_err(|e| HttpError::Request(e.without_url().to_string()))
 }
 
 /// rustls needs a provider before the first client; a second installation is harmless.

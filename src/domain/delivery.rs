@@ -55,6 +55,9 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
+    /// What [`Self::as_str`] can say.
+    pub const NAMES: [&str; 4] = ["due", "delivered", "dead", "suppressed"];
+
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Due { .. } => "due",
@@ -263,6 +266,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// What [`Self::as_str`] can say.
+    pub const NAMES: [&str; 5] = ["accepted", "throttled", "transient", "permanent", "stop"];
+
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Accepted => "accepted",

@@ -21,7 +21,7 @@ use crate::domain::time::{Timestamp, elapsed, plus};
 use crate::sink::pace::{Pacer, Turn};
 use crate::sink::{Message, Sink};
 use crate::store::{Claimed, StoreError, sink_state};
-use crate::telemetry::metrics as meter;
+use crate::telemetry::metrics::SinkMeter;
 
 /// Outcomes committed in one transaction.
 const SETTLE_BATCH: usize = 128;
@@ -57,6 +57,7 @@ pub struct Dispatcher {
     breaker: Arc<Breaker>,
     /// Where it may not send as fast as it can.
     pacer: Option<Arc<Pacer>>,
+    meter: Arc<SinkMeter>,
 }
 
 impl Dispatcher {
@@ -78,6 +79,7 @@ impl Dispatcher {
         }
         let (outcomes, incoming) = mpsc::channel(SETTLE_BATCH * 4);
         let permits = Arc::new(Semaphore::new(sink.manners().concurrency.max(1)));
+        let meter = Arc::new(SinkMeter::new(sink.name()));
         let dispatcher = Self {
             core: core.clone(),
             sink,
@@ -87,9 +89,10 @@ impl Dispatcher {
             attempts: TaskTracker::new(),
             breaker: Arc::new(breaker),
             pacer,
+            meter: Arc::clone(&meter),
         };
         // A task of its own: committing outcomes and claiming the next deliveries go on side by side.
-        let settling = tokio::spawn(settle(core, tally, incoming));
+        let settling = tokio::spawn(settle(core, tally, meter, incoming));
         let sent = dispatcher.send_all(&stop).await;
         dispatcher.attempts.close();
         dispatcher.attempts.wait().await;
@@ -198,13 +201,14 @@ impl Dispatcher {
     fn start(&self, claimed: Claimed, permit: tokio::sync::OwnedSemaphorePermit) {
         let (sink, core, outcomes) = (Arc::clone(&self.sink), self.core.clone(), self.outcomes.clone());
         let (tally, breaker, pacer) = (Arc::clone(&self.tally), Arc::clone(&self.breaker), self.pacer.clone());
+        let meter = Arc::clone(&self.meter);
         tally.in_flight.fetch_add(1, Ordering::AcqRel);
         self.attempts.spawn(async move {
             let started = core.clock.now();
             let stopwatch = Instant::now();
             let Claimed { claim, delivery, events, .. } = claimed;
             let (delivery, report) = attempt(&sink, &core, delivery, events, started).await;
-            meter::attempt(sink.name(), &report.outcome, stopwatch.elapsed());
+            meter.attempt(&report.outcome, stopwatch.elapsed());
             breaker.note(&report, &sink.manners().retry, Instant::now(), core.dice.unit());
             // What a receiver asks for, it asks of everybody who sends there.
             if let (Some(pacer), Some(asked)) = (pacer, asked(&report.outcome)) {
@@ -284,7 +288,12 @@ async fn attempt(
 }
 
 /// Commits outcomes, as many at once as have come in.
-async fn settle(core: Core, tally: Arc<Tally>, mut incoming: mpsc::Receiver<Settled>) -> Result<(), StoreError> {
+async fn settle(
+    core: Core,
+    tally: Arc<Tally>,
+    meter: Arc<SinkMeter>,
+    mut incoming: mpsc::Receiver<Settled>,
+) -> Result<(), StoreError> {
     let mut batch = Vec::with_capacity(SETTLE_BATCH);
     while incoming.recv_many(&mut batch, SETTLE_BATCH).await > 0 {
         gather(&mut incoming, &mut batch).await;
@@ -297,7 +306,7 @@ async fn settle(core: Core, tally: Arc<Tally>, mut incoming: mpsc::Receiver<Sett
                 _ => &tally.failed,
             };
             counter.fetch_add(1, Ordering::AcqRel);
-            meter::settled(&delivery.sink, delivery.state.as_str(), elapsed(delivery.created, core.clock.now()));
+            meter.settled(&delivery.state, elapsed(delivery.created, core.clock.now()));
         }
         tally.in_flight.fetch_sub(count, Ordering::AcqRel);
     }

@@ -14,14 +14,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::domain::delivery::{Outcome, Report, Timings};
 use crate::domain::signing::{SigningSecret, signature_header};
 use crate::env::{Clock as _, SystemClock};
-use crate::http::{Cap, HttpClient, HttpError, Reply};
+use crate::http::{Cap, HttpClient, HttpError, Reply, built};
 use crate::render::Renderer;
 
 use super::redact::Redactor;
@@ -159,23 +159,31 @@ impl Webhook {
         credential: Option<&Credential>,
         end: Instant,
     ) -> (Result<Reply, HttpError>, Timings) {
-        let timestamp = message.now.as_second();
-        let mut request = self
-            .client
-            .request(self.method.clone(), self.target.url.clone())
-            .headers(body.headers.clone())
-            .headers(self.headers.clone());
+        // Credentials in the URL become a header here.
+        let request = self.client.request(self.method.clone(), self.target.url.clone()).body(body.bytes.clone());
+        let mut request = match built(request) {
+            Ok(request) => request,
+            Err(error) => return (Err(error), Timings::default()),
+        };
+        let headers = request.headers_mut();
+        headers.extend(body.headers.clone());
+        headers.extend(self.headers.clone());
         if !self.secrets.is_empty() {
-            request = request
-                .header("webhook-id", &body.id)
-                .header("webhook-timestamp", timestamp)
-                .header("webhook-signature", signature_header(&self.secrets, &body.id, timestamp, &body.bytes));
+            let timestamp = message.now.as_second();
+            let signature = signature_header(&self.secrets, &body.id, timestamp, &body.bytes);
+            headers.insert("webhook-timestamp", timestamp.into());
+            for (name, value) in [("webhook-id", &body.id), ("webhook-signature", &signature)] {
+                match HeaderValue::from_str(value) {
+                    Ok(value) => headers.insert(name, value),
+                    Err(_) => return (Err(HttpError::Request(format!("{name} is no header"))), Timings::default()),
+                };
+            }
         }
         if let Some(credential) = credential {
-            request = request.header(http::header::AUTHORIZATION, credential.header.clone());
+            headers.insert(http::header::AUTHORIZATION, credential.header.clone());
         }
         let left = end.saturating_duration_since(Instant::now());
-        self.client.send_timed(request.body(body.bytes.clone()), left, Cap::Cut(RESPONSE_BYTES)).await
+        self.client.send_timed(request, left, Cap::Cut(RESPONSE_BYTES)).await
     }
 
     /// A body for people to see: keys of a preset stand in it as well.

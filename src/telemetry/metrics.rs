@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::domain::collection::LookNotes;
-use crate::domain::delivery::Outcome;
+use crate::domain::delivery::{DeliveryState, Outcome};
 use crate::domain::record::Evidence;
 use crate::domain::time::Timestamp;
 
@@ -64,17 +66,52 @@ pub fn look(source: &str, collection: &str, evidence: &Evidence, notes: &LookNot
     }
 }
 
-/// An attempt has ended.
-pub fn attempt(sink: &str, outcome: &Outcome, took: Duration) {
-    counter!("ampbridge_attempts_total", "sink" => sink.to_owned(), "outcome" => outcome.as_str()).increment(1);
-    histogram!("ampbridge_attempt_seconds", "sink" => sink.to_owned()).record(took.as_secs_f64());
+/// What is counted of one sink's deliveries. Made once, since a busy sink counts thousands a second; from then on every
+/// series is there, at zero.
+pub struct SinkMeter {
+    attempts: Vec<(&'static str, Counter)>,
+    attempt_seconds: Histogram,
+    settled: Vec<(&'static str, Counter)>,
+    delivery_seconds: Histogram,
 }
 
-/// A delivery has moved on; `age` is since it was made.
-pub fn settled(sink: &str, state: &'static str, age: SignedDuration) {
-    counter!("ampbridge_settled_total", "sink" => sink.to_owned(), "state" => state).increment(1);
-    if state == "delivered" {
-        histogram!("ampbridge_delivery_seconds", "sink" => sink.to_owned()).record(age.as_secs_f64());
+impl SinkMeter {
+    pub fn new(sink: &str) -> Self {
+        let sink = sink.to_owned();
+        let attempts = |outcome| {
+            let name = sink.clone();
+            (outcome, counter!("ampbridge_attempts_total", "sink" => name, "outcome" => outcome))
+        };
+        let settled = |state| {
+            let name = sink.clone();
+            (state, counter!("ampbridge_settled_total", "sink" => name, "state" => state))
+        };
+        Self {
+            attempts: Outcome::NAMES.map(attempts).to_vec(),
+            attempt_seconds: histogram!("ampbridge_attempt_seconds", "sink" => sink.clone()),
+            settled: DeliveryState::NAMES.map(settled).to_vec(),
+            delivery_seconds: histogram!("ampbridge_delivery_seconds", "sink" => sink.clone()),
+        }
+    }
+
+    /// An attempt has ended.
+    pub fn attempt(&self, outcome: &Outcome, took: Duration) {
+        count(&self.attempts, outcome.as_str());
+        self.attempt_seconds.record(took.as_secs_f64());
+    }
+
+    /// A delivery has moved on; `age` is since it was made.
+    pub fn settled(&self, state: &DeliveryState, age: SignedDuration) {
+        count(&self.settled, state.as_str());
+        if matches!(state, DeliveryState::Delivered { .. }) {
+            self.delivery_seconds.record(age.as_secs_f64());
+        }
+    }
+}
+
+fn count(counters: &[(&'static str, Counter)], name: &str) {
+    if let Some((_, counter)) = counters.iter().find(|(known, _)| *known == name) {
+        counter.increment(1);
     }
 }
 

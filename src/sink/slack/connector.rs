@@ -24,7 +24,7 @@ use url::Url;
 
 use crate::domain::delivery::Timings;
 use crate::domain::time::Timestamp;
-use crate::http::{Cap, HttpClient, HttpError, Reply};
+use crate::http::{Cap, HttpClient, HttpError, Reply, built};
 
 /// Bytes of an answer that are read.
 const RESPONSE_BYTES: usize = 64 * 1024;
@@ -74,6 +74,7 @@ impl From<Fault> for SlackClientError {
 impl Connector {
     async fn call<RS: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> ClientResult<RS> {
         let cap = Cap::Cut(RESPONSE_BYTES);
+        let request = built(request).map_err(Fault::NoAnswer)?;
         let (reply, timings) = self.http.send_timed(request, self.deadline, cap).await;
         self.timings.note(timings);
         self.read(&reply.map_err(Fault::NoAnswer)?)

@@ -2,6 +2,7 @@
 //!
 //! Source: <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use schemars::JsonSchema;
@@ -65,12 +66,16 @@ pub struct Body {
     pub id: String,
     /// The content type, and attributes in binary mode.
     pub headers: HeaderMap,
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
 }
 
 impl Body {
     fn new(id: &str, content_type: HeaderValue, bytes: Vec<u8>) -> Self {
-        Self { id: id.to_owned(), headers: HeaderMap::from_iter([(http::header::CONTENT_TYPE, content_type)]), bytes }
+        Self {
+            id: id.to_owned(),
+            headers: HeaderMap::from_iter([(http::header::CONTENT_TYPE, content_type)]),
+            bytes: bytes.into(),
+        }
     }
 }
 
