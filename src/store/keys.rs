@@ -19,6 +19,8 @@ pub const EVENT_IDS: &[u8] = b"i";
 /// Segments of deliveries.
 pub const DELIVERIES: &[u8] = b"q";
 pub const DELIVERY_IDS: &[u8] = b"j";
+/// Events and deliveries too large for their segments: family, number.
+pub const LARGE: &[u8] = b"u";
 /// Numbers of segments with open deliveries.
 pub const OPEN: &[u8] = b"o";
 /// Deliveries of a segment of events.
@@ -77,6 +79,10 @@ pub fn pieces(family: &[u8], segment: u64) -> Vec<u8> {
 
 pub fn piece(family: &[u8], segment: u64, piece: u64) -> Vec<u8> {
     join(&pieces(family, segment), &[&piece.to_be_bytes()])
+}
+
+pub fn large(family: &[u8], number: u64) -> Vec<u8> {
+    join(LARGE, &[family, &number.to_be_bytes()])
 }
 
 /// Numbers of the segment and of the piece.

@@ -2,7 +2,8 @@
 //!
 //! The engine's time and memory go by the number of keys, and what was made together is sent, done with and let go of
 //! together. So a segment is one key, or a few: what a commit writes of it is a new *piece* beside the older ones, and of
-//! each number the newest piece counts. Pieces are merged where a segment is complete, and where there are many.
+//! each number the newest piece counts. Pieces are merged where a segment is complete, and where there are many. A large
+//! value lies by itself, so that nobody reads it who does not ask for it; in its segment is nothing in its place.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
@@ -17,6 +18,8 @@ use super::scan_all;
 pub(super) const SPAN: u64 = 32;
 /// Pieces from which on a segment is merged.
 const MANY: usize = 8;
+/// Larger values lie by themselves.
+const LARGE: usize = 64 * 1024;
 /// Version byte of a piece: JSON values.
 const PIECE: u8 = 1;
 /// Of one value: where in the segment, and how long.
@@ -38,11 +41,37 @@ pub(super) fn numbers(segment: u64) -> RangeInclusive<u64> {
 
 /// What is in a segment. Needs no lock: pieces are read oldest first, and a merge only ever puts a newer one.
 pub(super) fn read(kv: &dyn Kv, family: &[u8], segment: u64) -> Result<Values> {
-    Ok(Segment::load(kv, family, segment)?.values)
+    again(|| {
+        let mut values = Segment::load(kv, family, segment)?.values;
+        for (number, value) in &mut values {
+            *value = whole(kv, family, *number, std::mem::take(value))?;
+        }
+        Ok(values)
+    })
 }
 
 pub(super) fn value(kv: &dyn Kv, family: &[u8], number: u64) -> Result<Option<Bytes>> {
-    Ok(read(kv, family, of(number))?.remove(&number))
+    again(|| {
+        let found = Segment::load(kv, family, of(number))?.values.remove(&number);
+        found.map(|value| whole(kv, family, number, value)).transpose()
+    })
+}
+
+/// Once more where it fails: a large value may have been replaced in between.
+fn again<T>(read: impl Fn() -> Result<T>) -> Result<T> {
+    read().or_else(|_| read())
+}
+
+/// The value itself, where nothing is in its place.
+fn whole(kv: &dyn Kv, family: &[u8], number: u64, value: Bytes) -> Result<Bytes> {
+    if !value.is_empty() {
+        return Ok(value);
+    }
+    let packed = kv.get(&keys::large(family, number))?.unwrap_or_default();
+    let [PIECE, packed @ ..] = packed.as_slice() else {
+        return Err(StoreError::Read(format!("the large value {number} is cut or of another version")));
+    };
+    unpack(packed)
 }
 
 /// The first segment there is.
@@ -92,7 +121,8 @@ impl Segments {
     }
 
     pub(super) fn value(&mut self, kv: &dyn Kv, number: u64) -> Result<Option<Bytes>> {
-        Ok(self.segment(kv, of(number))?.values.get(&number).cloned())
+        let found = self.segment(kv, of(number))?.values.get(&number).cloned();
+        found.map(|value| whole(kv, self.family, number, value)).transpose()
     }
 
     /// Adds new values, or newer ones of known numbers, to the batch. `is_complete` says of which segments nothing more is
@@ -105,11 +135,17 @@ impl Segments {
         batch: &mut Batch,
     ) -> Result<()> {
         let mut by_segment: BTreeMap<u64, Values> = BTreeMap::new();
-        for (number, value) in values {
+        for (number, mut value) in values {
+            if value.len() > LARGE {
+                batch.put(keys::large(self.family, number), [&[PIECE], codec::pack(&value).as_slice()].concat());
+                value.clear();
+            }
             by_segment.entry(of(number)).or_default().insert(number, value.into());
         }
         for (number, fresh) in by_segment {
             let mut segment = self.take(kv, number)?;
+            let replaced = fresh.iter().filter(|(_, value)| !value.is_empty()).map(|(number, _)| number);
+            segment.drop_large(self.family, replaced, batch);
             if segment.pieces.len() + 1 >= MANY || (is_complete(number) && !segment.pieces.is_empty()) {
                 segment.values.extend(fresh);
                 segment.rewrite(self.family, number, batch)?;
@@ -127,6 +163,7 @@ impl Segments {
         let segments: BTreeSet<u64> = gone.iter().map(|number| of(*number)).collect();
         for number in segments {
             let mut segment = self.take(kv, number)?;
+            segment.drop_large(self.family, gone.range(numbers(number)), batch);
             segment.values.retain(|number, _| !gone.contains(number));
             segment.rewrite(self.family, number, batch)?;
             self.keep(number, segment);
@@ -183,6 +220,13 @@ impl Segment {
         self.values.values().map(Bytes::len).sum()
     }
 
+    /// Removes what lies by itself of these numbers.
+    fn drop_large<'n>(&self, family: &[u8], numbers: impl Iterator<Item = &'n u64>, batch: &mut Batch) {
+        for number in numbers.filter(|number| self.values.get(number).is_some_and(Bytes::is_empty)) {
+            batch.remove(keys::large(family, *number));
+        }
+    }
+
     fn add(&mut self, family: &[u8], number: u64, fresh: &Values, batch: &mut Batch) -> Result<()> {
         let piece = self.pieces.last().map_or(0, |last| last + 1);
         batch.put(keys::piece(family, number, piece), encode(number, fresh)?);
@@ -228,8 +272,7 @@ fn decode(bytes: &[u8], segment: u64, values: &mut Values) -> Result<()> {
     let cut = || StoreError::Read("a segment is cut or of another version".to_owned());
     let [PIECE, count, rest @ ..] = bytes else { return Err(cut()) };
     let (entries, packed) = rest.split_at_checked(usize::from(*count) * ENTRY).ok_or_else(cut)?;
-    let body = codec::unpack(packed).map_err(|e| StoreError::Read(format!("a segment can't be unpacked: {e}")))?;
-    let body = Bytes::from(body);
+    let body = unpack(packed)?;
     let mut at = 0;
     for entry in entries.chunks_exact(ENTRY) {
         let length = u32::from_le_bytes(entry[1..].try_into().map_err(|_| cut())?) as usize;
@@ -242,6 +285,11 @@ fn decode(bytes: &[u8], segment: u64, values: &mut Values) -> Result<()> {
     Ok(())
 }
 
+fn unpack(packed: &[u8]) -> Result<Bytes> {
+    let unpacked = codec::unpack(packed);
+    unpacked.map(Bytes::from).map_err(|e| StoreError::Read(format!("a segment can't be unpacked: {e}")))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -251,9 +299,9 @@ mod tests {
 
     const FAMILY: &[u8] = b"v";
 
-    fn pieces(kv: &MemoryKv) -> usize {
+    fn count(kv: &MemoryKv, family: &[u8]) -> usize {
         let mut count = 0;
-        kv.scan(FAMILY, &mut |_, _| {
+        kv.scan(family, &mut |_, _| {
             count += 1;
             std::ops::ControlFlow::Continue(())
         })
@@ -261,11 +309,18 @@ mod tests {
         count
     }
 
+    /// Small ones, and now and then one that lies by itself.
+    fn value() -> impl Strategy<Value = String> {
+        prop_oneof![9 => "[a-z]{1,40}", 1 => "[a-z]".prop_map(|letter| letter.repeat(LARGE + 1))]
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         /// Whatever is written, over and over, or removed: every value is there as it was written last.
         #[test]
         fn the_newest_of_each_number_counts(
-            steps in prop::collection::vec((prop::collection::btree_map(0..100_u64, "[a-z]{0,40}", 0..20), any::<bool>(), any::<bool>()), 0..40)
+            steps in prop::collection::vec((prop::collection::btree_map(0..100_u64, value(), 0..20), any::<bool>(), any::<bool>()), 0..40)
         ) {
             let kv = MemoryKv::default();
             let mut segments = Segments::new(FAMILY);
@@ -292,7 +347,9 @@ mod tests {
                     let value = segments.value(&kv, number).unwrap();
                     prop_assert_eq!(value.as_deref(), model.get(&number).map(Vec::as_slice));
                 }
-                prop_assert!(pieces(&kv) <= 4 * MANY);
+                prop_assert!(count(&kv, FAMILY) <= 4 * MANY);
+                let large = model.values().filter(|value| value.len() > LARGE).count();
+                prop_assert_eq!(count(&kv, keys::LARGE), large);
             }
         }
     }
@@ -307,12 +364,12 @@ mod tests {
             segments.write(&kv, one(number), |_| number == SPAN - 1, &mut batch).unwrap();
             kv.apply(batch).unwrap();
         }
-        assert_eq!(pieces(&kv), 1);
+        assert_eq!(count(&kv, FAMILY), 1);
         assert_eq!(first(&kv, FAMILY).unwrap(), Some(0));
         let mut batch = Batch::default();
         segments.remove(&kv, &(0..SPAN).collect(), &mut batch).unwrap();
         kv.apply(batch).unwrap();
-        assert_eq!((pieces(&kv), first(&kv, FAMILY).unwrap()), (0, None));
+        assert_eq!((count(&kv, FAMILY), first(&kv, FAMILY).unwrap()), (0, None));
     }
 
     #[test]
