@@ -9,7 +9,7 @@ use crate::domain::collection::{CollectionSpec, UpdateRule};
 use crate::domain::diff::Change;
 use crate::domain::event::{Draft, data_of};
 use crate::domain::payload::ChangeData;
-use crate::domain::record::{Person, Record, StoredRow};
+use crate::domain::record::{Person, Record, StoredRow, are_equal};
 use crate::domain::time::Timestamp;
 
 /// Longest text taken over from outside into an event, in bytes. Sinks cut further to their own limits.
@@ -61,7 +61,7 @@ pub fn removed(scene: Scene<'_>, row: &StoredRow, gone: &StoredRow) -> Option<Dr
 fn births(rules: &[UpdateRule], fields: &BTreeMap<String, Value>) -> Vec<(String, String)> {
     let born = rules.iter().filter(|rule| rule.at_birth).filter_map(|rule| {
         let field = rule.field.as_ref()?;
-        let so = rule.to.is_some() && rule.to.as_ref() == fields.get(field);
+        let so = is_so(rule.to.as_ref()?, fields.get(field));
         so.then_some((rule.event.clone()?, field.clone()))
     });
     born.collect()
@@ -79,8 +79,8 @@ fn updates(
         let (old, new) = (before.get(field), after.get(field));
         let taken = rules.iter().find(|rule| {
             rule.field.as_ref().is_none_or(|f| f == field)
-                && rule.to.as_ref().is_none_or(|to| Some(to) == new)
-                && rule.from.as_ref().is_none_or(|from| Some(from) == old)
+                && rule.to.as_ref().is_none_or(|to| is_so(to, new))
+                && rule.from.as_ref().is_none_or(|from| is_so(from, old))
                 && (rule.rising.is_empty() || rises(&rule.rising, old, new))
         });
         let Some(kind) = taken.and_then(|rule| rule.event.clone()) else { continue };
@@ -90,6 +90,10 @@ fn updates(
         }
     }
     grouped
+}
+
+fn is_so(wanted: &Value, value: Option<&Value>) -> bool {
+    value.is_some_and(|value| are_equal(wanted, value))
 }
 
 /// Whether the new value stands later in the list than the old one. Of a value that is not in the list nothing can be
