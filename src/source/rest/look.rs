@@ -114,7 +114,7 @@ impl Look<'_> {
 
     /// Reads page after page. True at the explicit end, false where the look need not go there.
     async fn pages(&mut self, more: &[(String, Value)], reach: Reach) -> Result<bool, Failure> {
-        let mut pager = Pager::new(&self.plan.page, self.rest.page_max);
+        let mut pager = Pager::new(&self.plan.page, self.rest.page_max, reach == Reach::Full);
         let first = super::address::below_with(&self.rest.base, &self.plan.request.path, &self.vars);
         while let Some(ask) = pager.ask() {
             let call = self.call(&ask, &first, more);
