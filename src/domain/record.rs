@@ -82,7 +82,8 @@ impl Amount {
         let float = || number.as_f64().unwrap_or(f64::NAN);
         match number.as_i128() {
             Some(whole) => Self::Whole(whole),
-            None if float().fract() == 0.0 && float().abs() < LARGE => {
+            None if float().fract() == 0.0 && float().abs() < LARGE =>
+            {
                 #[expect(clippy::cast_possible_truncation, reason = "a whole number below the largest")]
                 Self::Whole(float() as i128)
             }

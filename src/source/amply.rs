@@ -150,7 +150,8 @@ fn health(document: &Value) -> Option<Page> {
                 }
             }
         }
-        Value::Object(members) if inner.is_some() && members.len() <= MOST => {
+        // One without members is no list of none.
+        Value::Object(members) if inner.is_some() && (1..=MOST).contains(&members.len()) => {
             for (id, value) in members {
                 take(id, None, state(value));
             }
@@ -215,6 +216,7 @@ mod tests {
             assert_eq!(levels(health(&known)), expected, "{known}");
         }
         assert_eq!(health(&json!({"ok": true})), None);
+        assert_eq!(health(&json!({"providers": {}})), None, "nothing says that there are none");
         let odd = health(&json!({"providers": [{"id": "a"}, {"state": "up"}]})).unwrap();
         assert!(odd.strange.contains_key("a") && odd.quarantined.len() == 1);
     }

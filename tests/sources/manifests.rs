@@ -53,6 +53,50 @@ async fn one_answer_is_the_whole_list_unless_the_manifest_says_otherwise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restart_is_no_new_baseline_however_many_members_a_body_has() {
+    let watch = Watch::default();
+    let fake = fake(&watch).await;
+    let collections = "[collections.row]\npost = \"/list\"\nrecords = \"/data\"\nkey = [\"/id\"]\n\
+                       body = { a = 1, b = 2, c = { x = 1, y = 2, z = 3 }, d = 4 }\n";
+    let first = bridge(&fake, &watch, collections);
+    first.look_well().await;
+    for n in 0..8 {
+        fake.world().row("rows", "r01")["name"] = json!(format!("name {n}"));
+        // Another reading of the same config, over the same store.
+        let again = bridge(&fake, &watch, collections).over(&first);
+        again.look_well().await;
+        assert_eq!(first.told().await.len(), n + 1);
+    }
+    let bodies: BTreeSet<String> = fake.world().bodies.iter().cloned().collect();
+    assert_eq!(bodies.into_iter().collect::<Vec<_>>(), [r#"{"a":1,"b":2,"c":{"x":1,"y":2,"z":3},"d":4}"#]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_where_a_list_should_be_is_no_answer() {
+    let watch = Watch::default();
+    let fake = fake(&watch).await;
+    *fake.world().doc("doc") = json!({"rows": [{"id": "a", "day": "2026-11-22", "cents": 5}]});
+    let list = "get = \"/doc\"\nrecords = \"/rows\"\nkey = [\"/id\"]\n";
+    let bridge = bridge(
+        &fake,
+        &watch,
+        &format!(
+            "[collections.row]\n{list}[collections.cost]\nrole = \"spend\"\n{list}\
+             spend = {{ date = \"/day\", amount = \"/cents\", unit = \"cents\" }}\n"
+        ),
+    );
+    bridge.look_well().await;
+    for object in [json!({}), json!({"error": "quota"}), json!({"a": {"id": "a"}})] {
+        *fake.world().doc("doc") = json!({ "rows": object });
+        for look in bridge.look().await {
+            assert!(matches!(look.evidence, Evidence::Partial(_)), "{}: {:?}", look.collection, look.evidence);
+        }
+    }
+    *fake.world().doc("doc") = json!({"rows": []});
+    bridge.look_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_has_no_amount_and_need_not_have_one_is_no_loss() {
     let watch = Watch::default();
     let fake = fake(&watch).await;

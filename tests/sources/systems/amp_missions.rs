@@ -62,7 +62,7 @@ pub fn key(id: &str) -> Value {
 }
 
 fn list(path: &'static str, field: &'static str) -> Target {
-    Target { path, marker: "", paging: Paging::AfterKey, rows: "/data", inner: "", field, single: false }
+    Target { path, marker: "", paging: Paging::AfterKey, rows: "/data", inner: "", counted: true, field, single: false }
 }
 
 pub const CELLS: &[Cell] = &[
@@ -98,7 +98,12 @@ pub const CELLS: &[Cell] = &[
     },
     Cell {
         collection: "integration",
-        target: || Target { paging: Paging::None, rows: "/integrations", ..list("/v1/connect/status", "/status") },
+        target: || Target {
+            paging: Paging::None,
+            counted: false,
+            rows: "/integrations",
+            ..list("/v1/connect/status", "/status")
+        },
         change: |system| system.fake.world().doc("integrations")["integrations"][0]["status"] = json!("expired"),
         told: &["integration.changed metricool"],
         true_for: &[],
