@@ -169,7 +169,10 @@ pub struct StoredRow {
 pub struct GaugeRow {
     pub key: String,
     pub name: Option<String>,
+    /// The level; null where it is not known and something else says which band it is in.
     pub value: Value,
+    /// The band it is in whatever its value says: a wallet that can't call is depleted.
+    pub band: Option<String>,
     pub facts: BTreeMap<String, Value>,
 }
 
