@@ -271,6 +271,8 @@ pub struct LookNotes {
     pub changed: u64,
     /// Watched fields seen on some row.
     pub carried: BTreeSet<String>,
+    /// Keys of the levels that were shown, whatever could be read of them.
+    pub levels: BTreeSet<String>,
     /// Watched fields missing on a row that once had them, with how many rows.
     pub vanished: BTreeMap<String, u64>,
     /// What the source did not understand: a short name, and a sentence.

@@ -157,3 +157,36 @@ async fn a_gauge_is_the_object_it_points_at() {
     told.sort();
     assert_eq!(told, ["all.low all", "named.low b", "pool.low b", "wallet.low wallet"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_level_that_leaves_its_list_for_good_is_no_open_incident() {
+    let watch = Watch::default();
+    let fake = fake(&watch).await;
+    let nodes = |rows: serde_json::Value| *fake.world().doc("doc") = json!({ "nodes": rows });
+    let (up, down) = (json!({"id": "a", "s": "up"}), json!({"id": "b", "s": "down"}));
+    nodes(json!([up, down]));
+    let bridge = bridge(
+        &fake,
+        &watch,
+        "[collections.node]\nrole = \"gauge\"\nget = \"/doc\"\nrecords = \"/nodes\"\nkey = [\"/id\"]\nvalue = \"/s\"\n\
+         states = { bad = [\"down\"] }\nevents = { bad = \"node.down\", ok = \"node.up\" }\n",
+    );
+    bridge.look_well().await;
+    bridge.look_well().await;
+    assert_eq!(bridge.told().await, ["node.down b"]);
+    // A row without a key might be the one that is missing.
+    for rows in [json!([up, {"s": "down"}]), json!([up]), json!([up, down]), json!([up])] {
+        nodes(rows);
+        bridge.look_well().await;
+    }
+    assert_eq!(bridge.told().await.len(), 1);
+    bridge.look_well().await;
+    assert_eq!(bridge.told().await, ["node.down b", "node.up b"]);
+    let events = bridge.app.core.store.events(&ampbridge::store::EventFilter::default()).await.unwrap();
+    let (over, open) = (&events[0].event.data, &events[1].event.data);
+    assert_eq!(
+        (&over["state"], &over["band_after"], &over["after"]),
+        (&json!("resolved"), &json!("gone"), &json!(null))
+    );
+    assert_eq!(over["incident"], open["incident"]);
+}

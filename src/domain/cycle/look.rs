@@ -87,7 +87,7 @@ pub(super) fn end_needs(world: &World, now: Timestamp, end: &SweepEnd, needs: &m
                 needs.docs.insert(DocKey::ThreadCost(rule.name.clone(), spec.source.clone()));
             }
         }
-        Role::Gauge => {}
+        Role::Gauge => drop(needs.docs.insert(DocKey::Gauge(spec.id()))),
     }
     if spending::asks_for_limits(world, spec) {
         spending::rule_needs(world, now, &spec.source, needs);
@@ -160,6 +160,8 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
             let (next, drafts) = gauge::observe(spec, &known, rows, state.epoch, step.now);
             step.put(key, Doc::Gauge(next));
             step.tell_all(drafts);
+            let shown = rows.iter().map(|row| &row.key).chain(understood).chain(strange.keys());
+            notes.levels = shown.cloned().collect();
         }
         Rows::Costs(rows) => costs_page(step, spec, rows, asked),
     }
@@ -251,6 +253,9 @@ fn finish_complete(step: &mut Step<'_>, end: &SweepEnd, state: &mut CollectionSt
     if state.baseline.is_none() {
         state.baseline = Some(step.now);
     }
+    if spec.role == Role::Gauge && notes.quarantined == 0 {
+        levels_gone(step, spec, state.epoch, notes);
+    }
     let Some(missing) = &step.known.missing else { return };
     state.rows = missing.known;
     let removals = sweep::decide(spec, state, missing, notes.rows, confirmed, step.now);
@@ -258,6 +263,16 @@ fn finish_complete(step: &mut Step<'_>, end: &SweepEnd, state: &mut CollectionSt
     step.plan.announced = Some(removals.announced);
     remove(step, spec, state, &removals.rows);
     step.tell_all(removals.held);
+}
+
+/// Levels that a complete look did not show.
+fn levels_gone(step: &mut Step<'_>, spec: &CollectionSpec, epoch: u32, notes: &LookNotes) {
+    let key = DocKey::Gauge(spec.id());
+    let known = step.known.docs.gauge(&key).cloned().unwrap_or_default();
+    if let Some((next, drafts)) = gauge::swept(spec, &known, &notes.levels, epoch, step.now) {
+        step.put(key, Doc::Gauge(next));
+        step.tell_all(drafts);
+    }
 }
 
 /// Replaces rows by tombstones and says so.
@@ -431,6 +446,7 @@ pub fn add_notes(total: &mut LookNotes, page: LookNotes) {
     total.quarantined += page.quarantined;
     total.events += page.events;
     total.carried.extend(page.carried);
+    total.levels.extend(page.levels);
     total.strange.extend(page.strange);
     for (field, rows) in page.vanished {
         *total.vanished.entry(field).or_default() += rows;
