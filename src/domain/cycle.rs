@@ -26,7 +26,7 @@ use super::doc::{Doc, DocKey, Docs};
 use super::event::StoredEvent;
 use super::health::{self, SinkState};
 use super::quota::Quota;
-use super::record::{Evidence, Page, StoredRow};
+use super::record::{Evidence, Failure, Page, StoredRow};
 use super::retry::RetryPolicy;
 use super::routing::Route;
 use super::rules::RuleSpec;
@@ -204,6 +204,8 @@ pub struct Plan {
     /// (sink, incident) to what later deliveries need.
     pub references: Vec<(String, String, serde_json::Value)>,
     pub notes: LookNotes,
+    /// Why a look that its source called good counts as failed all the same.
+    pub refused: Option<Failure>,
     /// Days of money (source, from, up to and including) that would have told more. Whoever plans loads them too and
     /// plans again; a plan made without them is right but says less.
     pub lacks: Vec<(String, Date, Date)>,

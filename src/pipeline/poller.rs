@@ -123,7 +123,7 @@ impl Poller {
         let (plan, _) = self.core.step(&Input::SweepEnd(sweep.clone())).await?;
         looked.notes = sweep.notes;
         looked.notes.events += plan.notes.events;
-        looked.evidence = sweep.evidence;
+        looked.evidence = plan.refused.clone().map_or(sweep.evidence, Evidence::Partial);
         let hold = self.state(collection).await?.hold;
         looked.held = hold.filter(|h| h.announced && h.rejected.is_none()).map(|h| h.id);
         report(self.source.name(), &looked, self.core.clock.now());

@@ -190,3 +190,23 @@ async fn a_level_that_leaves_its_list_for_good_is_no_open_incident() {
     );
     assert_eq!(over["incident"], open["incident"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_by_a_clock_that_is_days_behind_is_a_failed_look() {
+    let watch = Watch::default();
+    let fake = fake(&watch).await;
+    *fake.world().doc("doc") = json!({"rows": [{"day": "2026-11-22", "cents": 5}]});
+    let bridge = bridge(
+        &fake,
+        &watch,
+        "[collections.cost]\nrole = \"spend\"\nget = \"/doc\"\nrecords = \"/rows\"\n\
+         spend = { date = \"/day\", amount = \"/cents\", unit = \"cents\" }\n",
+    );
+    bridge.look_well().await;
+    watch.advance(-5 * 86_400);
+    let looks = bridge.look().await;
+    let Evidence::Partial(failure) = &looks[0].evidence else { panic!("{:?}", looks[0].evidence) };
+    assert!(failure.message.contains("this machine's clock says"), "{}", failure.message);
+    watch.advance(5 * 86_400);
+    bridge.look_well().await;
+}

@@ -184,6 +184,7 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     let known_money = || spending::spend_state(step, &spec.source);
     let behind = is_money.then(|| clock_is_behind(notes, &known_money(), step.now)).flatten();
     let evidence = &behind.clone().map_or_else(|| evidence.clone(), Evidence::Partial);
+    step.plan.refused.clone_from(&behind);
     let key = DocKey::Collection(spec.id());
     let health_key = DocKey::SourceHealth(spec.source.clone());
     let mut state = step.known.docs.collection(&key).cloned().unwrap_or_default().at_host(spec.host.as_ref());
