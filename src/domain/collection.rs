@@ -94,6 +94,8 @@ pub struct CollectionSpec {
     /// Any loss waits for a person, however small: the system is known to lose data (test workspaces).
     pub hold_all: bool,
     pub gauge: GaugeSpec,
+    /// Not every account has it: that it is missing is told once, and is no failure from then on.
+    pub optional: bool,
     /// A word for one record: `thread`, `member`.
     pub noun: String,
     /// Another collection of the source, which asks one by one for those records of this one that came or changed.

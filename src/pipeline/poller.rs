@@ -40,6 +40,8 @@ pub struct Looked {
     pub baseline: bool,
     /// Waiting for a person after this look.
     pub held: Option<String>,
+    /// It is not there, it need not be, and that was told before this look.
+    pub off: bool,
 }
 
 impl Looked {
@@ -52,6 +54,7 @@ impl Looked {
             pages: 0,
             baseline: false,
             held: None,
+            off: false,
         }
     }
 }
@@ -120,12 +123,14 @@ impl Poller {
     /// Commits the end of a look and says what it came to.
     async fn end(&self, collection: &Collection, sweep: SweepEnd, mut looked: Looked) -> Result<Looked, StoreError> {
         let sweep = SweepEnd { quota: self.source.allowance().learned, ..sweep };
+        let frozen = self.state(collection).await?.frozen;
         let (plan, _) = self.core.step(&Input::SweepEnd(sweep.clone())).await?;
         looked.notes = sweep.notes;
         looked.notes.events += plan.notes.events;
         looked.evidence = plan.refused.clone().map_or(sweep.evidence, Evidence::Partial);
-        let hold = self.state(collection).await?.hold;
-        looked.held = hold.filter(|h| h.announced && h.rejected.is_none()).map(|h| h.id);
+        let state = self.state(collection).await?;
+        looked.held = state.hold.filter(|h| h.announced && h.rejected.is_none()).map(|h| h.id);
+        looked.off = collection.spec.optional && state.frozen.is_some() && state.frozen == frozen;
         report(self.source.name(), &looked, self.core.clock.now());
         Ok(looked)
     }
@@ -319,6 +324,9 @@ fn report(source: &str, looked: &Looked, now: Timestamp) {
         );
     }
     match &looked.evidence {
+        Evidence::Partial(failure) if looked.off => {
+            tracing::info!(source, collection, "{source}/{collection}: still not there: {}", failure.message);
+        }
         Evidence::Partial(failure) => {
             tracing::warn!(
                 source,

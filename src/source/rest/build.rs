@@ -123,7 +123,7 @@ fn spec(source: &str, plan: &Plan, base: &Url, owner: &[String]) -> CollectionSp
         deletes: plan.deletes,
         gauge: plan.gauge.clone(),
         noun: plan.noun.clone(),
-        hold_all: false,
+        optional: plan.optional,
         budget: plan.budget.clone(),
         quoted: plan.quoted.clone(),
         ..CollectionSpec::default()
