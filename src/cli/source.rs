@@ -108,7 +108,7 @@ fn print_events(collection: &Collection, second: &Seen) {
         spec.events.created.as_deref().map(|kind| format!("{kind} for a new one")),
         (!updates.is_empty()).then(|| format!("{} for a change", updates.join(", "))),
         spec.events.deleted.as_deref().filter(|_| spec.deletes != Deletes::Never).map(|kind| match spec.deletes {
-            Deletes::ConfirmGet => format!("{kind} for one that two looks miss and whose own address answers 404"),
+            Deletes::ConfirmGet => format!("{kind} for one that a look misses and whose own address answers 404"),
             _ => format!("{kind} for one that two full looks miss"),
         }),
     ];

@@ -131,6 +131,8 @@ pub struct Needs {
     pub ledger: Vec<(String, Date, Date)>,
     /// What the look did not show.
     pub missing: Option<CollectionId>,
+    /// Of it also the rows that no look before this one missed: something else than a second look tells that they are gone.
+    pub missed_once: bool,
     /// Which of the keys that were missed have still not been shown, where a look proves no removals.
     pub still_missed: Option<CollectionId>,
     /// Rows that were announced with a hold and are still missing.

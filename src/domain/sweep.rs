@@ -1,7 +1,7 @@
 //! The end of a complete look: what has gone, and whether that is believable.
 //!
-//! Invariants: a removal needs two successive complete looks that miss the record, and its own address saying so where
-//! the list alone proves nothing; a loss that is too large to believe removes nothing until a person says so.
+//! Invariants: a removal needs two successive complete looks that miss the record, or one and its own address saying so
+//! where the list alone proves nothing; a loss that is too large to believe removes nothing until a person says so.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::collection::{CollectionSpec, CollectionState, Deletes, Hold};
 use super::event::{Draft, Severity, data_of};
 use super::ids;
 use super::payload::HeldData;
-use super::record::StoredRow;
+use super::record::{StoredRow, key_hash};
 use super::time::Timestamp;
 
 /// Removals in one look that are always believed.
@@ -29,7 +29,8 @@ pub struct Missing {
     pub announced: Vec<u64>,
     /// Live records known.
     pub known: u64,
-    /// Rows missed twice: all of them where there are at most [`believable`], else some.
+    /// Rows missed twice (once, where their own address is asked): all of them where there are at most [`believable`],
+    /// else some.
     pub rows: Vec<StoredRow>,
 }
 
@@ -88,7 +89,7 @@ pub fn decide(
         state.hold = None;
         let proven = |row: &&StoredRow| spec.deletes != Deletes::ConfirmGet || confirmed.contains(&row.key);
         let rows: Vec<StoredRow> = missing.rows.iter().filter(proven).cloned().collect();
-        let gone: BTreeSet<u64> = rows.iter().map(|r| super::record::key_hash(&r.key)).collect();
+        let gone: BTreeSet<u64> = rows.iter().map(|r| key_hash(&r.key)).collect();
         let missed = missing.now.iter().copied().filter(|h| !gone.contains(h)).collect();
         return Removals { rows, missed, ..Removals::default() };
     }
@@ -143,7 +144,8 @@ fn hold(
     }
     hold.count = if twice.is_empty() { missing.now.len() } else { twice.len() } as u64;
     if !missing.rows.is_empty() {
-        hold.sample = missing.rows.iter().take(SAMPLE).map(|r| r.key.clone()).collect();
+        let is_meant = |r: &&StoredRow| twice.is_empty() || twice.binary_search(&key_hash(&r.key)).is_ok();
+        hold.sample = missing.rows.iter().filter(is_meant).take(SAMPLE).map(|r| r.key.clone()).collect();
         hold.sample.sort();
     }
     if hold.looks < 2 || twice.is_empty() {
@@ -227,6 +229,18 @@ mod tests {
             let (_, event) = look(&mut state, &missing(0..lost, 0..lost, known), known - lost);
             assert_eq!(event.is_some(), held, "{lost} of {known}");
         }
+    }
+
+    #[test]
+    fn the_first_loss_that_is_too_large_is_silent_whatever_the_look_before_missed() {
+        let mut state = CollectionState::default();
+        assert_eq!(look(&mut state, &missing(0..5, 0..0, 20), 15), (0, None), "small enough to believe");
+        assert_eq!(
+            look(&mut state, &missing(0..10, 0..5, 20), 10),
+            (0, None),
+            "five of them twice, ten for the first time"
+        );
+        assert_eq!(look(&mut state, &missing(0..10, 0..10, 20), 10), (0, Some("source.change_held".into())));
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl Poller {
         if !asks || end.evidence != Evidence::Complete || notes.quarantined > 0 {
             return Ok(BTreeSet::new());
         }
-        let needs = Needs { missing: Some(spec.id()), ..Needs::default() };
+        let needs = Needs { missing: Some(spec.id()), missed_once: true, ..Needs::default() };
         let missing = self.core.store.load(&needs, None).await?.missing.unwrap_or_default();
         if missing.rows.is_empty() || sweep::is_doubtful(spec, &missing, notes.rows) {
             return Ok(BTreeSet::new());

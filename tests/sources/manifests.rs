@@ -159,6 +159,43 @@ async fn a_gauge_is_the_object_it_points_at() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_look_and_a_404_are_enough_where_records_have_addresses() {
+    let watch = Watch::default();
+    let routes = [("/list", Route::Whole("rows", "data")), ("/rows/", Route::One("all"))];
+    let fake = Fake::start(watch.clone(), ("", ""), &routes).await;
+    for n in 1..=20 {
+        for table in ["rows", "all"] {
+            fake.world().table(table).push(json!({"id": format!("r{n:02}")}));
+        }
+    }
+    let bridge = bridge(
+        &fake,
+        &watch,
+        "[collections.row]\nget = \"/list\"\nrecords = \"/data\"\nkey = [\"/id\"]\n\
+         sweep = { deletes = \"confirm_get\", confirm = \"/rows/{key}\" }\n",
+    );
+    bridge.look_well().await;
+    let gone = |tables: &[&str], ids: &[&str]| {
+        for table in tables {
+            fake.world().table(table).retain(|row| !ids.contains(&row["id"].as_str().unwrap()));
+        }
+    };
+    gone(&["rows"], &["r03"]);
+    bridge.look_well().await;
+    assert_eq!(bridge.told().await.len(), 0, "its own address answers");
+    gone(&["rows", "all"], &["r04"]);
+    bridge.look_well().await;
+    assert_eq!(bridge.told().await, ["row.deleted r04"]);
+    // A loss that is too large to believe is still held, and nobody is asked.
+    gone(&["rows", "all"], &["r05", "r06", "r07", "r08", "r09", "r10"]);
+    let calls = fake.world().calls.len();
+    bridge.look_well().await;
+    assert_eq!(fake.world().calls.len(), calls + 1);
+    bridge.look_well().await;
+    assert_eq!(bridge.told().await, ["row.deleted r04", "source.change_held api"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_level_that_leaves_its_list_for_good_is_no_open_incident() {
     let watch = Watch::default();
     let fake = fake(&watch).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::plausible::{clock_is_behind, plausible_days};
 use super::spending::After;
 use super::{Needs, Step, SweepEnd, World, spending, wanted};
-use crate::domain::collection::{CollectionId, CollectionSpec, CollectionState, LookNotes, Role};
+use crate::domain::collection::{CollectionId, CollectionSpec, CollectionState, Deletes, LookNotes, Role};
 use crate::domain::diff::{self, Change, Match, Reading};
 use crate::domain::doc::{Doc, DocKey, Quote};
 use crate::domain::health;
@@ -77,6 +77,7 @@ pub(super) fn end_needs(world: &World, now: Timestamp, end: &SweepEnd, needs: &m
     match spec.role {
         Role::Record if removals_possible => {
             needs.missing = Some(spec.id());
+            needs.missed_once = spec.deletes == Deletes::ConfirmGet;
             needs.docs.insert(DocKey::People(spec.source.clone()));
         }
         Role::Record => needs.still_missed = Some(spec.id()),
