@@ -33,7 +33,7 @@ pub enum Deletes {
     /// Two successive complete looks miss it.
     #[default]
     TwoSweeps,
-    /// Its own address answers 404.
+    /// A complete look misses it, and its own address answers 404.
     ConfirmGet,
     /// Nothing does.
     Never,
@@ -53,6 +53,8 @@ pub struct UpdateRule {
     pub rising: Vec<String>,
     /// Also when a record that is new already has the value `to`.
     pub at_birth: bool,
+    /// Only where nothing else of the change is told: what goes along with every change says nothing beside it.
+    pub alone: bool,
     /// Event type; `None` learns the change silently.
     pub event: Option<String>,
 }

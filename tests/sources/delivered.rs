@@ -93,6 +93,7 @@ const STORIES: [Story; 7] = [
             world.doc("status")["version"] = json!("3.1.13");
             world.table("providers").push(json!({"id": "milvus", "display_name": "Milvus"}));
             world.table("providers").retain(|row| row["id"] != "pinecone");
+            world.row("providers", "qdrant")["catalog_listing"] = json!("delisted");
             world.row("health", "qdrant")["state"] = json!("down");
             world.doc("wallet")["balance_usd"] = json!(1.5);
             world.row("credentials", "crd_1")["state"] = json!("expired");
@@ -149,8 +150,11 @@ fn missions(system: &System) {
         world.row("content", &format!("cnt_{n:03}"))["status"] = json!(status);
     }
     world.table("content").push(content("cnt_new", "draft", "2026-11-22T09:00:00Z", 3));
+    world.row("content", "cnt_010")["version"] = json!(2);
+    world.table("content").retain(|row| row["id"] != "cnt_011");
     world.table("keys").retain(|row| row["id"] != "key_2");
     world.table("keys").push(key("key_3"));
+    world.row("keys", "key_1")["scopes"] = json!(["missions:read", "missions:write"]);
     world.doc("integrations")["integrations"][0]["status"] = json!("expired");
 }
 

@@ -67,7 +67,8 @@ fn births(rules: &[UpdateRule], fields: &BTreeMap<String, Value>) -> Vec<(String
     born.collect()
 }
 
-/// Groups changed fields by the event they make: the first rule that takes a field names its event.
+/// Groups changed fields by the event they make: the first rule that takes a field names its event. What is to be told alone
+/// is told where nothing else is.
 fn updates(
     rules: &[UpdateRule],
     before: &BTreeMap<String, Value>,
@@ -75,6 +76,7 @@ fn updates(
     fields: &[String],
 ) -> Vec<(String, Vec<String>)> {
     let mut grouped: Vec<(String, Vec<String>)> = Vec::new();
+    let mut alone: Vec<(String, Vec<String>)> = Vec::new();
     for field in fields {
         let (old, new) = (before.get(field), after.get(field));
         let taken = rules.iter().find(|rule| {
@@ -83,13 +85,14 @@ fn updates(
                 && rule.from.as_ref().is_none_or(|from| is_so(from, old))
                 && (rule.rising.is_empty() || rises(&rule.rising, old, new))
         });
-        let Some(kind) = taken.and_then(|rule| rule.event.clone()) else { continue };
-        match grouped.iter_mut().find(|(k, _)| *k == kind) {
+        let Some((rule, kind)) = taken.and_then(|rule| Some((rule, rule.event.clone()?))) else { continue };
+        let groups = if rule.alone { &mut alone } else { &mut grouped };
+        match groups.iter_mut().find(|(k, _)| *k == kind) {
             Some((_, list)) => list.push(field.clone()),
-            None => grouped.push((kind, vec![field.clone()])),
+            None => groups.push((kind, vec![field.clone()])),
         }
     }
-    grouped
+    if grouped.is_empty() { alone } else { grouped }
 }
 
 fn is_so(wanted: &Value, value: Option<&Value>) -> bool {
@@ -209,6 +212,22 @@ mod tests {
         assert_eq!(told("private", "public"), "thread.visibility_widened");
         assert_eq!(told("public", "group"), "thread.updated");
         assert_eq!(told("public", "odd"), "thread.updated");
+    }
+
+    #[test]
+    fn what_goes_along_with_every_change_is_told_alone() {
+        let version = UpdateRule { alone: true, ..rule(Some("version"), None, Some("content.updated")) };
+        let rules = [version, rule(Some("status"), None, Some("content.approved")), rule(Some("note"), None, None)];
+        let told = |fields: &[&str]| {
+            let fields: Vec<String> = fields.iter().map(|field| (*field).to_owned()).collect();
+            updates(&rules, &BTreeMap::new(), &BTreeMap::new(), &fields)
+                .into_iter()
+                .map(|(kind, _)| kind)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(told(&["status", "version"]), ["content.approved"]);
+        assert_eq!(told(&["version"]), ["content.updated"]);
+        assert_eq!(told(&["note", "version"]), ["content.updated"]);
     }
 
     #[test]

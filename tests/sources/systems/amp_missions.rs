@@ -11,6 +11,7 @@ pub async fn start(watch: Watch) -> System {
     let routes = [
         ("/v1/missions", Route::AfterKey("missions")),
         ("/v1/content", Route::AfterKey("content")),
+        ("/v1/content/", Route::One("content")),
         ("/v1/auth/keys", Route::AfterKey("keys")),
         ("/v1/connect/status", Route::Doc("integrations")),
         ("/v1/analytics/costs", Route::Doc("costs")),

@@ -184,7 +184,7 @@ pub struct Hot {
 #[serde(deny_unknown_fields, default)]
 pub struct Sweep {
     pub every: Option<Span>,
-    /// `two_sweeps`: two full looks in a row miss it. `confirm_get`: they do, and its own address answers 404. `never`.
+    /// `two_sweeps`: two full looks in a row miss it. `confirm_get`: one does, and its own address answers 404. `never`.
     /// Left out: `two_sweeps` where the list has an end that can be seen, else `never`.
     pub deletes: Option<Deletes>,
     /// `confirm_get`: a record's own address, with `{key}`.
@@ -265,6 +265,9 @@ pub struct OnRule {
     /// Also when a new record already is so.
     #[serde(default)]
     pub new: bool,
+    /// Only when nothing else of the change is told: a count of revisions goes along with every change.
+    #[serde(default)]
+    pub alone: bool,
     pub event: EventName,
 }
 
