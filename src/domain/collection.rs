@@ -89,6 +89,9 @@ pub struct CollectionSpec {
     pub role: Role,
     /// Base URL, tenant and key definition. Another fingerprint means a new quiet baseline.
     pub fingerprint: String,
+    /// Names whose it is, where the system tells. Another owner means a new quiet baseline, too; one that is not told means
+    /// nothing.
+    pub owner: Option<String>,
     /// Names the host that is called, without telling it; `None` where nothing is called.
     pub host: Option<String>,
     pub events: EventNames,
@@ -168,6 +171,9 @@ pub struct CollectionState {
     /// Counts the baselines: part of event ids, so that a reset never reuses one.
     pub epoch: u32,
     pub fingerprint: String,
+    /// Whose it was when that was last told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// When the quiet baseline was complete; `None` while it is still being read.
     pub baseline: Option<Timestamp>,
     /// Whatever the source wants to find again; from server values only.

@@ -101,7 +101,11 @@ pub(super) fn end_needs(world: &World, now: Timestamp, end: &SweepEnd, needs: &m
 pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
     let key = DocKey::Collection(spec.id());
     let old = step.known.docs.collection(&key).cloned().unwrap_or_default();
-    if old.fingerprint == spec.fingerprint {
+    let anothers = old.owner.is_some() && spec.owner.is_some() && old.owner != spec.owner;
+    if old.fingerprint == spec.fingerprint && !anothers {
+        if old.owner.is_none() && spec.owner.is_some() {
+            step.put(key, Doc::Collection(CollectionState { owner: spec.owner.clone(), ..old }));
+        }
         return;
     }
     step.plan.collection = Some(spec.id());
@@ -117,7 +121,7 @@ pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
     }
     let epoch = old.epoch + 1;
     let fresh = old.anew(epoch, spec.fingerprint.clone());
-    step.put(key, Doc::Collection(fresh));
+    step.put(key, Doc::Collection(CollectionState { owner: spec.owner.clone(), ..fresh }));
 }
 
 /// The levels of a gauge are part of what an epoch knows.

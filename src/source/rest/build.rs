@@ -87,6 +87,7 @@ impl Rest {
             collections: specs,
             plans: connector.plans.into_iter().map(|plan| (plan.name.clone(), plan)).collect(),
             binds: connector.binds,
+            owner: connector.owner,
             bound: Mutex::default(),
             prices: Arc::clone(&context.prices),
             hook: additions.hook,

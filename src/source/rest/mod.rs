@@ -64,6 +64,8 @@ pub struct Rest {
     collections: Vec<Collection>,
     plans: BTreeMap<String, Plan>,
     binds: BTreeMap<String, connector::Bind>,
+    /// The bound value that tells whose everything is.
+    owner: Option<String>,
     bound: Mutex<BTreeMap<String, (Value, Timestamp)>>,
     client: Client,
     prices: Arc<dyn PriceBook>,
@@ -157,6 +159,20 @@ impl Rest {
         Ok(value)
     }
 
+    /// A collection whose calls need no other call's value, with whose it is as far as that can be told: what can't be told
+    /// leaves the collection alone.
+    async fn owned(&self, collection: &Collection, plan: &Plan) -> Arc<CollectionSpec> {
+        let spec = Arc::clone(&collection.spec);
+        let Some(name) = &self.owner else { return spec };
+        match self.bound_value(name, plan).await.ok().as_ref().and_then(place::text_of) {
+            Some(owner) => {
+                let owner = Some(crate::domain::ids::derive("owner", &[&owner]));
+                Arc::new(CollectionSpec { owner, ..spec.as_ref().clone() })
+            }
+            None => spec,
+        }
+    }
+
     /// Asks for one record by its own address: whether it is there, as far as that can be told.
     async fn is_there(
         &self,
@@ -230,9 +246,10 @@ impl Source for Rest {
     }
 
     async fn identify(&self, collection: &Collection) -> Result<Arc<CollectionSpec>, Failure> {
-        let Some(plan) = self.plans.get(&collection.spec.name).filter(|plan| !plan.binds.is_empty()) else {
-            return Ok(Arc::clone(&collection.spec));
-        };
+        let Some(plan) = self.plans.get(&collection.spec.name) else { return Ok(Arc::clone(&collection.spec)) };
+        if plan.binds.is_empty() {
+            return Ok(self.owned(collection, plan).await);
+        }
         let vars = self.vars(plan).await?;
         let values: Vec<String> = plan.binds.iter().filter_map(|name| vars.text(name)).collect();
         let parts: Vec<&str> =
