@@ -196,6 +196,9 @@ pub struct CollectionState {
     pub failing_since: Option<Timestamp>,
     pub last_error: Option<String>,
     pub hold: Option<Hold>,
+    /// It was read where something else stood before: any loss waits for a person, however small, until there is none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub doubted: bool,
     /// Rows the last look had to leave out.
     pub quarantined: u64,
     /// Stretches of over an hour without a good look, the newest last.
@@ -275,6 +278,8 @@ pub struct LookNotes {
     pub days: Option<(jiff::civil::Date, jiff::civil::Date)>,
     /// The first day of money that was asked for, where the answer was read to its end.
     pub asked_from: Option<jiff::civil::Date>,
+    /// What was read stands where something else stood at the last look.
+    pub replaced: bool,
     /// Days of money rows that this machine's clock has yet to come to, the next few.
     pub ahead: BTreeSet<jiff::civil::Date>,
     pub created: u64,

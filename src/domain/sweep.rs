@@ -47,9 +47,9 @@ pub struct StillMissed {
 /// Records that were missed have been shown, by a look that proves nothing else: they are not missing, and a loss that is
 /// small enough to believe now needs no person any more.
 pub fn found_again(spec: &CollectionSpec, state: &mut CollectionState, still: &StillMissed) {
-    let lost = still.keys.len() as u64;
+    let too_much = is_too_much(spec, state, still.keys.len() as u64, still.known);
     match &mut state.hold {
-        Some(hold) if is_too_much(spec, lost, still.known) => {
+        Some(hold) if too_much => {
             hold.shrink(if hold.announced { &still.announced } else { &still.keys });
         }
         hold => *hold = None,
@@ -85,8 +85,9 @@ pub fn decide(
         state.hold = None;
         return Removals::default();
     }
-    if !is_doubtful(spec, missing, shown) {
+    if !is_doubtful(spec, state, missing, shown) {
         state.hold = None;
+        state.doubted &= !missing.now.is_empty();
         let proven = |row: &&StoredRow| spec.deletes != Deletes::ConfirmGet || confirmed.contains(&row.key);
         let rows: Vec<StoredRow> = missing.rows.iter().filter(proven).cloned().collect();
         let gone: BTreeSet<u64> = rows.iter().map(|r| key_hash(&r.key)).collect();
@@ -98,14 +99,14 @@ pub fn decide(
 }
 
 /// Whether a loss needs a person.
-pub fn is_doubtful(spec: &CollectionSpec, missing: &Missing, shown: u64) -> bool {
+pub fn is_doubtful(spec: &CollectionSpec, state: &CollectionState, missing: &Missing, shown: u64) -> bool {
     let lost = missing.now.len() as u64;
     let emptied = shown == 0 && missing.known > 0;
-    emptied || is_too_much(spec, lost, missing.known)
+    emptied || is_too_much(spec, state, lost, missing.known)
 }
 
-fn is_too_much(spec: &CollectionSpec, lost: u64, known: u64) -> bool {
-    lost > believable(known) || (spec.hold_all && lost > 0)
+fn is_too_much(spec: &CollectionSpec, state: &CollectionState, lost: u64, known: u64) -> bool {
+    lost > believable(known) || ((spec.hold_all || state.doubted) && lost > 0)
 }
 
 /// What waits for a person, and the news of it. What was announced only ever shrinks: a record that goes missing later was
@@ -278,6 +279,14 @@ mod tests {
             let out = decide(&spec, &mut state, &missing(0..1, 0..1, 40), 39, &none, Timestamp::UNIX_EPOCH);
             assert_eq!((out.rows.len(), out.held.is_some()), (0, held));
         }
+        let place = CollectionSpec::default();
+        let mut state = CollectionState { doubted: true, ..CollectionState::default() };
+        for held in [false, true, false] {
+            let out = decide(&place, &mut state, &missing(0..1, 0..1, 40), 39, &none, Timestamp::UNIX_EPOCH);
+            assert_eq!((out.rows.len(), out.held.is_some()), (0, held), "so it is where something else stands");
+        }
+        let back = decide(&place, &mut state, &missing(0..0, 0..1, 40), 40, &none, Timestamp::UNIX_EPOCH);
+        assert!(back.rows.is_empty() && state.hold.is_none() && !state.doubted, "it has all that is known");
         let never = CollectionSpec { deletes: Deletes::Never, ..CollectionSpec::default() };
         let out = decide(&never, &mut state, &missing(0..40, 0..40, 40), 0, &none, Timestamp::UNIX_EPOCH);
         assert!(out.rows.is_empty() && out.held.is_none() && state.hold.is_none());

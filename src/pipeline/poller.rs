@@ -99,8 +99,8 @@ impl Poller {
         let Round { wanted, again } = self.wanted(&spec, all, now).await?;
         let request = LookRequest { collection: spec.name.clone(), reach, wanted, again, all, now, state };
         let (mut notes, end) = self.read(&spec, &request).await?;
-        notes.asked_from = end.asked_from;
-        let confirmed = self.confirm(&spec, &notes, &end).await?;
+        (notes.asked_from, notes.replaced) = (end.asked_from, end.replaced);
+        let confirmed = self.confirm(&spec, &request.state, &notes, &end).await?;
         let pages = end.pages;
         let sweep = SweepEnd { spec, epoch, evidence: end.evidence, notes, cursor: end.cursor, quota: None, confirmed };
         self.end(collection, sweep, Looked { reach, pages, baseline, ..Looked::of(collection) }).await
@@ -139,6 +139,7 @@ impl Poller {
     async fn confirm(
         &self,
         spec: &CollectionSpec,
+        state: &CollectionState,
         notes: &LookNotes,
         end: &LookEnd,
     ) -> Result<BTreeSet<String>, StoreError> {
@@ -148,7 +149,7 @@ impl Poller {
         }
         let needs = Needs { missing: Some(spec.id()), missed_once: true, ..Needs::default() };
         let missing = self.core.store.load(&needs, None).await?.missing.unwrap_or_default();
-        if missing.rows.is_empty() || sweep::is_doubtful(spec, &missing, notes.rows) {
+        if missing.rows.is_empty() || sweep::is_doubtful(spec, state, &missing, notes.rows) {
             return Ok(BTreeSet::new());
         }
         let keys: Vec<String> = missing.rows.into_iter().map(|row| row.key).collect();

@@ -4,7 +4,8 @@
 //! collections: `threads` (records), `usage` (estimated spend), `models` (whether each has a price) and, where a rule
 //! asks for it, `thread_costs`. Nothing is called over the network, and nothing of a message's content is kept.
 //!
-//! Invariant: a file that can't be used is never a deletion. It shows what it last held and bars removals.
+//! Invariant: a file that can't be used is never a deletion. It shows what it last held and bars removals. Nor is a file that
+//! another directory in the same place lacks: a person decides.
 
 mod directory;
 mod document;
@@ -27,7 +28,7 @@ use jiff::SignedDuration;
 use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Collection, Common, Context, LookEnd, LookRequest, Pages, Schedule, Source, SourceConfig, Stopped, prices,
@@ -48,6 +49,8 @@ const THREADS: &str = "threads";
 const USAGE: &str = "usage";
 const COSTS: &str = "thread_costs";
 const MODELS: &str = "models";
+/// Which directory the threads were read from, in the cursor.
+const FOLDER: &str = "folder";
 /// Rows a page holds at most.
 const PAGE: usize = 500;
 /// Costs a page holds at most: a rule tells all it finds in its very first page as one event.
@@ -142,6 +145,7 @@ impl AmpThreads {
 
     async fn show(&self, request: &LookRequest, view: &View, pages: &Pages) -> Result<LookEnd, Stopped> {
         let mut cursor = None;
+        let mut replaced = false;
         let pages = match request.collection.as_str() {
             USAGE => {
                 let gone = self.count_gone(request, view);
@@ -153,9 +157,14 @@ impl AmpThreads {
                 pages.send(models::page(&view.threads)).await?;
                 1
             }
-            _ => self.show_threads(request, view, pages).await?,
+            _ => {
+                let before = request.state.cursor.get(FOLDER).and_then(Value::as_str);
+                replaced = before.is_some_and(|before| before != view.identity);
+                cursor = Some(json!({ FOLDER: view.identity }));
+                self.show_threads(request, view, pages).await?
+            }
         };
-        Ok(LookEnd::new(Evidence::Complete, cursor, pages))
+        Ok(LookEnd { replaced, ..LookEnd::new(Evidence::Complete, cursor, pages) })
     }
 
     async fn show_threads(&self, request: &LookRequest, view: &View, pages: &Pages) -> Result<u32, Stopped> {

@@ -113,6 +113,9 @@ pub struct LookEnd {
     pub pages: u32,
     /// A key that was shown, for trying an address that must answer.
     pub canary: Option<String>,
+    /// What was read stands where something else stood at the last look: until nothing is missing from it, any loss needs a
+    /// person.
+    pub replaced: bool,
     /// Of money: the first day that was asked for. Days from it on that have no row have no spend, where the look is
     /// complete.
     pub asked_from: Option<Date>,
@@ -120,7 +123,7 @@ pub struct LookEnd {
 
 impl LookEnd {
     pub fn new(evidence: Evidence, cursor: Option<Value>, pages: u32) -> Self {
-        Self { evidence, cursor, pages, canary: None, asked_from: None }
+        Self { evidence, cursor, pages, canary: None, replaced: false, asked_from: None }
     }
 
     pub fn failed(failure: Failure) -> Self {

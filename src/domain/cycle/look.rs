@@ -208,6 +208,7 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
         let drafts = health::look_succeeded(spec, &mut state, &mut health, step.now);
         step.tell_all(drafts);
         state.quarantined = notes.quarantined;
+        state.doubted |= notes.replaced && state.baseline.is_some();
         if let Some(cursor) = cursor.as_ref().filter(|_| same_epoch) {
             state.cursor.clone_from(cursor);
         }
