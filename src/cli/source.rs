@@ -87,6 +87,9 @@ fn print(collection: &Collection, first: &Seen, second: &Seen) {
     for line in first.odd.iter().take(SHOWN) {
         output::line(&format!("  left out: {line}"));
     }
+    if first.passed_over > 0 {
+        output::line(&format!("  passed over: {} that are something else", first.passed_over));
+    }
     match spec.role {
         Role::Record => print_events(collection, second),
         Role::Gauge => {

@@ -122,6 +122,8 @@ pub struct AmpThreads {
     counted: Mutex<Vec<Arc<Thread>>>,
     /// Costs as last shown, by the hash of the thread's id: what is the same needs no telling.
     shown: Mutex<BTreeMap<u64, Micros>>,
+    /// Files that were something else, as last logged.
+    passed_over: Mutex<u64>,
 }
 
 impl AmpThreads {
@@ -140,6 +142,7 @@ impl AmpThreads {
             collections,
             counted: Mutex::default(),
             shown: Mutex::default(),
+            passed_over: Mutex::default(),
         }
     }
 
@@ -164,7 +167,20 @@ impl AmpThreads {
                 self.show_threads(request, view, pages).await?
             }
         };
-        Ok(LookEnd { replaced, ..LookEnd::new(Evidence::Complete, cursor, pages) })
+        Ok(LookEnd { replaced, passed_over: view.others, ..LookEnd::new(Evidence::Complete, cursor, pages) })
+    }
+
+    /// Says how many files are passed over, whenever that is news: one of them may have been meant for a thread.
+    fn note_passed_over(&self, others: u64) {
+        let known = std::mem::replace(&mut *self.passed_over.lock().unwrap_or_else(PoisonError::into_inner), others);
+        if known != others {
+            tracing::info!(
+                source = self.name,
+                files = others,
+                "{}: {others} JSON files are no thread documents and are passed over",
+                self.name
+            );
+        }
     }
 
     async fn show_threads(&self, request: &LookRequest, view: &View, pages: &Pages) -> Result<u32, Stopped> {
@@ -259,6 +275,7 @@ impl Source for AmpThreads {
             read_files = view.read,
             "looked at the directory"
         );
+        self.note_passed_over(view.others);
         self.show(request, &view, pages)
             .await
             .unwrap_or_else(|Stopped| LookEnd::failed(Failure::broken("the look was stopped before its end")))

@@ -116,6 +116,8 @@ pub struct LookEnd {
     /// What was read stands where something else stood at the last look: until nothing is missing from it, any loss needs a
     /// person.
     pub replaced: bool,
+    /// Things that stand among the rows and are something else: they were passed over.
+    pub passed_over: u64,
     /// Of money: the first day that was asked for. Days from it on that have no row have no spend, where the look is
     /// complete.
     pub asked_from: Option<Date>,
@@ -123,7 +125,7 @@ pub struct LookEnd {
 
 impl LookEnd {
     pub fn new(evidence: Evidence, cursor: Option<Value>, pages: u32) -> Self {
-        Self { evidence, cursor, pages, canary: None, replaced: false, asked_from: None }
+        Self { evidence, cursor, pages, canary: None, replaced: false, passed_over: 0, asked_from: None }
     }
 
     pub fn failed(failure: Failure) -> Self {

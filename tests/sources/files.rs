@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::bench::{Bridge, Watch};
+use crate::binary::Binary;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
@@ -222,4 +223,19 @@ async fn what_another_folder_in_the_same_place_lacks_is_deleted_by_a_person_only
     assert_eq!(looks(1).await.len(), 2);
     fs::remove_file(folder.join("2.json")).unwrap();
     assert_eq!(looks(2).await[2..], [format!("thread.deleted {}", id(2))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_thread_is_counted_where_one_looks() {
+    let binary = Binary::new("[sources.files]\nkind = \"amp_threads\"\npath = \"threads\"\n");
+    let folder = binary.folder.path().join("threads");
+    fs::create_dir(&folder).unwrap();
+    fill(&folder);
+    for (name, other) in [("5.json", json!({"id": "T-3"})), ("6.json", json!([]))] {
+        put(&folder, name, &other);
+    }
+    let said = binary.run(&["source", "check", "files"]).await.exits(0).stdout;
+    assert!(said.contains("4 rows") && said.contains("passed over: 2 that are something else"), "{said}");
+    let said = binary.run(&["--log", "info", "once"]).await.exits(0).stderr;
+    assert_eq!(said.matches("2 JSON files are no thread documents").count(), 1, "{said}");
 }
