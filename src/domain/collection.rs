@@ -196,6 +196,9 @@ pub struct CollectionState {
     pub failing_since: Option<Timestamp>,
     pub last_error: Option<String>,
     pub hold: Option<Hold>,
+    /// Whose money the last complete look missed, of which days: hashes, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub money_missed: Vec<u64>,
     /// It was read where something else stood before: any loss waits for a person, however small, until there is none.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub doubted: bool,
@@ -280,6 +283,10 @@ pub struct LookNotes {
     pub asked_from: Option<jiff::civil::Date>,
     /// What was read stands where something else stood at the last look.
     pub replaced: bool,
+    /// The first day of which, and of those after it, all money was shown.
+    pub whole_from: Option<jiff::civil::Date>,
+    /// Whose money was shown, of which days: hashes.
+    pub spenders: Vec<u64>,
     /// Days of money rows that this machine's clock has yet to come to, the next few.
     pub ahead: BTreeSet<jiff::civil::Date>,
     pub created: u64,

@@ -13,6 +13,7 @@ mod release;
 mod spending;
 mod tell;
 mod wanted;
+mod withdrawn;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -99,7 +99,7 @@ impl Poller {
         let Round { wanted, again } = self.wanted(&spec, all, now).await?;
         let request = LookRequest { collection: spec.name.clone(), reach, wanted, again, all, now, state };
         let (mut notes, end) = self.read(&spec, &request).await?;
-        (notes.asked_from, notes.replaced) = (end.asked_from, end.replaced);
+        (notes.asked_from, notes.whole_from, notes.replaced) = (end.asked_from, end.whole_from, end.replaced);
         let confirmed = self.confirm(&spec, &request.state, &notes, &end).await?;
         let pages = end.pages;
         let sweep = SweepEnd { spec, epoch, evidence: end.evidence, notes, cursor: end.cursor, quota: None, confirmed };

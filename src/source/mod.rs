@@ -121,11 +121,24 @@ pub struct LookEnd {
     /// Of money: the first day that was asked for. Days from it on that have no row have no spend, where the look is
     /// complete.
     pub asked_from: Option<Date>,
+    /// Of money: the first day of which, and of those after it, this look has shown all there is, whoever spent it and
+    /// whichever look showed it first. What it did not show of them is gone. A source whose rows may go away while their
+    /// money stays spent, or that shows only what changed, has no such day.
+    pub whole_from: Option<Date>,
 }
 
 impl LookEnd {
     pub fn new(evidence: Evidence, cursor: Option<Value>, pages: u32) -> Self {
-        Self { evidence, cursor, pages, canary: None, replaced: false, passed_over: 0, asked_from: None }
+        Self {
+            evidence,
+            cursor,
+            pages,
+            canary: None,
+            replaced: false,
+            passed_over: 0,
+            asked_from: None,
+            whole_from: None,
+        }
     }
 
     pub fn failed(failure: Failure) -> Self {

@@ -228,6 +228,83 @@ async fn a_level_that_leaves_its_list_for_good_is_no_open_incident() {
     assert_eq!(over["incident"], open["incident"]);
 }
 
+/// Money by day and user, as two looks in a row have left it.
+async fn spent(bridge: &Bridge) -> Vec<String> {
+    use ampbridge::domain::cycle::Needs;
+    let day = |text: &str| text.parse().unwrap();
+    let needs = Needs { ledger: vec![("api".to_owned(), day("2026-11-01"), day("2026-11-30"))], ..Needs::default() };
+    let known = bridge.app.core.store.load(&needs, None).await.unwrap();
+    let rows = known.ledger.days.iter().flat_map(|((_, day), spend)| spend.rows().map(move |row| (day, row)));
+    let rows = rows.filter(|(_, row)| row.cell.amount.0 > 0);
+    rows.map(|(day, row)| format!("{day} {} {}", row.user, row.cell.amount)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_that_is_no_longer_shown_was_not_spent() {
+    let watch = Watch::default();
+    let fake = fake(&watch).await;
+    let row = |day: u32, user: &str, cents: u64| json!({"day": format!("2026-11-{day}"), "user": user, "cents": cents});
+    let show = |rows: &[serde_json::Value]| *fake.world().doc("doc") = json!({ "rows": rows });
+    let bridge = bridge(
+        &fake,
+        &watch,
+        "[collections.cost]\nrole = \"spend\"\nget = \"/doc\"\nrecords = \"/rows\"\nquery = { from = \"$from\" }\n\
+         window = { days = 4, long = 4, history = 30, step = 31 }\n\
+         spend = { date = \"/day\", user = \"/user\", amount = \"/cents\", unit = \"cents\" }\n",
+    );
+    let old = row(10, "ana", 500);
+    let all = [row(21, "ana", 300), row(22, "ana", 100), row(22, "bo", 200)];
+    show(&[all.as_slice(), &[old]].concat());
+    bridge.look_well().await;
+    show(&all);
+    bridge.look_well().await;
+    show(&all[..2]);
+    bridge.look_well().await;
+    assert_eq!(spent(&bridge).await.len(), 4, "missed once");
+    // A look that left a row out proves nothing, and one that shows it again begins anew.
+    show(&[all[0].clone(), all[1].clone(), json!({"user": "bo", "cents": "many"})]);
+    bridge.look().await;
+    show(&all);
+    bridge.look_well().await;
+    show(&all[..2]);
+    bridge.look_well().await;
+    assert_eq!(spent(&bridge).await.len(), 4);
+    bridge.look_well().await;
+    let left = ["2026-11-10 ana $5.00", "2026-11-21 ana $3.00", "2026-11-22 ana $1.00"];
+    assert_eq!(spent(&bridge).await, left, "gone; and of the day that was not asked for nothing is known");
+    // Nothing at all is more than can be believed, and is told once.
+    show(&[]);
+    for _ in 0..3 {
+        bridge.look_well().await;
+    }
+    assert_eq!((spent(&bridge).await.len(), bridge.told().await), (3, vec!["source.degraded api".to_owned()]));
+    show(&all);
+    bridge.look_well().await;
+    assert_eq!(spent(&bridge).await.len(), 4, "and it comes back as what it is");
+    show(&[]);
+    bridge.look_well().await;
+    assert_eq!(bridge.told().await.len(), 2, "another loss");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_two_that_have_cost_something_takes_nothing_from_the_other() {
+    let watch = Watch::default();
+    let fake = fake(&watch).await;
+    let row = |user: &str| json!({"day": "2026-11-22", "user": user, "cents": 100});
+    *fake.world().doc("doc") = json!({"seats": [row("ana"), row("bo")], "calls": [row("cy"), row("di")]});
+    let list = |name: &str| {
+        format!(
+            "[collections.{name}]\nrole = \"spend\"\nget = \"/doc\"\nrecords = \"/{name}\"\nquery = {{ from = \"$from\" }}\n\
+             window = {{ days = 4 }}\nspend = {{ date = \"/day\", user = \"/user\", amount = \"/cents\", unit = \"cents\" }}\n"
+        )
+    };
+    let bridge = bridge(&fake, &watch, &format!("{}{}", list("seats"), list("calls")));
+    for _ in 0..3 {
+        bridge.look_well().await;
+    }
+    assert_eq!(spent(&bridge).await.len(), 4);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_by_a_clock_that_is_days_behind_is_a_failed_look() {
     let watch = Watch::default();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::plausible::{clock_is_behind, plausible_days};
 use super::spending::After;
+use super::withdrawn::{self, Withdrawn};
 use super::{Needs, Step, SweepEnd, World, spending, wanted};
 use crate::domain::collection::{CollectionId, CollectionSpec, CollectionState, Deletes, LookNotes, Role};
 use crate::domain::diff::{self, Change, Match, Reading};
@@ -81,7 +82,11 @@ pub(super) fn end_needs(world: &World, now: Timestamp, end: &SweepEnd, needs: &m
             needs.docs.insert(DocKey::People(spec.source.clone()));
         }
         Role::Record => needs.still_missed = Some(spec.id()),
-        Role::Spend => spending::rule_needs(world, now, &spec.source, needs),
+        Role::Spend => {
+            spending::rule_needs(world, now, &spec.source, needs);
+            let whole_from = end.notes.whole_from.filter(|_| end.evidence == Evidence::Complete);
+            needs.ledger.extend(whole_from.map(|from| (spec.source.clone(), from, utc_day(now))));
+        }
         Role::Cost => {
             needs.docs.insert(DocKey::People(spec.source.clone()));
             for rule in cost_rules(world, &spec.source) {
@@ -158,7 +163,7 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
             records_page(step, spec, &state, &records, &mut notes);
         }
         Rows::Records(records) => records_page(step, spec, &state, records, &mut notes),
-        Rows::Spend(rows) => spend_page(step, spec, rows, &mut notes),
+        Rows::Spend(rows) => spend_page(step, spec, state.baseline.is_some(), rows, &mut notes),
         Rows::Gauges(rows) => {
             let key = DocKey::Gauge(spec.id());
             let known = step.known.docs.gauge(&key).cloned().unwrap_or_default();
@@ -200,6 +205,15 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     let complete = same_epoch && *evidence == Evidence::Complete;
     step.plan.collection = Some(spec.id());
     step.plan.merge = true;
+    let known_before = state.baseline.is_some();
+    let Withdrawn { days, missed, doubt } = if is_money && complete && known_before && notes.quarantined == 0 {
+        withdrawn::withdrawn(&step.known.ledger, spec, notes, &state.money_missed, step.now)
+    } else {
+        let missed = state.money_missed.iter().copied().filter(|mark| !notes.spenders.contains(mark)).collect();
+        Withdrawn { missed, ..Withdrawn::default() }
+    };
+    state.money_missed = missed;
+    step.plan.spend.extend(days.into_iter().map(|(day, spend)| ((spec.source.clone(), day), spend)));
     let mut vanished = BTreeMap::new();
     if let Evidence::Partial(failure) = evidence {
         let drafts = health::look_failed(spec, &mut state, &mut health, failure, step.now);
@@ -213,10 +227,15 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
             state.cursor.clone_from(cursor);
         }
         vanished = std::mem::take(&mut state.vanishing);
-        let lost = health::fields_lost(spec, &mut state, &vanished, &notes.strange, step.now);
+        let mut strange = notes.strange.clone();
+        match doubt {
+            Some(sentence) => drop(strange.insert(withdrawn::MISSING.to_owned(), sentence)),
+            None if complete => drop(state.degraded.remove(withdrawn::MISSING)),
+            None => {}
+        }
+        let lost = health::fields_lost(spec, &mut state, &vanished, &strange, step.now);
         step.tell_all(lost);
     }
-    let known_before = state.baseline.is_some();
     if spec.is_asked_one_by_one() && *evidence == Evidence::Window {
         // There is no list of them to be complete.
         state.baseline.get_or_insert(step.now);
@@ -356,8 +375,13 @@ fn quote(step: &mut Step<'_>, spec: &CollectionSpec, field: &str, records: &[Rec
     step.put(key, Doc::Quotes(quotes));
 }
 
-fn spend_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[SpendRow], notes: &mut LookNotes) {
+/// `known`: there is something that this look could miss.
+fn spend_page(step: &mut Step<'_>, spec: &CollectionSpec, known: bool, rows: &[SpendRow], notes: &mut LookNotes) {
     let (plausible, odd) = plausible_days(rows, step.now);
+    if known {
+        notes.spenders = rows.iter().map(|r| withdrawn::mark(r.day, r.user.as_deref().unwrap_or_default())).collect();
+        notes.spenders.dedup();
+    }
     notes.quarantined += odd.len() as u64;
     notes.quarantine_samples.extend(odd.into_iter().take(SAMPLES));
     let mut by_day: BTreeMap<jiff::civil::Date, Vec<&SpendRow>> = BTreeMap::new();
@@ -441,6 +465,7 @@ fn learn_people(step: &mut Step<'_>, source: &str, people: &BTreeMap<String, Per
 /// Notes of a look so far, and of one more page.
 pub fn add_notes(total: &mut LookNotes, page: LookNotes) {
     total.rows += page.rows;
+    total.spenders.extend(page.spenders);
     total.ahead.extend(page.ahead);
     while total.ahead.len() > SAMPLES {
         total.ahead.pop_last();

@@ -36,7 +36,7 @@ use serde_json::Value;
 use super::prices::PriceBook;
 use super::quota::Quota;
 use super::{Allowance, Collection, LookEnd, LookRequest, Pages, Remembered, Source};
-use crate::domain::collection::CollectionSpec;
+use crate::domain::collection::{CollectionSpec, Role};
 use crate::domain::record::{Failure, FailureKind, Page, Record};
 use crate::domain::time::{Timestamp, elapsed};
 
@@ -110,6 +110,11 @@ impl Rest {
             Some(hook) => hook.record(collection, view, record),
             None => Some(record),
         }
+    }
+
+    /// Whether one collection alone says what the source has cost: only then what it does not show was not spent.
+    fn has_one_purse(&self) -> bool {
+        self.plans.values().filter(|plan| plan.role == Role::Spend).count() == 1
     }
 
     async fn review(&self, collection: &str, sums: &money::Sums) -> Vec<(String, Result<(), String>)> {
@@ -241,6 +246,7 @@ impl Source for Rest {
             newest: None,
             sums: money::Sums::default(),
             asked_from: None,
+            whole_from: None,
         };
         look.run().await
     }
