@@ -206,14 +206,7 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     step.plan.collection = Some(spec.id());
     step.plan.merge = true;
     let known_before = state.baseline.is_some();
-    let Withdrawn { days, missed, doubt } = if is_money && complete && known_before && notes.quarantined == 0 {
-        withdrawn::withdrawn(&step.known.ledger, spec, notes, &state.money_missed, step.now)
-    } else {
-        let missed = state.money_missed.iter().copied().filter(|mark| !notes.spenders.contains(mark)).collect();
-        Withdrawn { missed, ..Withdrawn::default() }
-    };
-    state.money_missed = missed;
-    step.plan.spend.extend(days.into_iter().map(|(day, spend)| ((spec.source.clone(), day), spend)));
+    let doubt = withdraw(step, spec, &mut state, notes, complete && known_before);
     let mut vanished = BTreeMap::new();
     if let Evidence::Partial(failure) = evidence {
         let drafts = health::look_failed(spec, &mut state, &mut health, failure, step.now);
@@ -228,11 +221,7 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
         }
         vanished = std::mem::take(&mut state.vanishing);
         let mut strange = notes.strange.clone();
-        match doubt {
-            Some(sentence) => drop(strange.insert(withdrawn::MISSING.to_owned(), sentence)),
-            None if complete => drop(state.degraded.remove(withdrawn::MISSING)),
-            None => {}
-        }
+        strange.extend(doubt.map(|sentence| (withdrawn::MISSING.to_owned(), sentence)));
         let lost = health::fields_lost(spec, &mut state, &vanished, &strange, step.now);
         step.tell_all(lost);
     }
@@ -268,6 +257,29 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     }
     step.put(key, Doc::Collection(state));
     step.put(health_key, Doc::SourceHealth(health));
+}
+
+/// Books what a look says of money that it did not show; why more is missing than is believed to be gone, where it is.
+fn withdraw(
+    step: &mut Step<'_>,
+    spec: &CollectionSpec,
+    state: &mut CollectionState,
+    notes: &LookNotes,
+    proves: bool,
+) -> Option<String> {
+    if spec.role != Role::Spend || !proves || notes.quarantined > 0 {
+        // What has been shown since is not missing.
+        state.money_missed.retain(|mark| !notes.spenders.contains(mark));
+        return None;
+    }
+    let Withdrawn { days, missed, doubt } =
+        withdrawn::withdrawn(&step.known.ledger, spec, notes, &state.money_missed, step.now);
+    state.money_missed = missed;
+    step.plan.spend.extend(days.into_iter().map(|(day, spend)| ((spec.source.clone(), day), spend)));
+    if doubt.is_none() {
+        state.degraded.remove(withdrawn::MISSING);
+    }
+    doubt
 }
 
 fn finish_complete(step: &mut Step<'_>, end: &SweepEnd, state: &mut CollectionState, vanished: &BTreeMap<String, u64>) {
