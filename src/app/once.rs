@@ -41,7 +41,9 @@ impl OnceReport {
     pub fn failures(&self) -> Vec<String> {
         let mut failures = Vec::new();
         for (source, looks) in &self.looks {
-            for look in looks {
+            // What an account need not have is no failure once it was told, as long as there is anything it has.
+            let some_good = looks.iter().any(|look| !matches!(look.evidence, Evidence::Partial(_)));
+            for look in looks.iter().filter(|look| !(look.off && some_good)) {
                 if let Evidence::Partial(failure) = &look.evidence {
                     failures.push(format!("source {source}: {}: {}", look.collection, failure.message));
                 }

@@ -53,7 +53,7 @@ fn print(report: &OnceReport) {
                     text.push_str(&format!(", removals held as {hold}"));
                 }
                 if matches!(look.evidence, Evidence::Partial(_)) {
-                    text.push_str(", cut short");
+                    text.push_str(if look.off { ", still not there" } else { ", cut short" });
                 }
                 text
             })

@@ -87,6 +87,9 @@ fn print(collection: &Collection, first: &Seen, second: &Seen) {
     for line in first.odd.iter().take(SHOWN) {
         output::line(&format!("  left out: {line}"));
     }
+    if first.passed_over > 0 {
+        output::line(&format!("  passed over: {} that are something else", first.passed_over));
+    }
     match spec.role {
         Role::Record => print_events(collection, second),
         Role::Gauge => {
@@ -108,7 +111,7 @@ fn print_events(collection: &Collection, second: &Seen) {
         spec.events.created.as_deref().map(|kind| format!("{kind} for a new one")),
         (!updates.is_empty()).then(|| format!("{} for a change", updates.join(", "))),
         spec.events.deleted.as_deref().filter(|_| spec.deletes != Deletes::Never).map(|kind| match spec.deletes {
-            Deletes::ConfirmGet => format!("{kind} for one that two looks miss and whose own address answers 404"),
+            Deletes::ConfirmGet => format!("{kind} for one that a look misses and whose own address answers 404"),
             _ => format!("{kind} for one that two full looks miss"),
         }),
     ];

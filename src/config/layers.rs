@@ -201,10 +201,12 @@ fn put(into: &mut Value, shape: Option<&Value>, segments: &[&str], value: Value)
     let known = shape.and_then(table_of).unwrap_or_default();
     let same = |key: &&String| key.to_lowercase().replace('-', "_") == first.to_lowercase();
     if let ValueKind::Table(table) = &mut into.kind {
+        // Of several that are alike, in any process the same.
         let key = known
             .keys()
-            .find(same)
-            .or_else(|| table.keys().find(same))
+            .filter(same)
+            .min()
+            .or_else(|| table.keys().filter(same).min())
             .cloned()
             .unwrap_or_else(|| first.to_lowercase());
         let slot = table.entry(key.clone()).or_insert_with(|| Value::new(None, ValueKind::Nil));
@@ -238,7 +240,7 @@ fn resolve_secrets(
                 });
                 Some((text, reference.to_string()))
             } else {
-                for (key, child) in table.iter_mut() {
+                for (key, child) in sorted(table) {
                     let child_path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                     resolve_secrets(child, &child_path, env, folder, problems);
                 }
@@ -304,6 +306,13 @@ fn lookup(reference: &Reference, env: &BTreeMap<String, String>, folder: &Path) 
             }
         }
     }
+}
+
+/// The members of a table in order of their names, so that what is told of them comes in the same order in any process.
+pub fn sorted(table: &mut Map<String, Value>) -> Vec<(&String, &mut Value)> {
+    let mut members: Vec<(&String, &mut Value)> = table.iter_mut().collect();
+    members.sort_by_key(|(key, _)| *key);
+    members
 }
 
 /// A text file of no more than `cap` bytes.

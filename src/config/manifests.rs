@@ -18,7 +18,7 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// that of a manifest that comes with the binary. What can't be read is a problem, and the source is left out.
 pub fn fill(tree: &mut Value, folder: &Path, problems: &mut Problems) {
     let Some(sources) = table_of(tree).and_then(|top| top.get_mut("sources")) else { return };
-    for (name, source) in table_of(sources).into_iter().flatten() {
+    for (name, source) in table_of(sources).into_iter().flat_map(layers::sorted) {
         let Some(entry) = table_of(source) else { continue };
         let is_ours = matches!(entry.get("kind").map(|k| &k.kind), Some(ValueKind::String(kind)) if kind == KIND);
         let Some(slot) = entry.get_mut("manifest").filter(|_| is_ours) else { continue };
@@ -120,6 +120,58 @@ every = "1x"
         std::fs::write(folder.path().join("jobs.toml"), right).unwrap();
         let settings = load_text(text, folder.path()).unwrap();
         assert_eq!(settings.sources["jobs"].kind, "http_json");
+    }
+
+    /// What tells one epoch from another, as one reading of a manifest has it.
+    fn read_once(folder: &std::path::Path) -> String {
+        use crate::env::SystemClock;
+        use crate::source::Context;
+
+        let text = "[sources.jobs]\nkind = \"http_json\"\nmanifest = \"jobs.toml\"\n";
+        let settings = load_text(text, folder).unwrap();
+        let entry = &settings.sources["jobs"];
+        let context = Context::new(std::sync::Arc::new(SystemClock), folder.to_owned());
+        let source = entry.config.build("jobs", &entry.common, &context).unwrap();
+        source.collections()[0].spec.fingerprint.clone()
+    }
+
+    #[test]
+    fn a_manifest_is_the_same_however_its_tables_happened_to_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |body: &str, query: &str| {
+            let text = format!(
+                "base = \"http://127.0.0.1:9\"\n[collections.job]\npost = \"/jobs\"\nbody = {body}\nquery = {query}\n\
+                 records = \"/data\"\nkey = [\"/id\"]\n"
+            );
+            std::fs::write(folder.path().join("jobs.toml"), text).unwrap();
+        };
+        write(
+            "{ a = 1, b = [{ x = 1, y = 2, z = 3 }], c = { k = 1, l = 2, m = 3 }, d = 4 }",
+            "{ p = 1, q = 2, r = 3 }",
+        );
+        let first = read_once(folder.path());
+        // Each table has an order of its own, so a process is as good as many.
+        for _ in 0..20 {
+            assert_eq!(read_once(folder.path()), first);
+        }
+        write(
+            "{ d = 4, c = { m = 3, l = 2, k = 1 }, a = 1, b = [{ z = 3, y = 2, x = 1 }] }",
+            "{ r = 3, q = 2, p = 1 }",
+        );
+        assert_eq!(read_once(folder.path()), first, "nor does it matter in which order they are written");
+    }
+
+    #[test]
+    fn the_mistakes_of_a_config_come_in_the_same_order_in_any_process() {
+        let env = ["a", "b", "c", "d", "e"].map(|name| {
+            format!("[sinks.{name}]\nkind = \"webhook\"\nurl = {{ env = \"NONE_{name}\" }}\nsecrets = [{{ env = \"NOR_{name}\" }}]\n")
+        });
+        let problems = || load_text(&env.concat(), std::path::Path::new("/nonexistent")).unwrap_err();
+        let first = problems();
+        assert_eq!(first.len(), 10);
+        for _ in 0..10 {
+            assert_eq!(problems(), first);
+        }
     }
 
     #[test]

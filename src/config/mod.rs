@@ -158,8 +158,8 @@ fn read(tree: &mut Value, file: &Path, folder: &Path, problems: &mut Problems) -
 fn entries(section: Option<Value>, what: &str, problems: &mut Problems) -> BTreeMap<String, Value> {
     let Some(section) = section else { return BTreeMap::new() };
     let origin = section.origin().map(str::to_owned);
-    let table = match section.kind {
-        ValueKind::Table(table) => table,
+    let table: BTreeMap<String, Value> = match section.kind {
+        ValueKind::Table(table) => table.into_iter().collect(),
         ValueKind::Array(items) => {
             for (index, item) in items.iter().take(MAX_ENTRIES).enumerate() {
                 let message = format!("has no name: write [{what}.{}] instead of [[{what}]]", name_in(item));
@@ -180,7 +180,7 @@ fn entries(section: Option<Value>, what: &str, problems: &mut Problems) -> BTree
             problems.add(format!("{what}.{name}"), why);
         }
     }
-    table.into_iter().collect()
+    table
 }
 
 /// The name that an item of a list gives itself, where it can be the name of an entry.

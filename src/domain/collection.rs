@@ -33,7 +33,7 @@ pub enum Deletes {
     /// Two successive complete looks miss it.
     #[default]
     TwoSweeps,
-    /// Its own address answers 404.
+    /// A complete look misses it, and its own address answers 404.
     ConfirmGet,
     /// Nothing does.
     Never,
@@ -53,6 +53,8 @@ pub struct UpdateRule {
     pub rising: Vec<String>,
     /// Also when a record that is new already has the value `to`.
     pub at_birth: bool,
+    /// Only where nothing else of the change is told: what goes along with every change says nothing beside it.
+    pub alone: bool,
     /// Event type; `None` learns the change silently.
     pub event: Option<String>,
 }
@@ -87,6 +89,9 @@ pub struct CollectionSpec {
     pub role: Role,
     /// Base URL, tenant and key definition. Another fingerprint means a new quiet baseline.
     pub fingerprint: String,
+    /// Names whose it is, where the system tells. Another owner means a new quiet baseline, too; one that is not told means
+    /// nothing.
+    pub owner: Option<String>,
     /// Names the host that is called, without telling it; `None` where nothing is called.
     pub host: Option<String>,
     pub events: EventNames,
@@ -94,6 +99,8 @@ pub struct CollectionSpec {
     /// Any loss waits for a person, however small: the system is known to lose data (test workspaces).
     pub hold_all: bool,
     pub gauge: GaugeSpec,
+    /// Not every account has it: that it is missing is told once, and is no failure from then on.
+    pub optional: bool,
     /// A word for one record: `thread`, `member`.
     pub noun: String,
     /// Another collection of the source, which asks one by one for those records of this one that came or changed.
@@ -164,6 +171,9 @@ pub struct CollectionState {
     /// Counts the baselines: part of event ids, so that a reset never reuses one.
     pub epoch: u32,
     pub fingerprint: String,
+    /// Whose it was when that was last told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// When the quiet baseline was complete; `None` while it is still being read.
     pub baseline: Option<Timestamp>,
     /// Whatever the source wants to find again; from server values only.
@@ -186,6 +196,12 @@ pub struct CollectionState {
     pub failing_since: Option<Timestamp>,
     pub last_error: Option<String>,
     pub hold: Option<Hold>,
+    /// Whose money the last complete look missed, of which days: hashes, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub money_missed: Vec<u64>,
+    /// It was read where something else stood before: any loss waits for a person, however small, until there is none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub doubted: bool,
     /// Rows the last look had to leave out.
     pub quarantined: u64,
     /// Stretches of over an hour without a good look, the newest last.
@@ -265,12 +281,20 @@ pub struct LookNotes {
     pub days: Option<(jiff::civil::Date, jiff::civil::Date)>,
     /// The first day of money that was asked for, where the answer was read to its end.
     pub asked_from: Option<jiff::civil::Date>,
+    /// What was read stands where something else stood at the last look.
+    pub replaced: bool,
+    /// The first day of which, and of those after it, all money was shown.
+    pub whole_from: Option<jiff::civil::Date>,
+    /// Whose money was shown, of which days: hashes.
+    pub spenders: Vec<u64>,
     /// Days of money rows that this machine's clock has yet to come to, the next few.
     pub ahead: BTreeSet<jiff::civil::Date>,
     pub created: u64,
     pub changed: u64,
     /// Watched fields seen on some row.
     pub carried: BTreeSet<String>,
+    /// Keys of the levels that were shown, whatever could be read of them.
+    pub levels: BTreeSet<String>,
     /// Watched fields missing on a row that once had them, with how many rows.
     pub vanished: BTreeMap<String, u64>,
     /// What the source did not understand: a short name, and a sentence.

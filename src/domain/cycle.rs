@@ -13,6 +13,7 @@ mod release;
 mod spending;
 mod tell;
 mod wanted;
+mod withdrawn;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use super::doc::{Doc, DocKey, Docs};
 use super::event::StoredEvent;
 use super::health::{self, SinkState};
 use super::quota::Quota;
-use super::record::{Evidence, Page, StoredRow};
+use super::record::{Evidence, Failure, Page, StoredRow};
 use super::retry::RetryPolicy;
 use super::routing::Route;
 use super::rules::RuleSpec;
@@ -131,6 +132,8 @@ pub struct Needs {
     pub ledger: Vec<(String, Date, Date)>,
     /// What the look did not show.
     pub missing: Option<CollectionId>,
+    /// Of it also the rows that no look before this one missed: something else than a second look tells that they are gone.
+    pub missed_once: bool,
     /// Which of the keys that were missed have still not been shown, where a look proves no removals.
     pub still_missed: Option<CollectionId>,
     /// Rows that were announced with a hold and are still missing.
@@ -204,6 +207,8 @@ pub struct Plan {
     /// (sink, incident) to what later deliveries need.
     pub references: Vec<(String, String, serde_json::Value)>,
     pub notes: LookNotes,
+    /// Why a look that its source called good counts as failed all the same.
+    pub refused: Option<Failure>,
     /// Days of money (source, from, up to and including) that would have told more. Whoever plans loads them too and
     /// plans again; a plan made without them is right but says less.
     pub lacks: Vec<(String, Date, Date)>,

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::record::{Record, StoredRow};
+use super::record::{Record, StoredRow, are_equal};
 
 /// What the store knows of an observed record.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,7 +82,7 @@ fn compare(old: &StoredRow, observed: &Record, reading: Reading<'_>) -> RowDiff 
     for (name, value) in &old.fields {
         match fields.get(name) {
             Some(now) if !is_of_another_type(value, now) => {
-                if now != value {
+                if !are_equal(now, value) {
                     changed.push(name.clone());
                 }
             }
@@ -199,6 +199,18 @@ mod tests {
         let back = record(&[("title", Some(json!("b")))]);
         let out = diff(&Match::Known(Box::new(kept)), &back, reading(&known, &none));
         assert!(matches!(out.change, Change::Updated { .. }), "what changed meanwhile is told once it can be read");
+    }
+
+    #[test]
+    fn a_number_written_otherwise_is_no_change() {
+        let (none, known) = (BTreeMap::new(), ["seats".to_owned()].into());
+        let old = diff(&Match::New, &record(&[("seats", Some(json!(1)))]), reading(&known, &none)).row.unwrap();
+        let against = |value: Value| {
+            let now = record(&[("seats", Some(value))]);
+            diff(&Match::Known(Box::new(old.clone())), &now, reading(&known, &none)).change
+        };
+        assert_eq!(against(json!(1.0)), Change::None);
+        assert!(matches!(against(json!(1.5)), Change::Updated { .. }));
     }
 
     #[test]

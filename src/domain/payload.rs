@@ -72,11 +72,11 @@ pub struct LevelData {
     pub name: String,
     /// The value before.
     pub before: Value,
-    /// The value now.
+    /// The value now; null where there is none.
     pub after: Value,
     /// The band or state left; null at first sight.
     pub band_before: Option<String>,
-    /// The band or state entered.
+    /// The band or state entered; `gone` where it has left its list for good.
     pub band_after: String,
     /// What else the source said of it.
     pub facts: BTreeMap<String, Value>,

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Number, Value};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::spend::SpendRow;
 use super::time::Timestamp;
+
+/// Floats below this are whole numbers that an `i128` holds.
+const LARGE: f64 = 1e38;
 
 /// One row of a `record` collection as just observed.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -51,16 +54,56 @@ pub fn key_hash(key: &str) -> u64 {
     xxh3_64(key.as_bytes())
 }
 
+/// Whether two values say the same: numbers that are equal do, however they are written.
+pub fn are_equal(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => Amount::of(one) == Amount::of(other),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| are_equal(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let same = |(name, member): (&String, &Value)| other.get(name).is_some_and(|o| are_equal(member, o));
+            one.len() == other.len() && one.iter().all(same)
+        }
+        _ => one == other,
+    }
+}
+
+/// How much a number is: 1, 1.0 and 1e0 are as much.
+#[derive(PartialEq)]
+enum Amount {
+    Whole(i128),
+    /// Bits of what is no whole number, or too large to be told from one.
+    Broken(u64),
+}
+
+impl Amount {
+    fn of(number: &Number) -> Self {
+        let float = || number.as_f64().unwrap_or(f64::NAN);
+        match number.as_i128() {
+            Some(whole) => Self::Whole(whole),
+            None if float().fract() == 0.0 && float().abs() < LARGE =>
+            {
+                #[expect(clippy::cast_possible_truncation, reason = "a whole number below the largest")]
+                Self::Whole(float() as i128)
+            }
+            None => Self::Broken(float().to_bits()),
+        }
+    }
+}
+
 fn hash_value(hasher: &mut Xxh3, value: &Value) {
     match value {
         Value::Null => hasher.update(&[0]),
         Value::Bool(b) => hasher.update(&[1, u8::from(*b)]),
         Value::Number(n) => {
             hasher.update(&[2]);
-            if let Some(i) = n.as_i64() {
-                hasher.update(&i.to_le_bytes());
-            } else if let Some(f) = n.as_f64() {
-                hasher.update(&f.to_bits().to_le_bytes());
+            match Amount::of(n) {
+                Amount::Whole(whole) => match i64::try_from(whole) {
+                    Ok(small) => hasher.update(&small.to_le_bytes()),
+                    Err(_) => hasher.update(&whole.to_le_bytes()),
+                },
+                Amount::Broken(bits) => hasher.update(&bits.to_le_bytes()),
             }
         }
         Value::String(s) => {
@@ -126,7 +169,10 @@ pub struct StoredRow {
 pub struct GaugeRow {
     pub key: String,
     pub name: Option<String>,
+    /// The level; null where it is not known and something else says which band it is in.
     pub value: Value,
+    /// The band it is in whatever its value says: a wallet that can't call is depleted.
+    pub band: Option<String>,
     pub facts: BTreeMap<String, Value>,
 }
 
@@ -266,5 +312,31 @@ mod tests {
             }
         }
         assert_eq!(with(Some(json!({"a": 1, "b": 2}))), with(Some(json!({"b": 2, "a": 1}))));
+        for text in ["1", "1.0", "10e-1"] {
+            let value = serde_json::from_str(text).unwrap();
+            assert_eq!(with(Some(value)), with(Some(json!(1))), "{text}: an unchanged row costs no write");
+        }
+        assert_ne!(with(Some(json!(u64::MAX))), with(Some(json!(u64::MAX - 1))));
+    }
+
+    #[test]
+    fn numbers_are_equal_where_they_are_as_much() {
+        let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        for (one, other, equal) in [
+            ("1", "1.0", true),
+            ("-0.0", "0", true),
+            ("[{\"a\": 2}]", "[{\"a\": 2.0}]", true),
+            ("18446744073709551615", "18446744073709551615", true),
+            ("10000000000000000000", "1e19", true),
+            ("1e300", "1.0e300", true),
+            ("1", "1.5", false),
+            ("9007199254740993", "9007199254740992.0", false),
+            ("18446744073709551615", "18446744073709551614", false),
+            ("1", "\"1\"", false),
+            ("{\"a\": 1}", "{\"b\": 1}", false),
+            ("[1]", "[1, 1]", false),
+        ] {
+            assert_eq!(are_equal(&read(one), &read(other)), equal, "{one} and {other}");
+        }
     }
 }

@@ -299,8 +299,11 @@ impl<'de> Deserializer<'de> for Strict {
 
 type Members = MapDeserializer<'static, std::vec::IntoIter<(String, Strict)>, ConfigError>;
 
+/// In order of their names. A table has an order of its own, another one in each process, and what is read in it may end
+/// up in what tells one epoch from another, or in what is sent.
 fn members(table: Map<String, Value>) -> Members {
-    let members: Vec<(String, Strict)> = table.into_iter().map(|(key, value)| (key, Strict(value))).collect();
+    let mut members: Vec<(String, Strict)> = table.into_iter().map(|(key, value)| (key, Strict(value))).collect();
+    members.sort_by(|(one, _), (other, _)| one.cmp(other));
     MapDeserializer::new(members.into_iter())
 }
 

@@ -1,7 +1,7 @@
 //! The end of a complete look: what has gone, and whether that is believable.
 //!
-//! Invariants: a removal needs two successive complete looks that miss the record, and its own address saying so where
-//! the list alone proves nothing; a loss that is too large to believe removes nothing until a person says so.
+//! Invariants: a removal needs two successive complete looks that miss the record, or one and its own address saying so
+//! where the list alone proves nothing; a loss that is too large to believe removes nothing until a person says so.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::collection::{CollectionSpec, CollectionState, Deletes, Hold};
 use super::event::{Draft, Severity, data_of};
 use super::ids;
 use super::payload::HeldData;
-use super::record::StoredRow;
+use super::record::{StoredRow, key_hash};
 use super::time::Timestamp;
 
 /// Removals in one look that are always believed.
@@ -29,7 +29,8 @@ pub struct Missing {
     pub announced: Vec<u64>,
     /// Live records known.
     pub known: u64,
-    /// Rows missed twice: all of them where there are at most [`believable`], else some.
+    /// Rows missed twice (once, where their own address is asked): all of them where there are at most [`believable`],
+    /// else some.
     pub rows: Vec<StoredRow>,
 }
 
@@ -46,9 +47,9 @@ pub struct StillMissed {
 /// Records that were missed have been shown, by a look that proves nothing else: they are not missing, and a loss that is
 /// small enough to believe now needs no person any more.
 pub fn found_again(spec: &CollectionSpec, state: &mut CollectionState, still: &StillMissed) {
-    let lost = still.keys.len() as u64;
+    let too_much = is_too_much(spec, state, still.keys.len() as u64, still.known);
     match &mut state.hold {
-        Some(hold) if is_too_much(spec, lost, still.known) => {
+        Some(hold) if too_much => {
             hold.shrink(if hold.announced { &still.announced } else { &still.keys });
         }
         hold => *hold = None,
@@ -84,11 +85,12 @@ pub fn decide(
         state.hold = None;
         return Removals::default();
     }
-    if !is_doubtful(spec, missing, shown) {
+    if !is_doubtful(spec, state, missing, shown) {
         state.hold = None;
+        state.doubted &= !missing.now.is_empty();
         let proven = |row: &&StoredRow| spec.deletes != Deletes::ConfirmGet || confirmed.contains(&row.key);
         let rows: Vec<StoredRow> = missing.rows.iter().filter(proven).cloned().collect();
-        let gone: BTreeSet<u64> = rows.iter().map(|r| super::record::key_hash(&r.key)).collect();
+        let gone: BTreeSet<u64> = rows.iter().map(|r| key_hash(&r.key)).collect();
         let missed = missing.now.iter().copied().filter(|h| !gone.contains(h)).collect();
         return Removals { rows, missed, ..Removals::default() };
     }
@@ -97,14 +99,14 @@ pub fn decide(
 }
 
 /// Whether a loss needs a person.
-pub fn is_doubtful(spec: &CollectionSpec, missing: &Missing, shown: u64) -> bool {
+pub fn is_doubtful(spec: &CollectionSpec, state: &CollectionState, missing: &Missing, shown: u64) -> bool {
     let lost = missing.now.len() as u64;
     let emptied = shown == 0 && missing.known > 0;
-    emptied || is_too_much(spec, lost, missing.known)
+    emptied || is_too_much(spec, state, lost, missing.known)
 }
 
-fn is_too_much(spec: &CollectionSpec, lost: u64, known: u64) -> bool {
-    lost > believable(known) || (spec.hold_all && lost > 0)
+fn is_too_much(spec: &CollectionSpec, state: &CollectionState, lost: u64, known: u64) -> bool {
+    lost > believable(known) || ((spec.hold_all || state.doubted) && lost > 0)
 }
 
 /// What waits for a person, and the news of it. What was announced only ever shrinks: a record that goes missing later was
@@ -143,7 +145,8 @@ fn hold(
     }
     hold.count = if twice.is_empty() { missing.now.len() } else { twice.len() } as u64;
     if !missing.rows.is_empty() {
-        hold.sample = missing.rows.iter().take(SAMPLE).map(|r| r.key.clone()).collect();
+        let is_meant = |r: &&StoredRow| twice.is_empty() || twice.binary_search(&key_hash(&r.key)).is_ok();
+        hold.sample = missing.rows.iter().filter(is_meant).take(SAMPLE).map(|r| r.key.clone()).collect();
         hold.sample.sort();
     }
     if hold.looks < 2 || twice.is_empty() {
@@ -230,6 +233,18 @@ mod tests {
     }
 
     #[test]
+    fn the_first_loss_that_is_too_large_is_silent_whatever_the_look_before_missed() {
+        let mut state = CollectionState::default();
+        assert_eq!(look(&mut state, &missing(0..5, 0..0, 20), 15), (0, None), "small enough to believe");
+        assert_eq!(
+            look(&mut state, &missing(0..10, 0..5, 20), 10),
+            (0, None),
+            "five of them twice, ten for the first time"
+        );
+        assert_eq!(look(&mut state, &missing(0..10, 0..10, 20), 10), (0, Some("source.change_held".into())));
+    }
+
+    #[test]
     fn a_rejected_loss_is_quiet_until_the_set_changes() {
         let mut state = CollectionState::default();
         for _ in 0..2 {
@@ -264,6 +279,14 @@ mod tests {
             let out = decide(&spec, &mut state, &missing(0..1, 0..1, 40), 39, &none, Timestamp::UNIX_EPOCH);
             assert_eq!((out.rows.len(), out.held.is_some()), (0, held));
         }
+        let place = CollectionSpec::default();
+        let mut state = CollectionState { doubted: true, ..CollectionState::default() };
+        for held in [false, true, false] {
+            let out = decide(&place, &mut state, &missing(0..1, 0..1, 40), 39, &none, Timestamp::UNIX_EPOCH);
+            assert_eq!((out.rows.len(), out.held.is_some()), (0, held), "so it is where something else stands");
+        }
+        let back = decide(&place, &mut state, &missing(0..0, 0..1, 40), 40, &none, Timestamp::UNIX_EPOCH);
+        assert!(back.rows.is_empty() && state.hold.is_none() && !state.doubted, "it has all that is known");
         let never = CollectionSpec { deletes: Deletes::Never, ..CollectionSpec::default() };
         let out = decide(&never, &mut state, &missing(0..40, 0..40, 40), 0, &none, Timestamp::UNIX_EPOCH);
         assert!(out.rows.is_empty() && out.held.is_none() && state.hold.is_none());

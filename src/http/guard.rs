@@ -54,6 +54,16 @@ impl AddressGuard {
         literal(url).map_or(Ok(()), |address| self.check(address))
     }
 
+    /// The host, where it is a name for this machine (RFC 6761 section 6.3) and no address of this machine is let through:
+    /// nothing could ever be sent there.
+    pub fn closed_name<'u>(&self, url: &'u Url) -> Option<&'u str> {
+        let Some(url::Host::Domain(name)) = url.host() else { return None };
+        let plain = name.trim_end_matches('.').to_ascii_lowercase();
+        let is_own = plain == "localhost" || plain.ends_with(".localhost");
+        let open = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        (is_own && open.into_iter().all(|address| self.check(address).is_err())).then_some(name)
+    }
+
     /// All addresses of a name.
     async fn addresses(&self, name: &str) -> std::io::Result<Vec<SocketAddr>> {
         match &self.names {

@@ -40,6 +40,8 @@ pub struct Looked {
     pub baseline: bool,
     /// Waiting for a person after this look.
     pub held: Option<String>,
+    /// It is not there, it need not be, and that was told before this look.
+    pub off: bool,
 }
 
 impl Looked {
@@ -52,6 +54,7 @@ impl Looked {
             pages: 0,
             baseline: false,
             held: None,
+            off: false,
         }
     }
 }
@@ -96,8 +99,8 @@ impl Poller {
         let Round { wanted, again } = self.wanted(&spec, all, now).await?;
         let request = LookRequest { collection: spec.name.clone(), reach, wanted, again, all, now, state };
         let (mut notes, end) = self.read(&spec, &request).await?;
-        notes.asked_from = end.asked_from;
-        let confirmed = self.confirm(&spec, &notes, &end).await?;
+        (notes.asked_from, notes.whole_from, notes.replaced) = (end.asked_from, end.whole_from, end.replaced);
+        let confirmed = self.confirm(&spec, &request.state, &notes, &end).await?;
         let pages = end.pages;
         let sweep = SweepEnd { spec, epoch, evidence: end.evidence, notes, cursor: end.cursor, quota: None, confirmed };
         self.end(collection, sweep, Looked { reach, pages, baseline, ..Looked::of(collection) }).await
@@ -120,12 +123,14 @@ impl Poller {
     /// Commits the end of a look and says what it came to.
     async fn end(&self, collection: &Collection, sweep: SweepEnd, mut looked: Looked) -> Result<Looked, StoreError> {
         let sweep = SweepEnd { quota: self.source.allowance().learned, ..sweep };
+        let frozen = self.state(collection).await?.frozen;
         let (plan, _) = self.core.step(&Input::SweepEnd(sweep.clone())).await?;
         looked.notes = sweep.notes;
         looked.notes.events += plan.notes.events;
-        looked.evidence = sweep.evidence;
-        let hold = self.state(collection).await?.hold;
-        looked.held = hold.filter(|h| h.announced && h.rejected.is_none()).map(|h| h.id);
+        looked.evidence = plan.refused.clone().map_or(sweep.evidence, Evidence::Partial);
+        let state = self.state(collection).await?;
+        looked.held = state.hold.filter(|h| h.announced && h.rejected.is_none()).map(|h| h.id);
+        looked.off = collection.spec.optional && state.frozen.is_some() && state.frozen == frozen;
         report(self.source.name(), &looked, self.core.clock.now());
         Ok(looked)
     }
@@ -134,6 +139,7 @@ impl Poller {
     async fn confirm(
         &self,
         spec: &CollectionSpec,
+        state: &CollectionState,
         notes: &LookNotes,
         end: &LookEnd,
     ) -> Result<BTreeSet<String>, StoreError> {
@@ -141,9 +147,9 @@ impl Poller {
         if !asks || end.evidence != Evidence::Complete || notes.quarantined > 0 {
             return Ok(BTreeSet::new());
         }
-        let needs = Needs { missing: Some(spec.id()), ..Needs::default() };
+        let needs = Needs { missing: Some(spec.id()), missed_once: true, ..Needs::default() };
         let missing = self.core.store.load(&needs, None).await?.missing.unwrap_or_default();
-        if missing.rows.is_empty() || sweep::is_doubtful(spec, &missing, notes.rows) {
+        if missing.rows.is_empty() || sweep::is_doubtful(spec, state, &missing, notes.rows) {
             return Ok(BTreeSet::new());
         }
         let keys: Vec<String> = missing.rows.into_iter().map(|row| row.key).collect();
@@ -319,6 +325,9 @@ fn report(source: &str, looked: &Looked, now: Timestamp) {
         );
     }
     match &looked.evidence {
+        Evidence::Partial(failure) if looked.off => {
+            tracing::info!(source, collection, "{source}/{collection}: still not there: {}", failure.message);
+        }
         Evidence::Partial(failure) => {
             tracing::warn!(
                 source,

@@ -39,7 +39,7 @@ const fn kind(name: &'static str, severity: Severity, subject: &'static str, dat
 use Severity::{Critical, Info, Warning};
 
 /// Sorted by name.
-static TYPES: [Kind; 64] = [
+static TYPES: [Kind; 68] = [
     kind("balance.low", Warning, "balance:individual-credits", data::balance_low),
     kind("balance.restored", Info, "balance:individual-credits", data::balance_restored),
     kind("bridge.test", Info, "ops", data::test),
@@ -50,11 +50,13 @@ static TYPES: [Kind; 64] = [
     kind("connection.changed", Warning, "github", data::connection_changed),
     kind("content.approved", Info, data::CONTENT, data::content_approved),
     kind("content.created", Info, data::CONTENT, data::content_created),
+    kind("content.deleted", Warning, data::CONTENT, data::content_deleted),
     kind("content.failed", Critical, data::CONTENT, data::content_failed),
     kind("content.published", Info, data::CONTENT, data::content_published),
     kind("content.rejected", Info, data::CONTENT, data::content_rejected),
     kind("content.review_needed", Warning, data::CONTENT, data::content_review_needed),
     kind("content.scheduled", Info, data::CONTENT, data::content_scheduled),
+    kind("content.updated", Info, data::CONTENT, data::content_updated),
     kind("cost.spike", Warning, "workspace", data::spike),
     kind("cost.spike_resolved", Info, "workspace", data::spike_resolved),
     kind("credential.added", Info, "crd_01", data::credential_added),
@@ -64,6 +66,7 @@ static TYPES: [Kind; 64] = [
     kind("digest.daily", Info, "workspace", data::daily),
     kind("digest.weekly", Info, "workspace", data::weekly),
     kind("integration.changed", Warning, "metricool", data::integration_changed),
+    kind("key.changed", Warning, "key_07", data::key_changed),
     kind("key.created", Warning, "key_07", data::key_created),
     kind("key.revoked", Warning, "key_07", data::key_revoked),
     kind("member.added", Info, "cy@example.com", data::member_added),
@@ -80,6 +83,7 @@ static TYPES: [Kind; 64] = [
     kind("mission.updated", Info, data::MISSION, data::mission_updated),
     kind("model.unpriced", Warning, "our-own-model", data::model_unpriced),
     kind("provider.added", Info, "qdrant", data::provider_added),
+    kind("provider.changed", Info, "qdrant", data::provider_changed),
     kind("provider.degraded", Warning, "qdrant", data::provider_degraded),
     kind("provider.recovered", Info, "qdrant", data::provider_recovered),
     kind("provider.removed", Info, "qdrant", data::provider_removed),

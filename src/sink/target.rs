@@ -27,7 +27,8 @@ pub fn joined(problems: &[Problem]) -> String {
 
 impl Target {
     /// Reads the URL of setting `key` and `allow_networks`; all problems at once. A literal address the guard would
-    /// refuse is one of them, so that while sending only names are ever refused, and their addresses may change.
+    /// refuse is one of them, and so is a name for this machine, so that while sending only names are ever refused whose
+    /// addresses may change.
     pub fn parse(key: &str, url: &Secret, networks: &Many<String>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut allow = Vec::new();
@@ -43,10 +44,16 @@ impl Target {
         match web_url(url) {
             Ok(url) => {
                 let target = Self { url, allow };
-                if problems.is_empty()
-                    && let Err(refused) = target.guard("allow_networks").check_literal(&target.url)
-                {
-                    problems.push((key.to_owned(), refused.to_string()));
+                if problems.is_empty() {
+                    let guard = target.guard("allow_networks");
+                    let refused = guard.check_literal(&target.url).err().map(|refused| refused.to_string());
+                    let closed = guard.closed_name(&target.url).map(|name| {
+                        format!(
+                            "{name} is this machine, and only its address says that this is meant: write 127.0.0.1 instead, \
+                             or let allow_networks name 127.0.0.0/8"
+                        )
+                    });
+                    problems.extend(refused.or(closed).map(|what| (key.to_owned(), what)));
                 }
                 if problems.is_empty() { Ok(target) } else { Err(problems) }
             }
@@ -159,6 +166,17 @@ mod tests {
     }
 
     #[test]
+    fn a_name_for_this_machine_is_no_consent() {
+        for name in ["localhost", "LocalHost.", "hooks.localhost"] {
+            let problems = parse(&format!("http://{name}:9/hook"), &[]).unwrap_err();
+            assert!(problems[0].0 == "url" && problems[0].1.contains("write 127.0.0.1 instead"), "{problems:?}");
+            assert!(parse(&format!("http://{name}:9/hook"), &["10.0.0.0/8"]).is_err());
+            assert!(parse(&format!("http://{name}:9/hook"), &["127.0.0.0/8"]).is_ok());
+        }
+        assert!(parse("https://localhost.example.com/hook", &[]).is_ok());
+    }
+
+    #[test]
     fn only_the_origin_is_shown() {
         let target = parse("https://user:pass@example.com:8443/token?key=1", &[]).unwrap();
         assert_eq!(target.origin(), "https://example.com:8443");
@@ -181,7 +199,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_leads_inside_is_refused() {
-        let target = parse("http://localhost:9/hook", &[]).unwrap();
+        let target = Target { url: Url::parse("http://localhost:9/hook").unwrap(), allow: Vec::new() };
         let refused = target.reach(&target.guard("sinks.x.allow_networks"), Duration::from_secs(30)).await.unwrap_err();
         assert!(refused.contains("sinks.x.allow_networks"), "{refused}");
     }

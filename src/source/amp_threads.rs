@@ -4,7 +4,8 @@
 //! collections: `threads` (records), `usage` (estimated spend), `models` (whether each has a price) and, where a rule
 //! asks for it, `thread_costs`. Nothing is called over the network, and nothing of a message's content is kept.
 //!
-//! Invariant: a file that can't be used is never a deletion. It shows what it last held and bars removals.
+//! Invariant: a file that can't be used is never a deletion. It shows what it last held and bars removals. Nor is a file that
+//! another directory in the same place lacks: a person decides.
 
 mod directory;
 mod document;
@@ -27,7 +28,7 @@ use jiff::SignedDuration;
 use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Collection, Common, Context, LookEnd, LookRequest, Pages, Schedule, Source, SourceConfig, Stopped, prices,
@@ -48,6 +49,8 @@ const THREADS: &str = "threads";
 const USAGE: &str = "usage";
 const COSTS: &str = "thread_costs";
 const MODELS: &str = "models";
+/// Which directory the threads were read from, in the cursor.
+const FOLDER: &str = "folder";
 /// Rows a page holds at most.
 const PAGE: usize = 500;
 /// Costs a page holds at most: a rule tells all it finds in its very first page as one event.
@@ -119,6 +122,8 @@ pub struct AmpThreads {
     counted: Mutex<Vec<Arc<Thread>>>,
     /// Costs as last shown, by the hash of the thread's id: what is the same needs no telling.
     shown: Mutex<BTreeMap<u64, Micros>>,
+    /// Files that were something else, as last logged.
+    passed_over: Mutex<u64>,
 }
 
 impl AmpThreads {
@@ -137,11 +142,13 @@ impl AmpThreads {
             collections,
             counted: Mutex::default(),
             shown: Mutex::default(),
+            passed_over: Mutex::default(),
         }
     }
 
     async fn show(&self, request: &LookRequest, view: &View, pages: &Pages) -> Result<LookEnd, Stopped> {
         let mut cursor = None;
+        let mut replaced = false;
         let pages = match request.collection.as_str() {
             USAGE => {
                 let gone = self.count_gone(request, view);
@@ -153,9 +160,27 @@ impl AmpThreads {
                 pages.send(models::page(&view.threads)).await?;
                 1
             }
-            _ => self.show_threads(request, view, pages).await?,
+            _ => {
+                let before = request.state.cursor.get(FOLDER).and_then(Value::as_str);
+                replaced = before.is_some_and(|before| before != view.identity);
+                cursor = Some(json!({ FOLDER: view.identity }));
+                self.show_threads(request, view, pages).await?
+            }
         };
-        Ok(LookEnd::new(Evidence::Complete, cursor, pages))
+        Ok(LookEnd { replaced, passed_over: view.others, ..LookEnd::new(Evidence::Complete, cursor, pages) })
+    }
+
+    /// Says how many files are passed over, whenever that is news: one of them may have been meant for a thread.
+    fn note_passed_over(&self, others: u64) {
+        let known = std::mem::replace(&mut *self.passed_over.lock().unwrap_or_else(PoisonError::into_inner), others);
+        if known != others {
+            tracing::info!(
+                source = self.name,
+                files = others,
+                "{}: {others} JSON files are no thread documents and are passed over",
+                self.name
+            );
+        }
     }
 
     async fn show_threads(&self, request: &LookRequest, view: &View, pages: &Pages) -> Result<u32, Stopped> {
@@ -250,6 +275,7 @@ impl Source for AmpThreads {
             read_files = view.read,
             "looked at the directory"
         );
+        self.note_passed_over(view.others);
         self.show(request, &view, pages)
             .await
             .unwrap_or_else(|Stopped| LookEnd::failed(Failure::broken("the look was stopped before its end")))

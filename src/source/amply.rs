@@ -19,6 +19,8 @@ use crate::domain::setting::{Decimal, Secret};
 
 const KIND: &str = "amply";
 const WALLET: &str = "wallet";
+/// The band of a wallet that can't call.
+const DEPLETED: &str = "depleted";
 const HEALTH: &str = "provider_health";
 /// Names that a balance in dollars has been seen under, or may have; the document names the field in the 402 only.
 const BALANCES: [&str; 4] = ["/balance_usd", "/wallet/balance_usd", "/balance", "/wallet_balance_usd"];
@@ -90,15 +92,16 @@ impl Hook for Amply {
     }
 }
 
-/// The wallet: its balance, and nothing at all where it can't call.
+/// The wallet: its balance, and that it is depleted where it can't call.
 fn wallet(status: u16, document: &Value) -> Option<Page> {
     let members = document.as_object()?;
     let balance = BALANCES.iter().find_map(|place| Micros::from_json(document.pointer(place)?, 0).ok());
     let can_call = if status == 402 { Some(false) } else { members.get("can_call").and_then(Value::as_bool) };
-    let level = match (balance, can_call) {
-        (balance, Some(false)) => balance.unwrap_or(Micros(0)).min(Micros(0)),
-        (Some(balance), _) => balance,
-        (None, _) => {
+    let band = (can_call == Some(false)).then(|| DEPLETED.to_owned());
+    let level = match (balance, &band) {
+        (Some(balance), _) => json!(balance),
+        (None, Some(_)) => Value::Null,
+        (None, None) => {
             let mut page = Page::of(Rows::Gauges(Vec::new()));
             let sentence = "the wallet shows no balance in dollars, so it can't be seen to run low.".to_owned();
             page.strange.insert(WALLET.to_owned(), sentence);
@@ -114,7 +117,7 @@ fn wallet(status: u16, document: &Value) -> Option<Page> {
             .filter(|v| v.is_number() || v.is_string())
             .map(|v| ("shortfall_usd".to_owned(), v.clone())),
     );
-    let row = GaugeRow { key: WALLET.to_owned(), name: None, value: json!(level), facts };
+    let row = GaugeRow { key: WALLET.to_owned(), name: None, value: level, band, facts };
     let mut page = Page::of(Rows::Gauges(vec![row]));
     page.understood.insert(WALLET.to_owned());
     Some(page)
@@ -137,6 +140,7 @@ fn health(document: &Value) -> Option<Page> {
             key: id.to_owned(),
             name: name.map(str::to_owned),
             value: json!(state),
+            band: None,
             facts: std::collections::BTreeMap::new(),
         });
     };
@@ -150,7 +154,8 @@ fn health(document: &Value) -> Option<Page> {
                 }
             }
         }
-        Value::Object(members) if inner.is_some() && members.len() <= MOST => {
+        // One without members is no list of none.
+        Value::Object(members) if inner.is_some() && (1..=MOST).contains(&members.len()) => {
             for (id, value) in members {
                 take(id, None, state(value));
             }
@@ -184,11 +189,19 @@ mod tests {
 
     #[test]
     fn a_wallet_that_cannot_call_is_depleted_whatever_its_balance() {
-        let level = |status, document: Value| levels(wallet(status, &document)).pop().map(|(_, value)| value);
-        assert_eq!(level(200, json!({"can_call": true, "balance_usd": 9.25})), Some(json!("9.25")));
-        assert_eq!(level(200, json!({"can_call": false, "balance_usd": 9.25})), Some(json!("0.00")));
-        assert_eq!(level(402, json!({"balance_usd": -0.5, "shortfall_usd": 0.7})), Some(json!("-0.50")));
-        assert_eq!(level(402, json!({"error": "insufficient_balance"})), Some(json!("0.00")));
+        let level = |status, document: Value| {
+            let Some(Page { rows: Rows::Gauges(mut rows), .. }) = wallet(status, &document) else { return None };
+            rows.pop().map(|row| (row.value, row.band))
+        };
+        let depleted = Some("depleted".to_owned());
+        assert_eq!(level(200, json!({"can_call": true, "balance_usd": 9.25})), Some((json!("9.25"), None)));
+        assert_eq!(
+            level(200, json!({"can_call": false, "balance_usd": 9.25})),
+            Some((json!("9.25"), depleted.clone()))
+        );
+        let short = json!({"balance_usd": 0.2, "shortfall_usd": 0.7});
+        assert_eq!(level(402, short), Some((json!("0.20"), depleted.clone())), "the balance there is");
+        assert_eq!(level(402, json!({"error": "insufficient_balance"})), Some((Value::Null, depleted)), "no zero");
         assert_eq!(level(200, json!({"can_call": true})), None);
         assert!(wallet(200, &json!({"can_call": true})).unwrap().strange.contains_key("wallet"));
         assert_eq!(wallet(200, &json!([])), None);
@@ -215,6 +228,7 @@ mod tests {
             assert_eq!(levels(health(&known)), expected, "{known}");
         }
         assert_eq!(health(&json!({"ok": true})), None);
+        assert_eq!(health(&json!({"providers": {}})), None, "nothing says that there are none");
         let odd = health(&json!({"providers": [{"id": "a"}, {"state": "up"}]})).unwrap();
         assert!(odd.strange.contains_key("a") && odd.quarantined.len() == 1);
     }

@@ -113,14 +113,32 @@ pub struct LookEnd {
     pub pages: u32,
     /// A key that was shown, for trying an address that must answer.
     pub canary: Option<String>,
+    /// What was read stands where something else stood at the last look: until nothing is missing from it, any loss needs a
+    /// person.
+    pub replaced: bool,
+    /// Things that stand among the rows and are something else: they were passed over.
+    pub passed_over: u64,
     /// Of money: the first day that was asked for. Days from it on that have no row have no spend, where the look is
     /// complete.
     pub asked_from: Option<Date>,
+    /// Of money: the first day of which, and of those after it, this look has shown all there is, whoever spent it and
+    /// whichever look showed it first. What it did not show of them is gone. A source whose rows may go away while their
+    /// money stays spent, or that shows only what changed, has no such day.
+    pub whole_from: Option<Date>,
 }
 
 impl LookEnd {
     pub fn new(evidence: Evidence, cursor: Option<Value>, pages: u32) -> Self {
-        Self { evidence, cursor, pages, canary: None, asked_from: None }
+        Self {
+            evidence,
+            cursor,
+            pages,
+            canary: None,
+            replaced: false,
+            passed_over: 0,
+            asked_from: None,
+            whole_from: None,
+        }
     }
 
     pub fn failed(failure: Failure) -> Self {

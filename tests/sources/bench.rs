@@ -65,6 +65,12 @@ impl Bridge {
         Self { app: parts.with_store(Arc::new(store)), watch: watch.clone() }
     }
 
+    /// The same over the store of another: a restart.
+    pub fn over(mut self, other: &Self) -> Self {
+        self.app.core.store = Arc::clone(&other.app.core.store);
+        self
+    }
+
     /// Looks once at every collection of every source, in full. Returns the looks.
     pub async fn look(&self) -> Vec<Looked> {
         let mut looks = Vec::new();

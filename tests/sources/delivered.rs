@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::bench::Watch;
 use crate::binary::Binary;
+use crate::fault::{Fault, Target};
 use crate::systems::{self, RULES, System};
 
 const SECRET: &str = "whsec_YW1wYnJpZGdlLXNvdXJjZXMtc2lnbmluZy1rZXktMDAwMDE=";
@@ -92,6 +93,7 @@ const STORIES: [Story; 7] = [
             world.doc("status")["version"] = json!("3.1.13");
             world.table("providers").push(json!({"id": "milvus", "display_name": "Milvus"}));
             world.table("providers").retain(|row| row["id"] != "pinecone");
+            world.row("providers", "qdrant")["catalog_listing"] = json!("delisted");
             world.row("health", "qdrant")["state"] = json!("down");
             world.doc("wallet")["balance_usd"] = json!(1.5);
             world.row("credentials", "crd_1")["state"] = json!("expired");
@@ -148,8 +150,11 @@ fn missions(system: &System) {
         world.row("content", &format!("cnt_{n:03}"))["status"] = json!(status);
     }
     world.table("content").push(content("cnt_new", "draft", "2026-11-22T09:00:00Z", 3));
+    world.row("content", "cnt_010")["version"] = json!(2);
+    world.table("content").retain(|row| row["id"] != "cnt_011");
     world.table("keys").retain(|row| row["id"] != "key_2");
     world.table("keys").push(key("key_3"));
+    world.row("keys", "key_1")["scopes"] = json!(["missions:read", "missions:write"]);
     world.doc("integrations")["integrations"][0]["status"] = json!("expired");
 }
 
@@ -236,4 +241,35 @@ async fn receiver() -> Receiver {
         now: Arc::new(|| SystemClock.now()),
     };
     tokio::time::timeout(Duration::from_secs(60), Receiver::start(options)).await.unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_account_need_not_have_fails_once_when_it_is_found_missing_and_never_again() {
+    let start = systems::all().into_iter().find(|(name, ..)| *name == "amp_missions").map(|(_, start, _)| start);
+    let system = start.unwrap()(Watch::real()).await;
+    let target = |path| Target { path, ..Target::jobs() };
+    for (fault, path) in [(Fault::NotFound, "/v1/connect/status"), (Fault::Forbidden, "/v1/auth/keys")] {
+        let binary = Binary::new(&system.config.replace(RULES, ""));
+        system.fake.world().fault = Some((fault, target(path)));
+        let said = binary.run(&["once"]).await.exits(1).stderr;
+        assert!(said.contains(path.trim_start_matches("/v1")), "{said}");
+        for _ in 0..2 {
+            let said = binary.run(&["once"]).await.exits(0).stdout;
+            assert!(said.contains("0 rows, still not there"), "{said}");
+        }
+        assert_eq!(binary.kinds().await, ["source.degraded"]);
+        // Back, and gone once more, is another loss.
+        system.fake.world().fault = None;
+        binary.run(&["once"]).await.exits(0);
+        system.fake.world().fault = Some((fault, target(path)));
+        binary.run(&["once"]).await.exits(1);
+        // What it can't do without fails each time, and so does a source that shows nothing at all.
+        for everything in ["/v1/missions", "/v1/"] {
+            system.fake.world().fault = Some((fault, target(everything)));
+            for _ in 0..2 {
+                binary.run(&["once"]).await.exits(1);
+            }
+        }
+        system.fake.world().fault = None;
+    }
 }

@@ -53,6 +53,8 @@ pub struct World {
     /// Rounds of looks since the fault began: what moves, moves once a round.
     pub round: usize,
     pub calls: Vec<String>,
+    /// Bodies of the POSTs, as they came.
+    pub bodies: Vec<String>,
     /// Sent with every answer.
     pub headers: Vec<(&'static str, &'static str)>,
     /// Another server that knows the answers.
@@ -93,6 +95,7 @@ impl Fake {
             fault: None,
             round: 0,
             calls: Vec::new(),
+            bodies: Vec::new(),
             headers: Vec::new(),
             forward: None,
             now,
@@ -126,6 +129,7 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap_or_default();
     let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let text = String::from_utf8(bytes.to_vec()).ok();
     let asked =
         Asked { path: parts.uri.path().to_owned(), query, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
     let forward = world.lock().unwrap().forward.clone();
@@ -136,6 +140,7 @@ async fn answer(
     let (status, mut document, headers, fault) = {
         let mut world = world.lock().unwrap();
         world.calls.push(format!("{} {}", parts.method, parts.uri));
+        world.bodies.extend(text.filter(|_| parts.method == http::Method::POST));
         let (status, document, mut headers) = forwarded.unwrap_or_else(|| respond(&mut world, &asked, &parts.headers));
         let date = httpdate::fmt_http_date(std::time::SystemTime::from(world.now.now()));
         headers.insert(http::header::DATE, date.parse().unwrap());
@@ -183,7 +188,7 @@ async fn answer(
                 return send(status, &headers, text);
             }
             other.twist(&target, &mut document, &mut headers, (now, round, cursor));
-            reply(status, &document, headers)
+            reply(other.status().unwrap_or(status), &document, headers)
         }
     }
 }

@@ -10,6 +10,8 @@ pub enum Fault {
     CutBody,
     ErrorInside200,
     WrongShape,
+    ObjectForList,
+    PartialContent,
     Unauthorized,
     Forbidden,
     NotFound,
@@ -32,11 +34,13 @@ pub enum Fault {
     FieldOfNewType,
 }
 
-pub const ALL: [Fault; 24] = [
+pub const ALL: [Fault; 26] = [
     Fault::Html,
     Fault::CutBody,
     Fault::ErrorInside200,
     Fault::WrongShape,
+    Fault::ObjectForList,
+    Fault::PartialContent,
     Fault::Unauthorized,
     Fault::Forbidden,
     Fault::NotFound,
@@ -89,6 +93,8 @@ pub struct Target {
     pub rows: &'static str,
     /// Pointer to the list of each of them that holds the rows proper; empty where there is none.
     pub inner: &'static str,
+    /// The list says how many rows it has.
+    pub counted: bool,
     /// Pointer to the field that counts in a row: watched, an amount, a level.
     pub field: &'static str,
     pub single: bool,
@@ -103,6 +109,7 @@ impl Target {
             paging: Paging::AfterKey,
             rows: "/data",
             inner: "",
+            counted: false,
             field: "/status",
             single: false,
         }
@@ -147,14 +154,17 @@ impl Fault {
     pub fn fits(self, target: &Target) -> bool {
         match self {
             Self::EndlessPaging | Self::RepeatedCursor | Self::EmptyPageWithMore => target.paging != Paging::None,
-            Self::Reordered | Self::DuplicateKeys | Self::MovedRow => !target.single,
+            Self::Reordered | Self::DuplicateKeys | Self::MovedRow | Self::ObjectForList => !target.single,
             _ => true,
         }
     }
 
-    /// Whether it is nobody's business.
-    pub fn is_harmless(self) -> bool {
-        matches!(self, Self::Reordered | Self::DuplicateKeys | Self::MovedRow | Self::ClockAhead | Self::ClockBehind)
+    /// Whether it is nobody's business. A row that moved is missed where the list says how many there are.
+    pub fn is_harmless(self, target: &Target) -> bool {
+        match self {
+            Self::MovedRow => !target.counted,
+            _ => matches!(self, Self::Reordered | Self::DuplicateKeys | Self::ClockAhead | Self::ClockBehind),
+        }
     }
 
     /// The answer that comes instead of the right one: status, headers, body.
@@ -177,6 +187,11 @@ impl Fault {
         })
     }
 
+    /// The status that the right answer gets instead of its own.
+    pub fn status(self) -> Option<u16> {
+        (self == Self::PartialContent).then_some(206)
+    }
+
     /// Twists the right answer.
     pub fn twist(
         self,
@@ -190,6 +205,11 @@ impl Fault {
                 Some(rows) => *rows = json!("a text"),
                 None => *document = json!("a text"),
             },
+            Self::ObjectForList => {
+                if let Some(rows) = document.pointer_mut(target.rows) {
+                    *rows = json!({});
+                }
+            }
             Self::EndlessPaging => set_more(target, document, &format!("fault-{cursor}")),
             Self::RepeatedCursor => set_more(target, document, "fault-same"),
             Self::EmptyPageWithMore => {

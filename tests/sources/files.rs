@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::bench::{Bridge, Watch};
+use crate::binary::Binary;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
@@ -184,4 +185,57 @@ async fn judge(collection: &str, expected: &str, fault: Fault) -> Result<(), Str
         }
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_folder_in_the_same_place_lacks_is_deleted_by_a_person_only() {
+    let (watch, place) = (Watch::default(), tempfile::tempdir().unwrap());
+    let (folder, away) = (place.path().join("threads"), place.path().join("away"));
+    fs::create_dir(&folder).unwrap();
+    fill(&folder);
+    let config = "[sources.files]\nkind = \"amp_threads\"\npath = \"threads\"\n";
+    let first = Bridge::new(config, place.path(), &watch);
+    first.look_well().await;
+    // Each look is another process.
+    let looks = async |count: usize| {
+        for _ in 0..count {
+            Bridge::new(config, place.path(), &watch).over(&first).look_well().await;
+        }
+        first.told().await
+    };
+    fs::rename(&folder, &away).unwrap();
+    fs::create_dir(&folder).unwrap();
+    put(&folder, "4.json", &document(4, 10, "streaming", "claude-opus-4-5", 1_000));
+    assert_eq!(looks(1).await, [""; 0], "the first such look is silent");
+    assert_eq!(looks(3).await, ["source.change_held files"]);
+    fs::remove_dir_all(&folder).unwrap();
+    fs::rename(&away, &folder).unwrap();
+    assert_eq!(looks(2).await.len(), 1, "it is back, and nothing had gone");
+    fs::remove_file(folder.join("1.json")).unwrap();
+    assert_eq!(looks(2).await[1..], [format!("thread.deleted {}", id(1))], "a removal in the folder that is known");
+    // A copy that has everything is as good as the folder itself.
+    fs::create_dir(&away).unwrap();
+    for number in 2..=4 {
+        fs::copy(folder.join(format!("{number}.json")), away.join(format!("{number}.json"))).unwrap();
+    }
+    fs::remove_dir_all(&folder).unwrap();
+    fs::rename(&away, &folder).unwrap();
+    assert_eq!(looks(1).await.len(), 2);
+    fs::remove_file(folder.join("2.json")).unwrap();
+    assert_eq!(looks(2).await[2..], [format!("thread.deleted {}", id(2))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_thread_is_counted_where_one_looks() {
+    let binary = Binary::new("[sources.files]\nkind = \"amp_threads\"\npath = \"threads\"\n");
+    let folder = binary.folder.path().join("threads");
+    fs::create_dir(&folder).unwrap();
+    fill(&folder);
+    for (name, other) in [("5.json", json!({"id": "T-3"})), ("6.json", json!([]))] {
+        put(&folder, name, &other);
+    }
+    let said = binary.run(&["source", "check", "files"]).await.exits(0).stdout;
+    assert!(said.contains("4 rows") && said.contains("passed over: 2 that are something else"), "{said}");
+    let said = binary.run(&["--log", "info", "once"]).await.exits(0).stderr;
+    assert_eq!(said.matches("2 JSON files are no thread documents").count(), 1, "{said}");
 }

@@ -20,6 +20,7 @@ mod manifests;
 mod matrix;
 mod model;
 mod own;
+mod owners;
 mod systems;
 mod thread_costs;
 mod twenty;

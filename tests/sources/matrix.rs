@@ -142,7 +142,7 @@ fn verdict(cell: &Cell, fault: Fault, during: &[String], all: &[String]) -> Outc
     if failing > 0 && count(all, "source.recovered") != 1 {
         return Err(format!("failing, and never recovered: {health:?}"));
     }
-    match (fault.is_harmless(), failing + degraded) {
+    match (fault.is_harmless(&(cell.target)()), failing + degraded) {
         (true, 1..) => Err(format!("a message about nothing: {health:?}")),
         (true, _) => Ok("q"),
         (false, 0) if is_true => Ok("t"),

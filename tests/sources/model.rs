@@ -189,6 +189,7 @@ fn fault(rng: &Rng) -> Option<(Fault, Target)> {
         paging: Paging::AfterKey,
         rows: "/data",
         inner: "",
+        counted: false,
         field: "/status",
         single: false,
     };

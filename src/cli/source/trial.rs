@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::domain::collection::{CollectionState, Role};
 use crate::domain::money::Micros;
-use crate::domain::record::{Evidence, Page, Record, Rows};
+use crate::domain::record::{Evidence, Page, Record, Rows, are_equal};
 use crate::domain::rules::gauge;
 use crate::domain::time::Timestamp;
 use crate::source::{Collection, LookRequest, Pages, Source};
@@ -31,6 +31,8 @@ pub(super) struct Seen {
     pub odd: Vec<String>,
     /// Watched fields that differ from the look before, and in how many rows.
     pub changed: BTreeMap<String, u64>,
+    /// What stood among the rows and is something else.
+    pub passed_over: u64,
     complete: bool,
     calls: u32,
     role: Role,
@@ -68,6 +70,7 @@ impl Seen {
         }
         seen.complete = end.evidence == Evidence::Complete;
         seen.calls = end.pages;
+        seen.passed_over = end.passed_over;
         Ok(seen)
     }
 
@@ -79,7 +82,8 @@ impl Seen {
             Rows::Records(records) => records.into_iter().for_each(|record| self.record(record, before)),
             Rows::Gauges(rows) => {
                 for row in rows {
-                    let band = gauge::band_of(&collection.spec.gauge, &row.value).unwrap_or_else(|| "?".to_owned());
+                    let band = row.band.or_else(|| gauge::band_of(&collection.spec.gauge, &row.value));
+                    let band = band.unwrap_or_else(|| "?".to_owned());
                     self.show(format!("{}: {} is {band}", row.key, brief(&row.value)));
                 }
             }
@@ -98,7 +102,7 @@ impl Seen {
     fn record(&mut self, record: Record, before: Option<&Self>) {
         if let Some(old) = before.and_then(|before| before.records.get(&record.key)) {
             for (name, value) in &record.fields {
-                if old.get(name).is_some_and(|known| known != value) {
+                if old.get(name).is_some_and(|known| !are_equal(known, value)) {
                     *self.changed.entry(name.clone()).or_default() += 1;
                 }
             }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::plausible::{clock_is_behind, plausible_days};
 use super::spending::After;
+use super::withdrawn::{self, Withdrawn};
 use super::{Needs, Step, SweepEnd, World, spending, wanted};
-use crate::domain::collection::{CollectionId, CollectionSpec, CollectionState, LookNotes, Role};
+use crate::domain::collection::{CollectionId, CollectionSpec, CollectionState, Deletes, LookNotes, Role};
 use crate::domain::diff::{self, Change, Match, Reading};
 use crate::domain::doc::{Doc, DocKey, Quote};
 use crate::domain::health;
@@ -77,17 +78,22 @@ pub(super) fn end_needs(world: &World, now: Timestamp, end: &SweepEnd, needs: &m
     match spec.role {
         Role::Record if removals_possible => {
             needs.missing = Some(spec.id());
+            needs.missed_once = spec.deletes == Deletes::ConfirmGet;
             needs.docs.insert(DocKey::People(spec.source.clone()));
         }
         Role::Record => needs.still_missed = Some(spec.id()),
-        Role::Spend => spending::rule_needs(world, now, &spec.source, needs),
+        Role::Spend => {
+            spending::rule_needs(world, now, &spec.source, needs);
+            let whole_from = end.notes.whole_from.filter(|_| end.evidence == Evidence::Complete);
+            needs.ledger.extend(whole_from.map(|from| (spec.source.clone(), from, utc_day(now))));
+        }
         Role::Cost => {
             needs.docs.insert(DocKey::People(spec.source.clone()));
             for rule in cost_rules(world, &spec.source) {
                 needs.docs.insert(DocKey::ThreadCost(rule.name.clone(), spec.source.clone()));
             }
         }
-        Role::Gauge => {}
+        Role::Gauge => drop(needs.docs.insert(DocKey::Gauge(spec.id()))),
     }
     if spending::asks_for_limits(world, spec) {
         spending::rule_needs(world, now, &spec.source, needs);
@@ -100,7 +106,11 @@ pub(super) fn end_needs(world: &World, now: Timestamp, end: &SweepEnd, needs: &m
 pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
     let key = DocKey::Collection(spec.id());
     let old = step.known.docs.collection(&key).cloned().unwrap_or_default();
-    if old.fingerprint == spec.fingerprint {
+    let anothers = old.owner.is_some() && spec.owner.is_some() && old.owner != spec.owner;
+    if old.fingerprint == spec.fingerprint && !anothers {
+        if old.owner.is_none() && spec.owner.is_some() {
+            step.put(key, Doc::Collection(CollectionState { owner: spec.owner.clone(), ..old }));
+        }
         return;
     }
     step.plan.collection = Some(spec.id());
@@ -116,7 +126,7 @@ pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
     }
     let epoch = old.epoch + 1;
     let fresh = old.anew(epoch, spec.fingerprint.clone());
-    step.put(key, Doc::Collection(fresh));
+    step.put(key, Doc::Collection(CollectionState { owner: spec.owner.clone(), ..fresh }));
 }
 
 /// The levels of a gauge are part of what an epoch knows.
@@ -153,13 +163,15 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
             records_page(step, spec, &state, &records, &mut notes);
         }
         Rows::Records(records) => records_page(step, spec, &state, records, &mut notes),
-        Rows::Spend(rows) => spend_page(step, spec, rows, &mut notes),
+        Rows::Spend(rows) => spend_page(step, spec, state.baseline.is_some(), rows, &mut notes),
         Rows::Gauges(rows) => {
             let key = DocKey::Gauge(spec.id());
             let known = step.known.docs.gauge(&key).cloned().unwrap_or_default();
             let (next, drafts) = gauge::observe(spec, &known, rows, state.epoch, step.now);
             step.put(key, Doc::Gauge(next));
             step.tell_all(drafts);
+            let shown = rows.iter().map(|row| &row.key).chain(understood).chain(strange.keys());
+            notes.levels = shown.cloned().collect();
         }
         Rows::Costs(rows) => costs_page(step, spec, rows, asked),
     }
@@ -182,6 +194,7 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     let known_money = || spending::spend_state(step, &spec.source);
     let behind = is_money.then(|| clock_is_behind(notes, &known_money(), step.now)).flatten();
     let evidence = &behind.clone().map_or_else(|| evidence.clone(), Evidence::Partial);
+    step.plan.refused.clone_from(&behind);
     let key = DocKey::Collection(spec.id());
     let health_key = DocKey::SourceHealth(spec.source.clone());
     let mut state = step.known.docs.collection(&key).cloned().unwrap_or_default().at_host(spec.host.as_ref());
@@ -192,6 +205,8 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     let complete = same_epoch && *evidence == Evidence::Complete;
     step.plan.collection = Some(spec.id());
     step.plan.merge = true;
+    let known_before = state.baseline.is_some();
+    let doubt = withdraw(step, spec, &mut state, notes, complete && known_before);
     let mut vanished = BTreeMap::new();
     if let Evidence::Partial(failure) = evidence {
         let drafts = health::look_failed(spec, &mut state, &mut health, failure, step.now);
@@ -200,14 +215,16 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
         let drafts = health::look_succeeded(spec, &mut state, &mut health, step.now);
         step.tell_all(drafts);
         state.quarantined = notes.quarantined;
+        state.doubted |= notes.replaced && state.baseline.is_some();
         if let Some(cursor) = cursor.as_ref().filter(|_| same_epoch) {
             state.cursor.clone_from(cursor);
         }
         vanished = std::mem::take(&mut state.vanishing);
-        let lost = health::fields_lost(spec, &mut state, &vanished, &notes.strange, step.now);
+        let mut strange = notes.strange.clone();
+        strange.extend(doubt.map(|sentence| (withdrawn::MISSING.to_owned(), sentence)));
+        let lost = health::fields_lost(spec, &mut state, &vanished, &strange, step.now);
         step.tell_all(lost);
     }
-    let known_before = state.baseline.is_some();
     if spec.is_asked_one_by_one() && *evidence == Evidence::Window {
         // There is no list of them to be complete.
         state.baseline.get_or_insert(step.now);
@@ -242,6 +259,29 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     step.put(health_key, Doc::SourceHealth(health));
 }
 
+/// Books what a look says of money that it did not show; why more is missing than is believed to be gone, where it is.
+fn withdraw(
+    step: &mut Step<'_>,
+    spec: &CollectionSpec,
+    state: &mut CollectionState,
+    notes: &LookNotes,
+    proves: bool,
+) -> Option<String> {
+    if spec.role != Role::Spend || !proves || notes.quarantined > 0 {
+        // What has been shown since is not missing.
+        state.money_missed.retain(|mark| !notes.spenders.contains(mark));
+        return None;
+    }
+    let Withdrawn { days, missed, doubt } =
+        withdrawn::withdrawn(&step.known.ledger, spec, notes, &state.money_missed, step.now);
+    state.money_missed = missed;
+    step.plan.spend.extend(days.into_iter().map(|(day, spend)| ((spec.source.clone(), day), spend)));
+    if doubt.is_none() {
+        state.degraded.remove(withdrawn::MISSING);
+    }
+    doubt
+}
+
 fn finish_complete(step: &mut Step<'_>, end: &SweepEnd, state: &mut CollectionState, vanished: &BTreeMap<String, u64>) {
     let SweepEnd { spec, notes, confirmed, .. } = end;
     state.known_fields.extend(notes.carried.iter().cloned());
@@ -251,6 +291,9 @@ fn finish_complete(step: &mut Step<'_>, end: &SweepEnd, state: &mut CollectionSt
     if state.baseline.is_none() {
         state.baseline = Some(step.now);
     }
+    if spec.role == Role::Gauge && notes.quarantined == 0 {
+        levels_gone(step, spec, state.epoch, notes);
+    }
     let Some(missing) = &step.known.missing else { return };
     state.rows = missing.known;
     let removals = sweep::decide(spec, state, missing, notes.rows, confirmed, step.now);
@@ -258,6 +301,16 @@ fn finish_complete(step: &mut Step<'_>, end: &SweepEnd, state: &mut CollectionSt
     step.plan.announced = Some(removals.announced);
     remove(step, spec, state, &removals.rows);
     step.tell_all(removals.held);
+}
+
+/// Levels that a complete look did not show.
+fn levels_gone(step: &mut Step<'_>, spec: &CollectionSpec, epoch: u32, notes: &LookNotes) {
+    let key = DocKey::Gauge(spec.id());
+    let known = step.known.docs.gauge(&key).cloned().unwrap_or_default();
+    if let Some((next, drafts)) = gauge::swept(spec, &known, &notes.levels, epoch, step.now) {
+        step.put(key, Doc::Gauge(next));
+        step.tell_all(drafts);
+    }
 }
 
 /// Replaces rows by tombstones and says so.
@@ -334,8 +387,13 @@ fn quote(step: &mut Step<'_>, spec: &CollectionSpec, field: &str, records: &[Rec
     step.put(key, Doc::Quotes(quotes));
 }
 
-fn spend_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[SpendRow], notes: &mut LookNotes) {
+/// `known`: there is something that this look could miss.
+fn spend_page(step: &mut Step<'_>, spec: &CollectionSpec, known: bool, rows: &[SpendRow], notes: &mut LookNotes) {
     let (plausible, odd) = plausible_days(rows, step.now);
+    if known {
+        notes.spenders = rows.iter().map(|r| withdrawn::mark(r.day, r.user.as_deref().unwrap_or_default())).collect();
+        notes.spenders.dedup();
+    }
     notes.quarantined += odd.len() as u64;
     notes.quarantine_samples.extend(odd.into_iter().take(SAMPLES));
     let mut by_day: BTreeMap<jiff::civil::Date, Vec<&SpendRow>> = BTreeMap::new();
@@ -419,6 +477,7 @@ fn learn_people(step: &mut Step<'_>, source: &str, people: &BTreeMap<String, Per
 /// Notes of a look so far, and of one more page.
 pub fn add_notes(total: &mut LookNotes, page: LookNotes) {
     total.rows += page.rows;
+    total.spenders.extend(page.spenders);
     total.ahead.extend(page.ahead);
     while total.ahead.len() > SAMPLES {
         total.ahead.pop_last();
@@ -431,6 +490,7 @@ pub fn add_notes(total: &mut LookNotes, page: LookNotes) {
     total.quarantined += page.quarantined;
     total.events += page.events;
     total.carried.extend(page.carried);
+    total.levels.extend(page.levels);
     total.strange.extend(page.strange);
     for (field, rows) in page.vanished {
         *total.vanished.entry(field).or_default() += rows;

@@ -9,7 +9,7 @@ use crate::domain::collection::{CollectionSpec, UpdateRule};
 use crate::domain::diff::Change;
 use crate::domain::event::{Draft, data_of};
 use crate::domain::payload::ChangeData;
-use crate::domain::record::{Person, Record, StoredRow};
+use crate::domain::record::{Person, Record, StoredRow, are_equal};
 use crate::domain::time::Timestamp;
 
 /// Longest text taken over from outside into an event, in bytes. Sinks cut further to their own limits.
@@ -61,13 +61,14 @@ pub fn removed(scene: Scene<'_>, row: &StoredRow, gone: &StoredRow) -> Option<Dr
 fn births(rules: &[UpdateRule], fields: &BTreeMap<String, Value>) -> Vec<(String, String)> {
     let born = rules.iter().filter(|rule| rule.at_birth).filter_map(|rule| {
         let field = rule.field.as_ref()?;
-        let so = rule.to.is_some() && rule.to.as_ref() == fields.get(field);
+        let so = is_so(rule.to.as_ref()?, fields.get(field));
         so.then_some((rule.event.clone()?, field.clone()))
     });
     born.collect()
 }
 
-/// Groups changed fields by the event they make: the first rule that takes a field names its event.
+/// Groups changed fields by the event they make: the first rule that takes a field names its event. What is to be told alone
+/// is told where nothing else is.
 fn updates(
     rules: &[UpdateRule],
     before: &BTreeMap<String, Value>,
@@ -75,21 +76,27 @@ fn updates(
     fields: &[String],
 ) -> Vec<(String, Vec<String>)> {
     let mut grouped: Vec<(String, Vec<String>)> = Vec::new();
+    let mut alone: Vec<(String, Vec<String>)> = Vec::new();
     for field in fields {
         let (old, new) = (before.get(field), after.get(field));
         let taken = rules.iter().find(|rule| {
             rule.field.as_ref().is_none_or(|f| f == field)
-                && rule.to.as_ref().is_none_or(|to| Some(to) == new)
-                && rule.from.as_ref().is_none_or(|from| Some(from) == old)
+                && rule.to.as_ref().is_none_or(|to| is_so(to, new))
+                && rule.from.as_ref().is_none_or(|from| is_so(from, old))
                 && (rule.rising.is_empty() || rises(&rule.rising, old, new))
         });
-        let Some(kind) = taken.and_then(|rule| rule.event.clone()) else { continue };
-        match grouped.iter_mut().find(|(k, _)| *k == kind) {
+        let Some((rule, kind)) = taken.and_then(|rule| Some((rule, rule.event.clone()?))) else { continue };
+        let groups = if rule.alone { &mut alone } else { &mut grouped };
+        match groups.iter_mut().find(|(k, _)| *k == kind) {
             Some((_, list)) => list.push(field.clone()),
-            None => grouped.push((kind, vec![field.clone()])),
+            None => groups.push((kind, vec![field.clone()])),
         }
     }
-    grouped
+    if grouped.is_empty() { alone } else { grouped }
+}
+
+fn is_so(wanted: &Value, value: Option<&Value>) -> bool {
+    value.is_some_and(|value| are_equal(wanted, value))
 }
 
 /// Whether the new value stands later in the list than the old one. Of a value that is not in the list nothing can be
@@ -205,6 +212,22 @@ mod tests {
         assert_eq!(told("private", "public"), "thread.visibility_widened");
         assert_eq!(told("public", "group"), "thread.updated");
         assert_eq!(told("public", "odd"), "thread.updated");
+    }
+
+    #[test]
+    fn what_goes_along_with_every_change_is_told_alone() {
+        let version = UpdateRule { alone: true, ..rule(Some("version"), None, Some("content.updated")) };
+        let rules = [version, rule(Some("status"), None, Some("content.approved")), rule(Some("note"), None, None)];
+        let told = |fields: &[&str]| {
+            let fields: Vec<String> = fields.iter().map(|field| (*field).to_owned()).collect();
+            updates(&rules, &BTreeMap::new(), &BTreeMap::new(), &fields)
+                .into_iter()
+                .map(|(kind, _)| kind)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(told(&["status", "version"]), ["content.approved"]);
+        assert_eq!(told(&["version"]), ["content.updated"]);
+        assert_eq!(told(&["note", "version"]), ["content.updated"]);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Gauges: a level with bands, or a state with names. Two equal looks before it speaks.
+//!
+//! Invariant: a level that is no longer in its list counts as gone by the evidence that a record does: two successive
+//! complete looks that miss it, and no loss that is too large to believe.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,10 +14,13 @@ use crate::domain::ids;
 use crate::domain::money::Micros;
 use crate::domain::payload::LevelData;
 use crate::domain::record::GaugeRow;
+use crate::domain::sweep;
 use crate::domain::time::Timestamp;
 
 /// The band of a level that is in none of its bands, and of a good state.
 pub const OK: &str = "ok";
+/// What is told as the band of a level that has left its list.
+const GONE: &str = "gone";
 /// Equal looks in a row before a change is believed.
 const LOOKS: u32 = 2;
 
@@ -36,6 +42,21 @@ pub struct Level {
     /// The move that left what is good; names the incident.
     #[serde(default)]
     pub opened: u64,
+    /// Successive complete looks that missed it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missed: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+impl Level {
+    /// It is, or was when last shown, in a list.
+    fn is_there(&self) -> bool {
+        self.band.is_some() || self.candidate.is_some()
+    }
 }
 
 /// Takes one look's levels in.
@@ -49,8 +70,9 @@ pub fn observe(
     let mut next = state.clone();
     let mut drafts = Vec::new();
     for row in rows {
-        let Some(band) = band_of(&spec.gauge, &row.value) else { continue };
+        let Some(band) = row.band.clone().or_else(|| band_of(&spec.gauge, &row.value)) else { continue };
         let level = next.levels.entry(row.key.clone()).or_default();
+        level.missed = 0;
         if level.band.as_deref() == Some(&band) {
             level.candidate = None;
             level.value = row.value.clone();
@@ -83,6 +105,44 @@ pub fn observe(
     (next, drafts)
 }
 
+/// The end of a complete look: what it did not show is missing, and gone at the second such look; then nothing more is to
+/// be expected of it, and what was open about it is over. `None` where nothing is to be kept in mind.
+pub fn swept(
+    spec: &CollectionSpec,
+    state: &GaugeState,
+    shown: &BTreeSet<String>,
+    epoch: u32,
+    now: Timestamp,
+) -> Option<(GaugeState, Vec<Draft>)> {
+    let there = state.levels.iter().filter(|(_, level)| level.is_there());
+    let known = there.clone().count() as u64;
+    let missing: Vec<&String> = there.map(|(key, _)| key).filter(|key| !shown.contains(*key)).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let believed = !shown.is_empty() && missing.len() as u64 <= sweep::believable(known);
+    let mut next = state.clone();
+    let mut drafts = Vec::new();
+    for key in missing {
+        let Some(level) = next.levels.get_mut(key) else { continue };
+        level.missed = level.missed.saturating_add(1);
+        if level.missed < LOOKS || !believed {
+            continue;
+        }
+        let (band, value) = (level.band.take(), std::mem::take(&mut level.value));
+        // How often it moved stays: should it come back, what it does then is another fact.
+        *level = Level { moves: level.moves, opened: level.opened, ..Level::default() };
+        if band.as_deref().is_none_or(|band| band == OK) {
+            continue;
+        }
+        level.moves += 1;
+        let row = GaugeRow { key: key.clone(), name: None, value: Value::Null, band: None, facts: BTreeMap::new() };
+        let told = Level { band: Some(GONE.to_owned()), ..level.clone() };
+        drafts.extend(draft(spec, &row, (band, value), &told, epoch, now));
+    }
+    Some((next, drafts))
+}
+
 /// The band a value lies in: the lowest bound it does not exceed, or whether its state is a bad one.
 pub fn band_of(gauge: &GaugeSpec, value: &Value) -> Option<String> {
     if !gauge.bands.is_empty() {
@@ -110,13 +170,12 @@ fn draft(
     now: Timestamp,
 ) -> Option<Draft> {
     let band = level.band.as_deref()?;
-    let kind = spec.gauge.events.get(band).or_else(|| spec.gauge.events.get("*"))?.clone();
+    let over = matches!(band, OK | GONE);
+    let named = spec.gauge.events.get(if over { OK } else { band });
+    let kind = named.or_else(|| spec.gauge.events.get("*"))?.clone();
     let baseline = before.is_none();
-    let severity = spec.events.severities.get(&kind).copied().unwrap_or(if band == OK {
-        Severity::Info
-    } else {
-        Severity::Warning
-    });
+    let usual = if over { Severity::Info } else { Severity::Warning };
+    let severity = spec.events.severities.get(&kind).copied().unwrap_or(usual);
     let (moves, opened, epoch) = (level.moves.to_string(), level.opened.to_string(), epoch.to_string());
     let incident = ids::derive("inc", &[&spec.source, &spec.name, &row.key, &epoch, &opened]);
     let data = LevelData {
@@ -130,7 +189,7 @@ fn draft(
         facts: row.facts.clone(),
         baseline,
         incident,
-        state: if band == OK { "resolved" } else { "open" }.to_owned(),
+        state: if over { "resolved" } else { "open" }.to_owned(),
     };
     Some(Draft {
         source: spec.source.clone(),
@@ -176,12 +235,60 @@ mod tests {
         let mut state = GaugeState::default();
         let mut told = Vec::new();
         for value in values {
-            let row = GaugeRow { key: "wallet".into(), name: None, value: value.clone(), facts: BTreeMap::new() };
+            let row = row("wallet", value.clone());
             let (next, drafts) = observe(spec, &state, &[row], 1, Timestamp::UNIX_EPOCH);
             state = next;
             told.extend(drafts);
         }
         told
+    }
+
+    fn row(key: &str, value: Value) -> GaugeRow {
+        GaugeRow { key: key.into(), name: None, value, band: None, facts: BTreeMap::new() }
+    }
+
+    /// Complete looks at levels by key; what each told.
+    fn looks(spec: &CollectionSpec, shown: &[&[(&str, i64)]]) -> Vec<Vec<Draft>> {
+        let mut state = GaugeState::default();
+        let look = |levels: &&[(&str, i64)]| {
+            let rows: Vec<GaugeRow> = levels.iter().map(|(key, value)| row(key, json!(value))).collect();
+            let (next, mut told) = observe(spec, &state, &rows, 1, Timestamp::UNIX_EPOCH);
+            state = next;
+            let shown = levels.iter().map(|(key, _)| (*key).to_owned()).collect();
+            if let Some((next, more)) = swept(spec, &state, &shown, 1, Timestamp::UNIX_EPOCH) {
+                state = next;
+                told.extend(more);
+            }
+            told
+        };
+        shown.iter().map(look).collect()
+    }
+
+    #[test]
+    fn a_level_that_left_its_list_for_good_is_over() {
+        let (both, one): (&[_], &[_]) = (&[("a", 1), ("b", 9)], &[("b", 9)]);
+        let told = looks(&spec(), &[both, both, one, both, one, one, one, both, both]);
+        let kinds: Vec<Vec<&str>> = told.iter().map(|drafts| kinds(drafts)).collect();
+        let low = vec!["wallet.low"];
+        let over = vec!["wallet.topped_up"];
+        let none = Vec::new();
+        let (n, l, o) = (|| none.clone(), || low.clone(), || over.clone());
+        assert_eq!(kinds, [n(), l(), n(), n(), n(), o(), n(), n(), l()], "missed once, and back, is not gone");
+        let (opened, closed, again) = (&told[1][0], &told[5][0], &told[8][0]);
+        assert_eq!((&closed.data["state"], &closed.data["band_after"]), (&json!("resolved"), &json!("gone")));
+        assert_eq!((&closed.data["after"], &closed.data["before"]), (&Value::Null, &json!(1)));
+        assert_eq!(opened.data["incident"], closed.data["incident"]);
+        assert_ne!((&opened.identity, &opened.data["incident"]), (&again.identity, &again.data["incident"]));
+    }
+
+    #[test]
+    fn a_loss_that_is_too_large_to_believe_closes_nothing() {
+        let emptied: [&[(&str, i64)]; 5] = [&[("a", 1)], &[("a", 1)], &[], &[], &[]];
+        assert_eq!(looks(&spec(), &emptied).concat().len(), 1, "it went low, and that is all that is known");
+        let keys: Vec<String> = (0..20).map(|n| format!("k{n}")).collect();
+        let many: Vec<(&str, i64)> = keys.iter().map(|key| (key.as_str(), 1)).collect();
+        let few = &many[..10];
+        assert_eq!(looks(&spec(), &[&many, &many, few, few, few]).concat().len(), 20);
     }
 
     fn kinds(drafts: &[Draft]) -> Vec<&str> {

@@ -84,8 +84,11 @@ pub fn level(data: &LevelData, zone: &TimeZone) -> Words {
         (true, _) => noun,
         // `model our-own-model`, but no `wallet wallet`.
         (false, true) if data.key == data.noun => noun,
-        // `Individual credits balance is low at 4.03`, and `Provider Qdrant is degraded`.
-        _ if !is_state(&data.after) => format!("{} {}", capitalize(&brief(&data.name, NAME)), brief(&data.noun, NAME)),
+        // `Individual credits balance is low at 4.03`, and `Provider Qdrant is degraded`. Of what is gone its last value
+        // says which it was.
+        _ if !is_state(if data.after.is_null() { &data.before } else { &data.after }) => {
+            format!("{} {}", capitalize(&brief(&data.name, NAME)), brief(&data.noun, NAME))
+        }
         _ => format!("{noun} {}", brief(&data.name, NAME)),
     };
     let first = if data.baseline { "already " } else { "" };
@@ -99,6 +102,9 @@ fn stands(band: &str, value: &Value, facts: &BTreeMap<String, Value>, zone: &Tim
     let shown = show::value(value, VALUE, zone);
     if is_state(value) {
         return shown;
+    }
+    if value.is_null() {
+        return brief(band, NAME);
     }
     // What it is counted in is only known where the source says so.
     let dollars = text(Some(facts), "currency").filter(|currency| currency.eq_ignore_ascii_case("usd"));

@@ -93,7 +93,9 @@ pub(super) async fn look(
     let days = days_back(&request.state, today);
     let cursor = (days > SHORT_DAYS).then(|| json!({ "long": today.to_string() }));
     let asked_from = Some(minus_days(today, days - 1));
-    LookEnd { asked_from, ..LookEnd::new(Evidence::Complete, cursor, calls) }
+    // A start one day off is let through, so of the first day there may be nothing here.
+    let whole_from = Some(minus_days(today, days - 2));
+    LookEnd { asked_from, whole_from, ..LookEnd::new(Evidence::Complete, cursor, calls) }
 }
 
 /// Not one row of the look can be used: it is the API that changed, and no money went away.

@@ -21,16 +21,19 @@ pub fn page(document: &Value) -> Option<Page> {
     let mut page = Page::of(Rows::Gauges(Vec::new()));
     let mut rows: Vec<GaugeRow> = Vec::new();
     for (index, line) in text.lines().map(str::trim).filter(|line| !line.is_empty()).take(LINES).enumerate() {
-        let what = format!("line {} of the balance", index + 1);
+        // By the pool's own name, so that a line in another form still shows that there is the pool.
+        let key = pool_of(line).map(|pool| format!("balance:{}", slug(pool)));
+        let what = key.unwrap_or_else(|| format!("line {} of the balance", index + 1));
         match read(line) {
             Line::Dollars { pool, left } => {
+                let key = what.clone();
                 page.understood.insert(what);
-                let key = format!("balance:{}", slug(pool));
                 if rows.iter().all(|row| row.key != key) {
                     let line = crate::domain::delivery::cut(line, LINE);
                     rows.push(GaugeRow {
                         key,
                         name: Some(pool.to_owned()),
+                        band: None,
                         value: json!(left),
                         facts: BTreeMap::from([("line".to_owned(), json!(line))]),
                     });
@@ -38,8 +41,7 @@ pub fn page(document: &Value) -> Option<Page> {
             }
             Line::Percent => drop(page.understood.insert(what)),
             Line::Unknown => {
-                let sentence =
-                    format!("{what} has a form that is not known; whatever pool it is about is not watched.");
+                let sentence = format!("{what} is told in a form that is not known, so it is not watched.");
                 page.strange.insert(what, sentence);
             }
         }
@@ -56,11 +58,7 @@ enum Line<'t> {
 }
 
 fn read(line: &str) -> Line<'_> {
-    let Some((pool, rest)) = line.split_once(':') else { return Line::Unknown };
-    let pool = pool.trim();
-    if pool.is_empty() || pool.len() > 100 {
-        return Line::Unknown;
-    }
+    let (Some(pool), Some((_, rest))) = (pool_of(line), line.split_once(':')) else { return Line::Unknown };
     let amounts = amounts(rest);
     let lower = rest.to_lowercase();
     match amounts.as_slice() {
@@ -73,6 +71,13 @@ fn read(line: &str) -> Line<'_> {
         [] if rest.contains('%') => Line::Percent,
         _ => Line::Unknown,
     }
+}
+
+/// What stands before the colon.
+fn pool_of(line: &str) -> Option<&str> {
+    let (pool, _) = line.split_once(':')?;
+    let pool = pool.trim();
+    (!slug(pool).is_empty() && pool.len() <= 100).then_some(pool)
 }
 
 /// Every `$1,234.56` of a text, in order; a minus may stand on either side of the sign.
@@ -131,6 +136,7 @@ mod tests {
         let text = "Individual credits: $3.00 remaining\n\nCredits: plenty\n";
         let read = page(&json!({"ok": true, "result": {"displayText": text}})).unwrap();
         assert_eq!((read.rows.len(), read.strange.len(), read.understood.len()), (1, 1, 1));
+        assert!(read.strange.contains_key("balance:credits"), "the pool is there all the same");
         assert!(page(&json!({"ok": true, "result": {"text": "x"}})).is_none());
     }
 }

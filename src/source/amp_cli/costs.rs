@@ -31,6 +31,7 @@ pub fn collection(source: &str, base: &Url, every: Duration) -> Collection {
         fingerprint: ids::derive("rest", &[base.as_str(), METHOD]),
         host: Some(host_id(&[base])),
         deletes: Deletes::Never,
+        optional: true,
         noun: "thread".to_owned(),
         ..CollectionSpec::default()
     };

@@ -20,7 +20,8 @@ pub fn page(document: &Value) -> Option<Page> {
         }
         _ => return None,
     };
-    let known = !rows.is_empty() || matches!(inner, Some(Value::Array(_) | Value::Object(_)));
+    // An object without members is no list of none.
+    let known = !rows.is_empty() || matches!(inner, Some(Value::Array(_)));
     (known && rows.len() <= MOST).then(|| Page::of(Rows::Records(rows)))
 }
 
@@ -92,6 +93,7 @@ mod tests {
             json!({}),
             json!([{"status": "connected"}]),
             json!({"error": "no"}),
+            json!({"integrations": {}}),
         ] {
             assert_eq!(read(&unknown), None, "{unknown}");
         }

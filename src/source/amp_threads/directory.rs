@@ -59,6 +59,8 @@ pub struct View {
     pub others: u64,
     /// Files read for this view.
     pub read: u64,
+    /// Tells the directory from another one in its place, in this process or a later one.
+    pub identity: String,
 }
 
 impl Directory {
@@ -87,9 +89,9 @@ impl Directory {
             next = done.next;
             read += done.read;
         }
-        self.still_is(listing.identity, deadline).await?;
+        self.still_is(&listing.identity, deadline).await?;
         memory.files.retain(|name, _| names.binary_search(name).is_ok());
-        Ok(View { read, ..memory.view() })
+        Ok(View { read, identity: listing.identity, ..memory.view() })
     }
 
     /// Lists the candidates without looking into them, for a check.
@@ -107,11 +109,11 @@ impl Directory {
     }
 
     /// Files of a directory that was unmounted or moved away in the middle have not been deleted.
-    async fn still_is(&self, known: Identity, deadline: Duration) -> Result<(), Failure> {
+    async fn still_is(&self, known: &str, deadline: Duration) -> Result<(), Failure> {
         let path = Arc::clone(&self.path);
         let now = in_background(deadline, move || fs::metadata(&path).map(|metadata| identity(&metadata)).ok()).await;
         match now.map_err(|why| self.stuck(&why))? {
-            Some(now) if now == known => Ok(()),
+            Some(now) if now == *known => Ok(()),
             _ => Err(Failure::broken(format!("{} was replaced while it was read; it is read again", self.shown()))),
         }
     }
@@ -263,11 +265,8 @@ impl Step {
 struct Listing {
     /// Sorted.
     names: Vec<OsString>,
-    identity: Identity,
+    identity: String,
 }
-
-/// Tells a directory from another one mounted or moved to its place.
-type Identity = (u64, u64);
 
 fn list(path: &Path, limit: usize) -> Result<Listing, String> {
     let fault = |error: std::io::Error| format!("can't be listed: {error}. Does it exist, and may this user read it?");
@@ -286,14 +285,23 @@ fn list(path: &Path, limit: usize) -> Result<Listing, String> {
     Ok(Listing { names, identity })
 }
 
+/// Tells a directory from another one mounted, moved or made in its place: the number of one that was removed is soon given
+/// to another.
+fn identity(metadata: &fs::Metadata) -> String {
+    let made = metadata.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let made = made.map_or_else(|| "?".to_owned(), |at| at.as_nanos().to_string());
+    let (device, inode) = place(metadata);
+    format!("{device}:{inode}:{made}")
+}
+
 #[cfg(unix)]
-fn identity(metadata: &fs::Metadata) -> Identity {
+fn place(metadata: &fs::Metadata) -> (u64, u64) {
     use std::os::unix::fs::MetadataExt;
     (metadata.dev(), metadata.ino())
 }
 
 #[cfg(not(unix))]
-fn identity(_: &fs::Metadata) -> Identity {
+fn place(_: &fs::Metadata) -> (u64, u64) {
     (0, 0)
 }
 

@@ -108,7 +108,7 @@ fn classify(raw: Raw, book: &dyn PriceBook) -> Document {
         agent_mode: raw.agent_mode.text().or(meta.agent_mode.text()),
         repository: repository(raw.env),
         message_count,
-        progress: said.or_else(|| last.progress()),
+        progress: progress::of(said, last),
         usage_limit: last.usage_limit,
         state: agent_state.or(status).or(state),
         visibility: meta.visibility.text().or(raw.visibility.text()),

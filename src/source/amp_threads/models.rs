@@ -33,6 +33,7 @@ pub fn page(threads: &[Arc<Thread>]) -> Page {
     let row = |(model, unpriced): (&str, u64)| GaugeRow {
         key: model.to_owned(),
         name: None,
+        band: None,
         value: json!(if unpriced > 0 { UNPRICED } else { PRICED }),
         facts: if unpriced > 0 { [("tokens".to_owned(), json!(unpriced))].into() } else { BTreeMap::new() },
     };

@@ -39,7 +39,16 @@ pub fn of_agent(state: &str) -> Option<Progress> {
     }
 }
 
-/// The last message, where the document tells of no agent.
+/// What an agent's own state and the last message say together. An agent that rests says that it does not run, and of how
+/// that ended nothing: its turn may have failed, or somebody may have stopped it.
+pub fn of(agent: Option<Progress>, last: LastMessage) -> Option<Progress> {
+    match (agent, last.progress) {
+        (Some(Progress::Finished), Some(ended @ (Progress::Failed | Progress::Cancelled))) => Some(ended),
+        (agent, last) => agent.or(last),
+    }
+}
+
+/// The last message, as far as it tells what the agent is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LastMessage {
     progress: Option<Progress>,
@@ -48,10 +57,6 @@ pub struct LastMessage {
 }
 
 impl LastMessage {
-    pub fn progress(self) -> Option<Progress> {
-        self.progress
-    }
-
     /// Takes the next message: its role, the type of its state, and why the model stopped. A message without a state
     /// that a person sent sets the agent to work; where no message ever has a state, nothing is known.
     pub fn take(&mut self, role: Option<&str>, state: Option<&(impl AsRef<str> + ?Sized)>, stop: Option<&str>) {
@@ -81,7 +86,22 @@ mod tests {
         for (role, state, stop) in messages {
             last.take(Some(role), *state, *stop);
         }
-        last.progress()
+        of(None, last)
+    }
+
+    #[test]
+    fn an_agent_that_rests_ended_as_its_last_message_says() {
+        let with = |agent: &str, state: &str| {
+            let mut last = LastMessage::default();
+            last.take(Some("assistant"), Some(state), None);
+            of(of_agent(agent), last)
+        };
+        assert_eq!(with("idle", "complete"), Some(Progress::Finished));
+        assert_eq!(with("idle", "error"), Some(Progress::Failed));
+        assert_eq!(with("idle", "cancelled"), Some(Progress::Cancelled));
+        assert_eq!(with("idle", "streaming"), Some(Progress::Finished), "the agent knows that it stopped");
+        assert_eq!(with("streaming", "error"), Some(Progress::Running), "it tries again");
+        assert_eq!(with("error", "complete"), Some(Progress::Failed));
     }
 
     #[test]

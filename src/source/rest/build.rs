@@ -87,6 +87,7 @@ impl Rest {
             collections: specs,
             plans: connector.plans.into_iter().map(|plan| (plan.name.clone(), plan)).collect(),
             binds: connector.binds,
+            owner: connector.owner,
             bound: Mutex::default(),
             prices: Arc::clone(&context.prices),
             hook: additions.hook,
@@ -123,7 +124,7 @@ fn spec(source: &str, plan: &Plan, base: &Url, owner: &[String]) -> CollectionSp
         deletes: plan.deletes,
         gauge: plan.gauge.clone(),
         noun: plan.noun.clone(),
-        hold_all: false,
+        optional: plan.optional,
         budget: plan.budget.clone(),
         quoted: plan.quoted.clone(),
         ..CollectionSpec::default()

@@ -60,7 +60,7 @@ pub struct Call {
     pub headers: HeaderMap,
     /// What the credentials need for it, in the API's words.
     pub needs: Option<String>,
-    /// Statuses besides 2xx whose body says something.
+    /// Statuses besides 200 whose body says something.
     pub accepts: &'static [u16],
 }
 
@@ -190,13 +190,18 @@ fn bearer(token: &str) -> Result<HeaderValue, Failure> {
 
 fn read(call: &Call, reply: Reply) -> Result<Answer, Refusal> {
     let what = &call.what;
-    let accepted = reply.status.is_success() || call.accepts.contains(&reply.status.as_u16());
-    if !accepted {
+    if !is_whole(call, reply.status) && !call.accepts.contains(&reply.status.as_u16()) {
         return Err(refused(call, reply.status));
     }
     let document = body::decode_any(&reply.body)
         .map_err(|instead| Failure::broken(format!("{what} was answered with {instead}; check base_url")))?;
     Ok(Answer { status: reply.status.as_u16(), headers: reply.headers, document })
+}
+
+/// Whether an answer with this status is all there is to say: 206 is a part, 202 a promise, 204 nothing. Frameworks answer
+/// 201 to any POST.
+fn is_whole(call: &Call, status: StatusCode) -> bool {
+    status == StatusCode::OK || (status == StatusCode::CREATED && call.method == Method::POST)
 }
 
 fn refused(call: &Call, status: StatusCode) -> Refusal {
@@ -217,7 +222,11 @@ fn refused(call: &Call, status: StatusCode) -> Refusal {
             Failure::broken(format!("{what} was answered {}; check base_url and the path", status.as_u16())),
         ),
         status => {
-            let hint = if status.is_redirection() { "redirects are not followed; " } else { "" };
+            let hint = match status.as_u16() {
+                200..300 => "that is no whole answer; ",
+                300..400 => "redirects are not followed; ",
+                _ => "",
+            };
             Refusal::Failed(Failure::broken(format!("{what} was answered {}; {hint}check base_url", status.as_u16())))
         }
     }

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Url;
 
 use super::client::Credentials;
-use super::faults::{Faults, check_name};
+use super::faults::{Faults, check_name, hint};
 use super::manifest::{Auth, AuthKind, Limits, Manifest};
 use super::plan::Plan;
 use super::pointer::Pointer;
@@ -33,6 +33,7 @@ pub struct Connector {
     pub headers: HeaderMap,
     pub limits: Limits,
     pub binds: BTreeMap<String, Bind>,
+    pub owner: Option<String>,
     pub plans: Vec<Plan>,
 }
 
@@ -53,6 +54,10 @@ impl Connector {
         limits(&manifest.limits, &mut faults);
         let binds = binds(manifest, &mut faults);
         let names: Vec<String> = manifest.bind.keys().cloned().collect();
+        if let Some(owner) = manifest.owner.as_ref().filter(|owner| !names.contains(owner)) {
+            let hint = hint(owner, names.iter().map(String::as_str));
+            faults.add("owner", format!("{owner:?} is no name under bind{hint}"));
+        }
         if manifest.collections.is_empty() {
             faults.add("collections", "names nothing to read; write each under [collections.NAME]");
         }
@@ -72,6 +77,7 @@ impl Connector {
                 headers,
                 limits: manifest.limits.clone(),
                 binds,
+                owner: manifest.owner.clone(),
                 plans,
             }),
             _ => Err(faults.into_inner()),

@@ -12,7 +12,7 @@ use crate::source::{LookEnd, LookRequest, Pages};
 /// Typed additions to the engine. Every method has a default that leaves things to the manifest.
 #[async_trait]
 pub trait Hook: Send + Sync {
-    /// Statuses besides 2xx that a collection's calls may be answered with and whose body says something.
+    /// Statuses besides 200 that a collection's calls may be answered with and whose body says something.
     fn accepts(&self, _collection: &str) -> &'static [u16] {
         &[]
     }

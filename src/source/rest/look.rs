@@ -21,7 +21,7 @@ use super::reading::{self, Level};
 use super::template::{Template, Vars, render_in};
 use crate::domain::collection::Role;
 use crate::domain::record::{Evidence, Failure, FailureKind, Page, Rows, key_hash};
-use crate::domain::time::{Timestamp, minus_days, plus};
+use crate::domain::time::{Timestamp, minus_days, plus, plus_days};
 use crate::source::{LookEnd, LookRequest, Pages, Reach};
 
 /// How far ahead of the server's clock an instant may be without being nonsense.
@@ -42,6 +42,8 @@ pub(super) struct Look<'a> {
     pub sums: Sums,
     /// The first day of money that is asked for.
     pub asked_from: Option<Date>,
+    /// The first day of which all money was shown.
+    pub whole_from: Option<Date>,
 }
 
 /// The rows of a page, before they are read as what they are.
@@ -63,7 +65,7 @@ impl Look<'_> {
             Ok((evidence, cursor)) => LookEnd::new(evidence, cursor, self.calls),
             Err(failure) => LookEnd::new(Evidence::Partial(failure), None, self.calls),
         };
-        LookEnd { canary: self.canary, asked_from: self.asked_from, ..end }
+        LookEnd { canary: self.canary, asked_from: self.asked_from, whole_from: self.whole_from, ..end }
     }
 
     /// Reads a list, or as much of it as this look is to reach.
@@ -114,7 +116,7 @@ impl Look<'_> {
 
     /// Reads page after page. True at the explicit end, false where the look need not go there.
     async fn pages(&mut self, more: &[(String, Value)], reach: Reach) -> Result<bool, Failure> {
-        let mut pager = Pager::new(&self.plan.page, self.rest.page_max);
+        let mut pager = Pager::new(&self.plan.page, self.rest.page_max, reach == Reach::Full);
         let first = super::address::below_with(&self.rest.base, &self.plan.request.path, &self.vars);
         while let Some(ask) = pager.ask() {
             let call = self.call(&ask, &first, more);
@@ -399,9 +401,14 @@ impl Look<'_> {
             sums.never_fall(&before, from)
         });
         let reviewed = self.rest.review(&self.plan.name, &sums).await;
-        for page in sums.pages(money, true, reviewed) {
+        let alone = self.rest.has_one_purse();
+        // Of a list that goes back as far as it does, the oldest day may be there in part.
+        let first = self.asked_from.or_else(|| sums.first_day().map(|day| plus_days(day, 1)));
+        let whole_from = first.filter(|_| alone && !money.never_falls && sums.is_whole());
+        for page in sums.pages(money, alone, reviewed) {
             self.show(page).await?;
         }
+        self.whole_from = whole_from;
         Ok(kept)
     }
 

@@ -46,6 +46,10 @@ pub struct Manifest {
     /// queries and bodies; another value is another owner, so it begins a new quiet baseline.
     #[serde(default)]
     pub bind: BTreeMap<String, (String, String)>,
+    /// The value under `bind` that tells whose all of this is: another one is another owner, so it begins a new quiet
+    /// baseline of every collection. Where it can't be had, nothing says that the owner is another.
+    #[serde(default)]
+    pub owner: Option<String>,
     /// What is read, by name.
     pub collections: BTreeMap<String, CollectionManifest>,
 }

@@ -36,7 +36,7 @@ use serde_json::Value;
 use super::prices::PriceBook;
 use super::quota::Quota;
 use super::{Allowance, Collection, LookEnd, LookRequest, Pages, Remembered, Source};
-use crate::domain::collection::CollectionSpec;
+use crate::domain::collection::{CollectionSpec, Role};
 use crate::domain::record::{Failure, FailureKind, Page, Record};
 use crate::domain::time::{Timestamp, elapsed};
 
@@ -64,6 +64,8 @@ pub struct Rest {
     collections: Vec<Collection>,
     plans: BTreeMap<String, Plan>,
     binds: BTreeMap<String, connector::Bind>,
+    /// The bound value that tells whose everything is.
+    owner: Option<String>,
     bound: Mutex<BTreeMap<String, (Value, Timestamp)>>,
     client: Client,
     prices: Arc<dyn PriceBook>,
@@ -108,6 +110,11 @@ impl Rest {
             Some(hook) => hook.record(collection, view, record),
             None => Some(record),
         }
+    }
+
+    /// Whether one collection alone says what the source has cost: only then what it does not show was not spent.
+    fn has_one_purse(&self) -> bool {
+        self.plans.values().filter(|plan| plan.role == Role::Spend).count() == 1
     }
 
     async fn review(&self, collection: &str, sums: &money::Sums) -> Vec<(String, Result<(), String>)> {
@@ -155,6 +162,20 @@ impl Rest {
         let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
         bound.insert(name.to_owned(), (value.clone(), now));
         Ok(value)
+    }
+
+    /// A collection whose calls need no other call's value, with whose it is as far as that can be told: what can't be told
+    /// leaves the collection alone.
+    async fn owned(&self, collection: &Collection, plan: &Plan) -> Arc<CollectionSpec> {
+        let spec = Arc::clone(&collection.spec);
+        let Some(name) = &self.owner else { return spec };
+        match self.bound_value(name, plan).await.ok().as_ref().and_then(place::text_of) {
+            Some(owner) => {
+                let owner = Some(crate::domain::ids::derive("owner", &[&owner]));
+                Arc::new(CollectionSpec { owner, ..spec.as_ref().clone() })
+            }
+            None => spec,
+        }
     }
 
     /// Asks for one record by its own address: whether it is there, as far as that can be told.
@@ -225,14 +246,16 @@ impl Source for Rest {
             newest: None,
             sums: money::Sums::default(),
             asked_from: None,
+            whole_from: None,
         };
         look.run().await
     }
 
     async fn identify(&self, collection: &Collection) -> Result<Arc<CollectionSpec>, Failure> {
-        let Some(plan) = self.plans.get(&collection.spec.name).filter(|plan| !plan.binds.is_empty()) else {
-            return Ok(Arc::clone(&collection.spec));
-        };
+        let Some(plan) = self.plans.get(&collection.spec.name) else { return Ok(Arc::clone(&collection.spec)) };
+        if plan.binds.is_empty() {
+            return Ok(self.owned(collection, plan).await);
+        }
         let vars = self.vars(plan).await?;
         let values: Vec<String> = plan.binds.iter().filter_map(|name| vars.text(name)).collect();
         let parts: Vec<&str> =

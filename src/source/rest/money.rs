@@ -64,6 +64,8 @@ pub struct Sums {
     /// Rows that were read, and those of them that have an amount.
     rows: u64,
     amounts: u64,
+    /// Some row has an amount that is not among the sums.
+    partial: bool,
     rates: BTreeMap<(String, Date), Option<Rates>>,
 }
 
@@ -83,6 +85,8 @@ impl Sums {
     fn book(&mut self, money: &Money, view: RowView<'_>, book: &dyn PriceBook) -> Result<(), &'static str> {
         // Where a row need not have an amount, one without is no money row, whatever else it lacks.
         if money.optional && money.scale.is_some() && money.amount.get(view).is_none() {
+            // It may have had one.
+            self.partial = true;
             return Ok(());
         }
         let day = money.date.day(view).ok_or("has no usable day")?;
@@ -146,6 +150,7 @@ impl Sums {
         let Some(rates) = rates else {
             let unpriced = self.unpriced.entry(model.to_owned()).or_default();
             *unpriced = unpriced.saturating_add(tokens.total());
+            self.partial = true;
             return Ok(None);
         };
         self.priced.insert(model.to_owned());
@@ -180,6 +185,16 @@ impl Sums {
         page.quarantined = self.quarantined;
         page.strange.insert(AMOUNT.to_owned(), sentence);
         page
+    }
+
+    /// The first day there is money of.
+    pub fn first_day(&self) -> Option<Date> {
+        self.cells.keys().next().map(|cell| cell.day)
+    }
+
+    /// Whether every row that was read counts.
+    pub fn is_whole(&self) -> bool {
+        !self.partial && self.quarantined.is_empty()
     }
 
     /// What was spent from a day on.

@@ -1,7 +1,7 @@
 //! How a list goes on, and how its end is known.
 //!
 //! Invariant: an end is explicit. A page that comes again, a cursor that comes again, an empty page that promises more,
-//! or fewer rows than the list says it has, is a fault and never an end.
+//! or another number of rows than the list says it has, is a fault and never an end.
 
 use std::collections::BTreeSet;
 
@@ -63,6 +63,8 @@ pub struct Came<'a> {
 pub struct Pager<'p> {
     paging: &'p Paging,
     most: u32,
+    /// All there is is asked for, so that a number of rows in all can be held against what comes.
+    whole: bool,
     next: Option<Step>,
     /// Hashes of the cursors and addresses so far.
     seen: BTreeSet<u64>,
@@ -89,7 +91,11 @@ impl Paging {
 
     /// Whether a list that was read in this way was read to its end: its answers say so, or the manifest does.
     pub fn shows_its_end(&self) -> bool {
-        self.kind != PageKind::None || self.whole || self.more.is_some() || self.total.is_some()
+        self.shows_its_end_without_total() || self.total.is_some()
+    }
+
+    fn shows_its_end_without_total(&self) -> bool {
+        self.kind != PageKind::None || self.whole || self.more.is_some()
     }
 }
 
@@ -145,9 +151,9 @@ fn compile(manifest: &PageManifest, is_post: bool, faults: &mut Faults) -> Pagin
 }
 
 impl<'p> Pager<'p> {
-    /// `most` pages at most.
-    pub fn new(paging: &'p Paging, most: u32) -> Self {
-        Self { paging, most, next: Some(Step::First), seen: BTreeSet::new(), pages: 0, fresh: 0 }
+    /// `most` pages at most; `whole`: of all there is, not only of what is new or recent.
+    pub fn new(paging: &'p Paging, most: u32, whole: bool) -> Self {
+        Self { paging, most, whole, next: Some(Step::First), seen: BTreeSet::new(), pages: 0, fresh: 0 }
     }
 
     /// Pages read so far.
@@ -270,11 +276,17 @@ impl<'p> Pager<'p> {
         Ok(total.is_some_and(|total| self.fresh >= total))
     }
 
-    /// Fewer rows than there are said to be are not all of them.
+    /// A list that shows another number of rows than it says it has was cut, or changed while it was read. Where something
+    /// else says that this is its end, a number that is not there says nothing.
     fn check_total(&self, document: &Value) -> Result<(), String> {
-        match self.number(self.paging.total.as_ref(), document, "page.total")? {
-            Some(total) if self.fresh < total => Err(self
-                .fault(&format!("is the last, and the list showed {} rows of the {total} it says it has", self.fresh))),
+        let Some(pointer) = self.paging.total.as_ref().filter(|_| self.whole) else { return Ok(()) };
+        let total = match pointer.get(document).and_then(Value::as_u64) {
+            None if self.paging.shows_its_end_without_total() => return Ok(()),
+            _ => self.number(Some(pointer), document, "page.total")?,
+        };
+        match total {
+            Some(total) if self.fresh != total => Err(self
+                .fault(&format!("is the last, and the list showed {} rows and says that it has {total}", self.fresh))),
             _ => Ok(()),
         }
     }

@@ -11,7 +11,7 @@ fn paging(manifest: Value) -> Paging {
 /// Plays pages (document, keys of its rows) against a paging; what was asked each time, and how it ended.
 fn play(manifest: Value, pages: &[(Value, &[&str])]) -> (Vec<Value>, Result<bool, String>) {
     let paging = paging(manifest);
-    let mut pager = Pager::new(&paging, 50);
+    let mut pager = Pager::new(&paging, 50, true);
     let mut asked = Vec::new();
     let mut seen = BTreeSet::new();
     let url = Url::parse("https://api.example.com/list").unwrap();
@@ -84,7 +84,12 @@ fn what_never_ends_is_a_fault() {
         ),
         (json!({"kind": "after_key", "send": "a", "more": "/m"}), vec![(json!({"m": true}), &[])], "is empty yet"),
         (json!({"kind": "after_key", "send": "a", "more": "/m"}), vec![(json!({}), &["a"])], "whether there is more"),
-        (json!({"kind": "none", "total": "/t"}), vec![(json!({"t": 9}), &["a"])], "showed 1 rows of the 9"),
+        (
+            json!({"kind": "none", "total": "/t"}),
+            vec![(json!({"t": 9}), &["a"])],
+            "showed 1 rows and says that it has 9",
+        ),
+        (json!({"kind": "none", "total": "/t", "whole": false}), vec![(json!({}), &["a"])], "has no count at /t"),
         (json!({"kind": "none", "more": "/m"}), vec![(json!({"m": true}), &["a"])], "says no way"),
         (json!({"kind": "page"}), vec![(json!({}), &["a"]), (json!({}), &["a"])], "only what earlier pages"),
     ];
@@ -97,6 +102,21 @@ fn what_never_ends_is_a_fault() {
     let endless: Vec<(Value, &[&str])> = keys.iter().map(|key| (json!({"next": key[0]}), &key[..])).collect();
     let (asked, end) = play(cursor(), &endless);
     assert!(asked.len() == 50 && end.is_err_and(|fault| fault.contains("the last that is read")));
+}
+
+#[test]
+fn a_total_agrees_where_it_is_given() {
+    let list = || json!({"kind": "after_key", "send": "a", "more": "/m", "total": "/t"});
+    let end = |total: Value| play(list(), &[(json!({"m": false, "t": total}), &["a", "b"])]).1;
+    assert_eq!((end(json!(2)), end(json!(null)), end(json!("2"))), (Ok(true), Ok(true), Ok(true)));
+    for other in [1, 3] {
+        assert!(end(json!(other)).is_err_and(|fault| fault.contains("showed 2 rows")), "{other}");
+    }
+    // Looks at what is new show a part of what a list has.
+    let (paging, document) = (paging(list()), json!({"m": false, "t": 45}));
+    let url = Url::parse("https://api.example.com/list").unwrap();
+    let came = Came { document: &document, headers: &HeaderMap::new(), url: &url, rows: 1, fresh: 1, last: Some("a") };
+    assert_eq!(Pager::new(&paging, 50, false).took(came), Ok(()));
 }
 
 #[test]

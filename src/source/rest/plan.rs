@@ -231,7 +231,7 @@ fn request(manifest: &CollectionManifest, binds: &[String], faults: &mut Faults)
         method,
         path: Template::new(path),
         query: templates(&manifest.query),
-        body: manifest.body.clone(),
+        body: manifest.body.clone().map(in_order),
         headers: manifest.headers.clone(),
     };
     let mut known: Vec<&str> = binds.iter().map(String::as_str).collect();
@@ -245,6 +245,13 @@ fn request(manifest: &CollectionManifest, binds: &[String], faults: &mut Faults)
         }
     }
     Some(request)
+}
+
+/// The members of its objects in order of their names: the order that something happened to be read in must not reach a
+/// fingerprint or the wire.
+fn in_order(mut body: Value) -> Value {
+    body.sort_all_objects();
+    body
 }
 
 fn templates(query: &BTreeMap<String, Plain>) -> Vec<(String, Template)> {

@@ -1,4 +1,7 @@
 //! JSON Pointers (RFC 6901) in which a segment `*` stands for every item of a list or every member of an object.
+//!
+//! Invariant: an object without members is no list without items. Whoever looks for rows and finds `{}` has found none of
+//! them, and nothing that says that there are none.
 
 use std::borrow::Cow;
 
@@ -11,7 +14,10 @@ pub struct Pointer(Vec<Segment>);
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Segment {
     Name(String),
+    /// Every item of a list, every member of an object.
     Each,
+    /// Every item of a list.
+    Item,
 }
 
 /// A value found, and what each `*` on the way to it stood for: an index or a member's name.
@@ -65,7 +71,7 @@ impl Pointer {
     }
 
     pub fn wildcards(&self) -> usize {
-        self.0.iter().filter(|s| **s == Segment::Each).count()
+        self.0.iter().filter(|s| !matches!(s, Segment::Name(_))).count()
     }
 
     /// The value of a pointer without `*`; null is a value, absent is none.
@@ -79,7 +85,7 @@ impl Pointer {
         for segment in &self.0 {
             value = match segment {
                 Segment::Name(name) => step(value, name)?,
-                Segment::Each => step(value, trail.next()?)?,
+                Segment::Each | Segment::Item => step(value, trail.next()?)?,
             };
         }
         Some(value)
@@ -93,12 +99,13 @@ impl Pointer {
         whole.then_some(found)
     }
 
-    /// The same for a list of rows: a last segment that is no `*` names the list, and its items are found.
+    /// The same for rows: a last segment that is no `*` names the list, and its items are found; or, `by_name`, the object
+    /// whose members they are.
     #[must_use]
-    pub fn rows(&self) -> Self {
+    pub fn rows(&self, by_name: bool) -> Self {
         let mut rows = self.clone();
         if !rows.ends_in_each() {
-            rows.0.push(Segment::Each);
+            rows.0.push(if by_name { Segment::Each } else { Segment::Item });
         }
         rows
     }
@@ -112,7 +119,7 @@ impl Pointer {
     pub fn label(&self) -> String {
         let names = self.0.iter().map(|s| match s {
             Segment::Name(name) => name.as_str(),
-            Segment::Each => "*",
+            Segment::Each | Segment::Item => "*",
         });
         names.collect::<Vec<_>>().join(".")
     }
@@ -144,7 +151,7 @@ impl std::fmt::Display for Pointer {
         for segment in &self.0 {
             match segment {
                 Segment::Name(name) => write!(f, "/{}", name.replace('~', "~0").replace('/', "~1"))?,
-                Segment::Each => f.write_str("/*")?,
+                Segment::Each | Segment::Item => f.write_str("/*")?,
             }
         }
         Ok(())
@@ -169,7 +176,7 @@ fn walk<'v>(value: &'v Value, rest: &[Segment], trail: &mut Vec<Cow<'v, str>>, f
             Some(next) => walk(next, rest, trail, found),
             None => gap(),
         },
-        (Segment::Each, Value::Array(items)) => {
+        (Segment::Each | Segment::Item, Value::Array(items)) => {
             for (index, item) in items.iter().enumerate() {
                 trail.push(Cow::Owned(index.to_string()));
                 walk(item, rest, trail, found);
@@ -177,7 +184,7 @@ fn walk<'v>(value: &'v Value, rest: &[Segment], trail: &mut Vec<Cow<'v, str>>, f
             }
             true
         }
-        (Segment::Each, Value::Object(members)) => {
+        (Segment::Each, Value::Object(members)) if !members.is_empty() => {
             for (name, member) in members {
                 trail.push(Cow::Borrowed(name));
                 walk(member, rest, trail, found);
@@ -185,7 +192,7 @@ fn walk<'v>(value: &'v Value, rest: &[Segment], trail: &mut Vec<Cow<'v, str>>, f
             }
             true
         }
-        (Segment::Each, _) => gap(),
+        (Segment::Each | Segment::Item, _) => gap(),
     }
 }
 
@@ -200,7 +207,7 @@ fn step<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
 fn name_of(segment: &Segment) -> String {
     match segment {
         Segment::Name(name) => format!("{name:?}"),
-        Segment::Each => "items".to_owned(),
+        Segment::Each | Segment::Item => "items".to_owned(),
     }
 }
 
@@ -220,7 +227,7 @@ fn remove(value: &mut Value, segments: &[Segment]) {
                 remove(item, rest);
             }
         }
-        (Segment::Each, Value::Array(items)) => items.iter_mut().for_each(|item| remove(item, rest)),
+        (Segment::Each | Segment::Item, Value::Array(items)) => items.iter_mut().for_each(|item| remove(item, rest)),
         (Segment::Each, Value::Object(members)) => members.values_mut().for_each(|member| remove(member, rest)),
         _ => {}
     }
@@ -242,7 +249,7 @@ mod tests {
             {"date": "d2", "users": [{"id": "a"}]},
             {"date": "d3"},
         ]});
-        let found = pointer("/data/*/users").rows().find(&doc).unwrap();
+        let found = pointer("/data/*/users").rows(false).find(&doc).unwrap();
         let lift = pointer("/data/*/date");
         let rows: Vec<(&str, &str)> = found
             .hits
@@ -269,6 +276,22 @@ mod tests {
         assert_eq!(pointer("/none").find(&doc).unwrap().hits.len(), 1, "null is a value");
         assert!(Pointer::parse("data").is_err());
         assert_eq!(pointer("").get(&doc), Some(&doc));
+    }
+
+    #[test]
+    fn an_object_is_no_list_and_one_without_members_says_nothing() {
+        let hits = |text: &str, by_name: bool, doc: Value| {
+            pointer(text).rows(by_name).find(&doc).map(|found| (found.hits.len(), found.gaps.len()))
+        };
+        assert_eq!(hits("/data", false, json!({"data": []})), Some((0, 0)));
+        for object in [json!({}), json!({"error": "quota"}), json!({"a": {"id": 1}})] {
+            assert_eq!(hits("/data", false, json!({ "data": object })), None, "{object}");
+        }
+        assert_eq!(hits("/data", true, json!({"data": {"a": {}}})), Some((1, 0)));
+        assert_eq!(hits("/data/*", false, json!({"data": {"a": {}}})), Some((1, 0)));
+        assert_eq!(hits("/data", true, json!({"data": {}})), None);
+        assert_eq!(hits("/data/*", false, json!({"data": {}})), None);
+        assert_eq!(hits("/days/*/rows", false, json!({"days": [{"rows": [1]}, {"rows": {}}]})), Some((1, 1)));
     }
 
     #[test]

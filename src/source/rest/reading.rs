@@ -100,7 +100,7 @@ pub fn level(plan: &Plan, view: RowView<'_>) -> Level {
         return Level::Unclear(key);
     };
     let facts = plan.rows.facts.iter().filter_map(|f| Some((f.label.clone(), f.pointer.get(view.row)?.clone())));
-    Level::Row(GaugeRow { facts: facts.collect(), name: plan.rows.name.text(view), value, key })
+    Level::Row(GaugeRow { facts: facts.collect(), name: plan.rows.name.text(view), value, band: None, key })
 }
 
 /// A number where bands are judged, a state where states are.

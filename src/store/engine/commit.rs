@@ -60,7 +60,7 @@ impl<K: Kv> Shared<K> {
             known.rows_version = Some(state.index(&self.kv, id)?.version());
         }
         if let Some(id) = &needs.missing {
-            known.missing = Some(state.missing(&self.kv, id)?);
+            known.missing = Some(state.missing(&self.kv, id, needs.missed_once)?);
         }
         if let Some(id) = &needs.still_missed {
             known.still_missed = state.still_missed(&self.kv, id)?;

@@ -184,14 +184,15 @@ impl State {
         Ok(matches)
     }
 
-    /// What the running look has not shown.
-    pub(super) fn missing(&mut self, kv: &dyn Kv, id: &CollectionId) -> Result<Missing> {
+    /// What the running look has not shown; with the rows of it that the look before missed, too, or of all of it.
+    pub(super) fn missing(&mut self, kv: &dyn Kv, id: &CollectionId, once: bool) -> Result<Missing> {
         let (before, announced) = (hashes(kv, &keys::missed(id))?, hashes(kv, &keys::announced(id))?);
         let index = self.index(kv, id)?;
         let (now, known) = (index.missing(), index.live());
-        let twice: Vec<u64> = now.iter().copied().filter(|k| before.binary_search(k).is_ok()).collect();
+        let often = |key: &u64| once || before.binary_search(key).is_ok();
+        let often: Vec<u64> = now.iter().copied().filter(often).collect();
         let wanted =
-            if twice.len() as u64 <= believable(known) { &twice[..] } else { &twice[..SAMPLE.min(twice.len())] };
+            if often.len() as u64 <= believable(known) { &often[..] } else { &often[..SAMPLE.min(often.len())] };
         let rows = read_rows(kv, id, index, wanted)?;
         Ok(Missing { now, before, announced, known, rows })
     }

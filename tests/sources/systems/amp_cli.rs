@@ -43,7 +43,7 @@ pub fn balance(left: &str) -> Value {
 }
 
 fn only(path: &'static str, rows: &'static str, field: &'static str) -> Target {
-    Target { path, marker: "", paging: Paging::None, rows, inner: "", field, single: true }
+    Target { path, marker: "", paging: Paging::None, rows, inner: "", counted: false, field, single: true }
 }
 
 pub const CELLS: &[Cell] = &[

@@ -11,6 +11,7 @@ pub async fn start(watch: Watch) -> System {
     let routes = [
         ("/v1/missions", Route::AfterKey("missions")),
         ("/v1/content", Route::AfterKey("content")),
+        ("/v1/content/", Route::One("content")),
         ("/v1/auth/keys", Route::AfterKey("keys")),
         ("/v1/connect/status", Route::Doc("integrations")),
         ("/v1/analytics/costs", Route::Doc("costs")),
@@ -62,7 +63,7 @@ pub fn key(id: &str) -> Value {
 }
 
 fn list(path: &'static str, field: &'static str) -> Target {
-    Target { path, marker: "", paging: Paging::AfterKey, rows: "/data", inner: "", field, single: false }
+    Target { path, marker: "", paging: Paging::AfterKey, rows: "/data", inner: "", counted: true, field, single: false }
 }
 
 pub const CELLS: &[Cell] = &[
@@ -98,7 +99,12 @@ pub const CELLS: &[Cell] = &[
     },
     Cell {
         collection: "integration",
-        target: || Target { paging: Paging::None, rows: "/integrations", ..list("/v1/connect/status", "/status") },
+        target: || Target {
+            paging: Paging::None,
+            counted: false,
+            rows: "/integrations",
+            ..list("/v1/connect/status", "/status")
+        },
         change: |system| system.fake.world().doc("integrations")["integrations"][0]["status"] = json!("expired"),
         told: &["integration.changed metricool"],
         true_for: &[],

@@ -42,7 +42,7 @@ pub async fn start(watch: Watch) -> System {
 }
 
 fn list(path: &'static str, rows: &'static str, field: &'static str) -> Target {
-    Target { path, marker: "", paging: Paging::None, rows, inner: "", field, single: false }
+    Target { path, marker: "", paging: Paging::None, rows, inner: "", counted: false, field, single: false }
 }
 
 fn only(path: &'static str, field: &'static str) -> Target {

@@ -67,7 +67,7 @@ fn event(second: i64, cents: u64) -> Value {
 }
 
 fn list(path: &'static str, paging: Paging, rows: &'static str, field: &'static str) -> Target {
-    Target { path, marker: "", paging, rows, inner: "", field, single: false }
+    Target { path, marker: "", paging, rows, inner: "", counted: false, field, single: false }
 }
 
 pub const ANTHROPIC: &[Cell] = &[
@@ -75,6 +75,7 @@ pub const ANTHROPIC: &[Cell] = &[
         collection: "costs",
         target: || Target {
             inner: "/results",
+            counted: false,
             ..list("/v1/organizations/cost_report", Paging::NextPage, "/data", "/amount")
         },
         change: |system| system.fake.world().table("costs")[1]["results"][0]["amount"] = json!("6000.25"),

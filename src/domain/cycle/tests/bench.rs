@@ -92,7 +92,7 @@ impl Bench {
             known.matches = records.iter().map(|r| matched(stored.get(&r.key), r)).collect();
         }
         if let Some(id) = &needs.missing {
-            known.missing = Some(self.missing(id));
+            known.missing = Some(self.missing(id, needs.missed_once));
         }
         if let Some(id) = &needs.held_rows {
             let told = self.announced.get(id).cloned().unwrap_or_default();
@@ -120,12 +120,12 @@ impl Bench {
         self.missed.get(id).is_some_and(|m| m.contains(&key_hash(key)))
     }
 
-    fn missing(&self, id: &CollectionId) -> Missing {
+    fn missing(&self, id: &CollectionId, once: bool) -> Missing {
         let rows: Vec<&StoredRow> = self.live(id).filter(|r| !self.shown.contains(&r.key)).collect();
         let known = self.live(id).count() as u64;
         let mut now: Vec<u64> = rows.iter().map(|r| key_hash(&r.key)).collect();
         now.sort_unstable();
-        let twice: Vec<&&StoredRow> = rows.iter().filter(|r| self.was_missed(id, &r.key)).collect();
+        let twice: Vec<&&StoredRow> = rows.iter().filter(|r| once || self.was_missed(id, &r.key)).collect();
         let most = if twice.len() as u64 <= believable(known) { twice.len() } else { SAMPLE };
         let mut before = self.missed.get(id).cloned().unwrap_or_default();
         before.sort_unstable();

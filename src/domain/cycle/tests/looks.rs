@@ -312,7 +312,8 @@ fn another_epoch_or_a_reset_of_a_gauge_starts_anew() {
         Arc::new(spec)
     };
     let look = |bench: &mut Bench, spec: &Arc<_>, value: i64| {
-        let row = GaugeRow { key: "wallet".into(), name: None, value: json!(value), facts: BTreeMap::new() };
+        let row =
+            GaugeRow { key: "wallet".into(), name: None, value: json!(value), band: None, facts: BTreeMap::new() };
         bench.look(spec, vec![Rows::Gauges(vec![row])], Evidence::Complete)
     };
     for forget in [false, true] {

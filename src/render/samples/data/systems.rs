@@ -80,29 +80,39 @@ pub fn mission_updated() -> Data {
     data_of(&record("mission", MISSION, "Launch week", Some(before), Some(after), "name"))
 }
 
-fn content(before: Option<&str>, after: &str, changed: &str) -> Data {
-    let side = |status: &str, waits: bool| {
-        fields([
-            ("mission_id", json!(MISSION)),
-            ("needs_review", json!(waits)),
-            ("platform", json!("linkedin")),
-            ("status", json!(status)),
-        ])
-    };
-    let waits = after == "pending_review";
-    let facts = fields([("metadata.generation_cost_cents", json!(14)), ("version", json!(2))]);
+const TITLE: &str = "Five things we learned";
+
+/// A piece of content with this status and title.
+fn piece(status: &str, title: &str) -> Fields {
+    fields([
+        ("mission_id", json!(MISSION)),
+        ("needs_review", json!(status == "pending_review")),
+        ("platform", json!("linkedin")),
+        ("status", json!(status)),
+        ("title", json!(title)),
+        ("version", json!(2)),
+    ])
+}
+
+fn pieces(before: Option<Fields>, after: Option<Fields>, changed: &str) -> Data {
+    let facts = fields([("metadata.generation_cost_cents", json!(14))]);
     data_of(&ChangeData {
         link: Some(text("https://example.com/posts/815")),
         facts,
-        ..record(
-            "content",
-            CONTENT,
-            "Five things we learned",
-            before.map(|b| side(b, false)),
-            Some(side(after, waits)),
-            changed,
-        )
+        ..record("content", CONTENT, TITLE, before, after, changed)
     })
+}
+
+fn content(before: Option<&str>, after: &str, changed: &str) -> Data {
+    pieces(before.map(|status| piece(status, TITLE)), Some(piece(after, TITLE)), changed)
+}
+
+pub fn content_updated() -> Data {
+    pieces(Some(piece("draft", "Four things we learned")), Some(piece("draft", TITLE)), "title")
+}
+
+pub fn content_deleted() -> Data {
+    pieces(Some(piece("rejected", TITLE)), None, "")
 }
 
 pub fn content_created() -> Data {
@@ -146,6 +156,12 @@ pub fn key_revoked() -> Data {
     key(true, false)
 }
 
+pub fn key_changed() -> Data {
+    let side = |scopes: Value| Some(fields([("name", json!("continuous integration")), ("scopes", scopes)]));
+    let (before, after) = (side(json!(["missions:read"])), side(json!(["missions:read", "missions:write"])));
+    data_of(&record("key", "key_07", "continuous integration", before, after, "scopes"))
+}
+
 pub fn integration_changed() -> Data {
     let side = |status: &str| Some(fields([("status", json!(status))]));
     data_of(&record("integration", "metricool", "metricool", side("connected"), side("disconnected"), "status"))
@@ -181,6 +197,11 @@ pub fn provider_added() -> Data {
 
 pub fn provider_removed() -> Data {
     provider(true, false)
+}
+
+pub fn provider_changed() -> Data {
+    let side = |listing: &str| Some(fields([("catalog_listing", json!(listing)), ("display_name", json!("Qdrant"))]));
+    data_of(&record("provider", "qdrant", "Qdrant", side("listed"), side("delisted"), "catalog_listing"))
 }
 
 pub fn status_changed() -> Data {

@@ -65,6 +65,18 @@ async fn a_name_that_turns_inward_is_refused_and_nothing_inside_is_connected_to(
 }
 
 #[tokio::test]
+async fn a_name_that_leads_inside_is_another_time() {
+    let names = Arc::new(Script { answers: vec![vec![INSIDE]], asked: AtomicUsize::new(0) });
+    let config: WebhookConfig =
+        testkit::config(json!({ "url": format!("http://inside.example.com:9{PATH}"), "secrets": SECRET }));
+    let sink = config.assemble("x", &common(), &testkit::context(), Some(names)).unwrap();
+    let report = sink.send(&message()).await;
+    assert_eq!(report.outcome, Outcome::Transient { after: None, refusal: false });
+    assert!(report.detail.contains("sinks.x.allow_networks"), "{}", report.detail);
+    assert_silent(&report, "guarded");
+}
+
+#[tokio::test]
 async fn an_attempt_says_where_its_time_went_as_far_as_it_is_known() {
     let listener = TcpListener::bind((OPEN, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();

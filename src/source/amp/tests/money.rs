@@ -42,6 +42,7 @@ async fn how_far_back_a_look_goes() {
     assert_eq!((look.end.evidence, look.end.cursor), (Evidence::Complete, Some(json!({"long": "2026-11-22"}))));
     let look = rig.usage(state("2026-11-22")).await;
     assert_eq!(look.end.asked_from, Some(jiff::civil::date(2026, 11, 19)), "today and three days before");
+    assert_eq!(look.end.whole_from, Some(jiff::civil::date(2026, 11, 20)), "the first may begin a day late");
     assert_eq!((look.end.evidence, look.end.cursor), (Evidence::Complete, None));
     for long in ["2026-11-21", "2026-10-03", "2020-01-01", "2027-01-01", "?"] {
         assert_eq!(rig.usage(state(long)).await.end.cursor, Some(json!({"long": "2026-11-22"})), "{long}");

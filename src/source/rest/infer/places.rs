@@ -23,7 +23,7 @@ impl Rows {
         if self.single {
             return pointer.get(document).map(|row| (String::new(), row)).into_iter().collect();
         }
-        let hits = pointer.rows().find(document).map(|found| found.hits).unwrap_or_default();
+        let hits = pointer.rows(self.by_name).find(document).map(|found| found.hits).unwrap_or_default();
         let name = |hit: &super::super::pointer::Hit<'v>| hit.trail.last().map(ToString::to_string).unwrap_or_default();
         hits.iter().map(|hit| (name(hit), hit.value)).collect()
     }

@@ -38,7 +38,8 @@ pub struct CollectionManifest {
     /// A pointer that must lead to `true`, where the API says in the body whether it went well.
     pub ok: Option<String>,
     pub page: PageManifest,
-    /// Where the rows are: a JSON Pointer to the list; `*` stands for every item of a list or member of an object.
+    /// Where the rows are: a JSON Pointer to the list; `*` stands for every item of a list or member of an object. Where
+    /// the rows are the members of an object it ends in `*` (or the key is `*`).
     pub records: Option<String>,
     /// The answer (or what `records` points to) is the one and only row. A gauge needs no such word: the object at
     /// `records`, or without them the answer, is its one level.
@@ -110,7 +111,7 @@ pub struct PageManifest {
     pub next: Option<String>,
     /// Pointer to true or false: whether there is more.
     pub more: Option<String>,
-    /// Pointer to the number of rows there are in all.
+    /// Pointer to the number of rows there are in all; a list that shows another number is not complete.
     pub total: Option<String>,
     /// `page`: pointer to the number of pages there are.
     pub pages: Option<String>,
@@ -183,7 +184,7 @@ pub struct Hot {
 #[serde(deny_unknown_fields, default)]
 pub struct Sweep {
     pub every: Option<Span>,
-    /// `two_sweeps`: two full looks in a row miss it. `confirm_get`: they do, and its own address answers 404. `never`.
+    /// `two_sweeps`: two full looks in a row miss it. `confirm_get`: one does, and its own address answers 404. `never`.
     /// Left out: `two_sweeps` where the list has an end that can be seen, else `never`.
     pub deletes: Option<Deletes>,
     /// `confirm_get`: a record's own address, with `{key}`.
@@ -264,6 +265,9 @@ pub struct OnRule {
     /// Also when a new record already is so.
     #[serde(default)]
     pub new: bool,
+    /// Only when nothing else of the change is told: a count of revisions goes along with every change.
+    #[serde(default)]
+    pub alone: bool,
     pub event: EventName,
 }
 

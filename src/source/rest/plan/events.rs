@@ -66,6 +66,7 @@ fn records(noun: &str, manifest: &CollectionManifest, faults: &mut Faults) -> Ev
             from: rule.from.clone(),
             rising: rule.rising.clone(),
             at_birth: rule.new,
+            alone: rule.alone,
             event,
         });
     }

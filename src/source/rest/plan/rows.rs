@@ -35,7 +35,7 @@ pub struct Rows {
 /// What is at `records`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// Rows: the items of a list, or the members of an object.
+    /// Rows: the items of a list, or, where the manifest says so, the members of an object.
     Rows,
     /// The only row.
     Single,
@@ -49,13 +49,17 @@ impl Shape {
         match records {
             _ if manifest.single => Self::Single,
             None if gauge => Self::Single,
-            // A key that is the member's name asks for the members.
-            Some(records) if gauge && !records.ends_in_each() && !manifest.key.iter().any(|key| key.0 == "*") => {
+            Some(records) if gauge && !records.ends_in_each() && !is_by_name(manifest) => {
                 Self::Levels { keyed: !manifest.key.is_empty() }
             }
             _ => Self::Rows,
         }
     }
+}
+
+/// Whether rows are the members of an object: a key that is the member's name asks for them.
+fn is_by_name(manifest: &CollectionManifest) -> bool {
+    manifest.key.iter().any(|key| key.0 == "*")
 }
 
 /// A field of a row by the name it has in events.
@@ -117,7 +121,8 @@ impl Rows {
             }
         };
         let shape = Shape::of(manifest, records.as_ref());
-        let rows = if shape == Shape::Single { records.clone() } else { records.as_ref().map(Pointer::rows) };
+        let listed = |records: &Pointer| records.rows(is_by_name(manifest));
+        let rows = if shape == Shape::Single { records.clone() } else { records.as_ref().map(listed) };
         let wildcards = rows.as_ref().map_or(0, Pointer::wildcards);
         let records = if shape == Shape::Rows { rows } else { records };
         let mut lift = Vec::new();
