@@ -30,9 +30,10 @@ pub enum Fault {
     FieldGone,
     FieldNull,
     FieldOfNewType,
+    HalfCharacter,
 }
 
-pub const ALL: [Fault; 24] = [
+pub const ALL: [Fault; 25] = [
     Fault::Html,
     Fault::CutBody,
     Fault::ErrorInside200,
@@ -57,7 +58,11 @@ pub const ALL: [Fault; 24] = [
     Fault::FieldGone,
     Fault::FieldNull,
     Fault::FieldOfNewType,
+    Fault::HalfCharacter,
 ];
+
+/// Stands for half of a surrogate pair, which no text here can hold.
+const HALF: &str = "half a character";
 
 /// Status, headers and body of an answer.
 type Instead = (u16, Vec<(&'static str, &'static str)>, String);
@@ -154,7 +159,15 @@ impl Fault {
 
     /// Whether it is nobody's business.
     pub fn is_harmless(self) -> bool {
-        matches!(self, Self::Reordered | Self::DuplicateKeys | Self::MovedRow | Self::ClockAhead | Self::ClockBehind)
+        matches!(
+            self,
+            Self::Reordered
+                | Self::DuplicateKeys
+                | Self::MovedRow
+                | Self::ClockAhead
+                | Self::ClockBehind
+                | Self::HalfCharacter
+        )
     }
 
     /// The answer that comes instead of the right one: status, headers, body.
@@ -223,8 +236,18 @@ impl Fault {
                 Value::Array(_) => json!("a text"),
                 _ => json!([{"changed": true}]),
             }),
+            Self::HalfCharacter => {
+                for row in target.rows(document).into_iter().filter_map(Value::as_object_mut) {
+                    row.insert("note".to_owned(), json!(HALF));
+                }
+            }
             _ => {}
         }
+    }
+
+    /// The answer as it is sent.
+    pub fn written(document: &Value) -> String {
+        document.to_string().replace(HALF, "\\ud83d")
     }
 }
 

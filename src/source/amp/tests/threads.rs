@@ -68,6 +68,16 @@ async fn rows_are_read_with_tolerance() {
 }
 
 #[tokio::test]
+async fn one_title_that_was_cut_inside_a_character_costs_nothing() {
+    let rig = Rig::new().await;
+    let body = r#"{"threads": [{"id": "T-1", "title": "party \ud83d", "creatorUserID": "u"}, {"id": "T-2", "title": "B"}]}"#;
+    rig.fake.script(PATH, [Script::ok(body)]);
+    let look = rig.full("threads").await;
+    assert_eq!((look.end.evidence.clone(), look.keys()), (Evidence::Complete, vec!["T-1", "T-2"]));
+    assert_eq!(look.records()[0].fields["title"], "party \u{fffd}");
+}
+
+#[tokio::test]
 async fn a_head_look_asks_for_what_is_new() {
     let rig = Rig::new().await;
     rig.fake.fill_threads(50);
