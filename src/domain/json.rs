@@ -67,7 +67,8 @@ fn string_length(text: &[u8]) -> usize {
 
 /// Some servers write numbers JSON does not know: one such amount must not cost the whole answer.
 fn finite(token: &[u8]) -> Cow<'_, [u8]> {
-    let number = token.first().filter(|byte| is_word(**byte)).and_then(|_| std::str::from_utf8(token).ok()?.parse().ok());
+    let number =
+        token.first().filter(|byte| is_word(**byte)).and_then(|_| std::str::from_utf8(token).ok()?.parse().ok());
     let odd = number.is_some_and(|number: f64| !number.is_finite());
     Cow::Borrowed(if odd { b"null" } else { token })
 }
@@ -128,7 +129,8 @@ mod tests {
 
     #[test]
     fn what_is_no_json_stays_none() {
-        for text in ["", "{\"a\": 1", "{\"a\": \"NaN", "[\"\\ud800", "[\"\\ud8", "<html>NaN</html>", "\\ud800", "[NaN"] {
+        for text in ["", "{\"a\": 1", "{\"a\": \"NaN", "[\"\\ud800", "[\"\\ud8", "<html>NaN</html>", "\\ud800", "[NaN"]
+        {
             assert!(read::<Value>(text.as_bytes()).is_err(), "{text}");
         }
     }

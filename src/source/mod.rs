@@ -16,6 +16,7 @@ pub mod origin;
 pub mod prices;
 pub mod quota;
 pub mod rest;
+pub mod seen;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

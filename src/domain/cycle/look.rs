@@ -289,19 +289,23 @@ fn records_page(
     let people = step.known.docs.people(&DocKey::People(spec.source.clone())).unwrap_or(&nobody);
     let scene = change::Scene { now: step.now, spec, epoch: state.epoch, people };
     let reading = Reading { known_fields: &state.known_fields, degraded: &state.degraded };
-    // A row may stand twice in one page; the second is compared with what the first made of it.
-    let mut overlay: BTreeMap<&str, StoredRow> = BTreeMap::new();
-    let mut drafts = Vec::new();
-    let mut touched = Vec::new();
+    let (mut rows, mut drafts) = (Vec::new(), Vec::new());
+    let (mut shown, mut touched) = (BTreeMap::new(), Vec::new());
     let nothing_known = Match::New;
     for (index, record) in records.iter().enumerate() {
+        // Of two rows with one key neither is the change of the other, whatever the order they come in.
+        if shown.contains_key(&record.key) {
+            notes.rows -= 1;
+            quarantine(notes, format!("{} stands more than once on a page; the first counts", record.key));
+            continue;
+        }
+        shown.insert(&record.key, record);
         for field in record.fields.keys() {
             if !notes.carried.contains(field) {
                 notes.carried.insert(field.clone());
             }
         }
-        let overlaid = overlay.get(record.key.as_str()).map(|row| Match::Known(Box::new(row.clone())));
-        let known = overlaid.as_ref().or_else(|| step.known.matches.get(index)).unwrap_or(&nothing_known);
+        let known = step.known.matches.get(index).unwrap_or(&nothing_known);
         let out = diff::diff(known, record, reading);
         for field in out.vanished {
             *notes.vanished.entry(field).or_default() += 1;
@@ -315,12 +319,22 @@ fn records_page(
             drafts.extend(change::upserted(scene, &row, record, &out.change));
         }
         touched.push(record);
-        overlay.insert(&record.key, row);
+        rows.push(row);
     }
-    let rows: Vec<StoredRow> = overlay.into_values().collect();
-    wanted::note(step, spec, records, &touched, quiet);
+    let shown: Vec<&Record> = shown.into_values().collect();
+    wanted::note(step, spec, &shown, &touched, quiet);
+    // A pack of rows is sorted by key.
+    rows.sort_by(|a, b| a.key.cmp(&b.key));
     step.plan.rows.extend(rows);
     step.tell_all(drafts);
+}
+
+/// Counts a row that is left out, and keeps what is wrong with it for the log.
+fn quarantine(notes: &mut LookNotes, why: String) {
+    notes.quarantined += 1;
+    if notes.quarantine_samples.len() < SAMPLES {
+        notes.quarantine_samples.push(why);
+    }
 }
 
 /// Notes what a record says, for digests.

@@ -25,7 +25,7 @@ pub(super) fn keys(world: &World, spec: &CollectionSpec) -> Vec<DocKey> {
 }
 
 /// Notes what a page has shown, and of it the records that came or changed.
-pub(super) fn note(step: &mut Step<'_>, spec: &CollectionSpec, shown: &[Record], touched: &[&Record], quiet: bool) {
+pub(super) fn note(step: &mut Step<'_>, spec: &CollectionSpec, shown: &[&Record], touched: &[&Record], quiet: bool) {
     if spec.one_by_one {
         return;
     }
@@ -99,16 +99,16 @@ fn main_thread(record: &Record) -> Option<String> {
 
 /// Notes threads: those that came or changed are to be asked for at once; one that is not known here yet, because nobody
 /// asked for costs when it came, in its turn.
-fn want_costs(step: &mut Step<'_>, key: DocKey, shown: &[Record], touched: &[&Record]) {
+fn want_costs(step: &mut Step<'_>, key: DocKey, shown: &[&Record], touched: &[&Record]) {
     let none = Roster::new();
     let known = step.known.docs.wanted(&key).unwrap_or(&none);
     let full = known.len() >= roster::KEPT;
     let oldest = known.values().map(|wanted| wanted.recency.as_str()).min().filter(|_| full).unwrap_or_default();
-    let is_news = |record: &&Record| {
+    let is_news = |record: &&&Record| {
         let known = known.contains_key(&main_thread(record).unwrap_or_else(|| record.key.clone()));
         !known && recency(record).as_str() >= oldest
     };
-    let unknown: Vec<&Record> = shown.iter().filter(is_news).collect();
+    let unknown: Vec<&Record> = shown.iter().filter(is_news).copied().collect();
     if unknown.is_empty() && touched.is_empty() {
         return;
     }

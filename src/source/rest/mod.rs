@@ -24,7 +24,7 @@ mod reading;
 pub mod shipped;
 mod template;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -35,6 +35,7 @@ use serde_json::Value;
 
 use super::prices::PriceBook;
 use super::quota::Quota;
+use super::seen::Seen;
 use super::{Allowance, Collection, LookEnd, LookRequest, Pages, Remembered, Source};
 use crate::domain::collection::CollectionSpec;
 use crate::domain::record::{Failure, FailureKind, Page, Record};
@@ -219,7 +220,7 @@ impl Source for Rest {
             request,
             pages,
             vars,
-            seen: HashSet::new(),
+            seen: Seen::default(),
             calls: 0,
             canary: None,
             newest: None,
