@@ -118,7 +118,8 @@ async fn look_that_ends(store: &Opened, now: Timestamp, shown: &[Record], eviden
         kinds.extend(plan.events.iter().map(|e| e.event.kind.clone()));
         cycle::add_notes(&mut notes, plan.notes);
     }
-    let end = SweepEnd { spec, epoch: 1, evidence, notes, cursor: None, quota: None, confirmed: BTreeSet::new() };
+    let confirmed = BTreeSet::new();
+    let end = SweepEnd { spec, epoch: 1, evidence, idle: false, notes, cursor: None, quota: None, confirmed };
     let plan = step(store, now, Input::SweepEnd(end)).await;
     kinds.extend(plan.events.iter().map(|e| e.event.kind.clone()));
     flush(store).await;

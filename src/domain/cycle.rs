@@ -101,6 +101,8 @@ pub struct SweepEnd {
     /// what is known now, however far it got.
     pub epoch: u32,
     pub evidence: Evidence,
+    /// Nothing was asked, so the source has neither failed nor answered.
+    pub idle: bool,
     pub notes: LookNotes,
     /// Where the next look may start; from server values only.
     pub cursor: Option<serde_json::Value>,

@@ -99,7 +99,8 @@ impl Poller {
         notes.asked_from = end.asked_from;
         let confirmed = self.confirm(&spec, &notes, &end).await?;
         let pages = end.pages;
-        let sweep = SweepEnd { spec, epoch, evidence: end.evidence, notes, cursor: end.cursor, quota: None, confirmed };
+        let LookEnd { evidence, cursor, idle, .. } = end;
+        let sweep = SweepEnd { spec, epoch, evidence, idle, notes, cursor, quota: None, confirmed };
         self.end(collection, sweep, Looked { reach, pages, baseline, ..Looked::of(collection) }).await
     }
 
@@ -109,6 +110,7 @@ impl Poller {
             spec: Arc::clone(&collection.spec),
             epoch: self.state(collection).await?.epoch,
             evidence: Evidence::Partial(failure),
+            idle: false,
             notes: LookNotes::default(),
             cursor: None,
             quota: None,
@@ -124,9 +126,9 @@ impl Poller {
         looked.notes = sweep.notes;
         looked.notes.events += plan.notes.events;
         looked.evidence = sweep.evidence;
-        let hold = self.state(collection).await?.hold;
+        let CollectionState { hold, last_good, .. } = self.state(collection).await?;
         looked.held = hold.filter(|h| h.announced && h.rejected.is_none()).map(|h| h.id);
-        report(self.source.name(), &looked, self.core.clock.now());
+        report(self.source.name(), &looked, last_good);
         Ok(looked)
     }
 
@@ -305,9 +307,9 @@ async fn sleep_until(core: &Core, planned: Timestamp, at: Timestamp, stop: &Canc
 }
 
 /// One log line per look that has something to say.
-fn report(source: &str, looked: &Looked, now: Timestamp) {
+fn report(source: &str, looked: &Looked, last_good: Option<Timestamp>) {
     let Looked { collection, notes, .. } = looked;
-    meter::look(source, collection, &looked.evidence, notes, now);
+    meter::look(source, collection, &looked.evidence, notes, last_good);
     if notes.quarantined > 0 {
         tracing::warn!(
             source,

@@ -117,15 +117,23 @@ pub struct LookEnd {
     /// Of money: the first day that was asked for. Days from it on that have no row have no spend, where the look is
     /// complete.
     pub asked_from: Option<Date>,
+    /// There was nothing to ask, or no call left to ask with: such a look says nothing of how the source is.
+    pub idle: bool,
 }
 
 impl LookEnd {
     pub fn new(evidence: Evidence, cursor: Option<Value>, pages: u32) -> Self {
-        Self { evidence, cursor, pages, canary: None, asked_from: None }
+        Self { evidence, cursor, pages, canary: None, asked_from: None, idle: false }
     }
 
     pub fn failed(failure: Failure) -> Self {
         Self::new(Evidence::Partial(failure), None, 0)
+    }
+
+    /// Of a look that asks about things one by one.
+    pub fn one_by_one(fault: Option<Failure>, calls: u32) -> Self {
+        let idle = calls == 0 && fault.is_none();
+        Self { idle, ..Self::new(fault.map_or(Evidence::Window, Evidence::Partial), None, calls) }
     }
 }
 

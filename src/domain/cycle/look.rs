@@ -196,6 +196,8 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     if let Evidence::Partial(failure) = evidence {
         let drafts = health::look_failed(spec, &mut state, &mut health, failure, step.now);
         step.tell_all(drafts);
+    } else if end.idle {
+        health::nothing_asked(&mut state, step.now);
     } else {
         let drafts = health::look_succeeded(spec, &mut state, &mut health, step.now);
         step.tell_all(drafts);

@@ -8,7 +8,7 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::record::{Evidence, Failure, Page, Record, Rows};
+use crate::domain::record::{Failure, Page, Record, Rows};
 use crate::source::{LookEnd, LookRequest, Pages};
 
 use super::client::{CONTENTS, Client, Get, Refusal};
@@ -56,7 +56,7 @@ pub(super) async fn look(client: &Client, budget: &Hourly, request: &LookRequest
     if !batch.asked.is_empty() && pages.send(batch.finish()).await.is_err() {
         fault = fault.or_else(|| Some(stopped()));
     }
-    LookEnd::new(fault.map_or(Evidence::Window, Evidence::Partial), None, calls)
+    LookEnd::one_by_one(fault, calls)
 }
 
 /// One thread; `None` where it has more messages than are counted. What a thread takes beyond its first call is booked

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::domain::money::Micros;
-use crate::domain::record::{CostRow, Evidence, Failure, FailureKind, Page, Rows};
+use crate::domain::record::{CostRow, Failure, FailureKind, Page, Rows};
 use crate::source::{LookEnd, LookRequest, Pages};
 
 use super::client::{Client, Get, META, Refusal};
@@ -55,7 +55,7 @@ pub(super) async fn look(client: &Client, budget: &Hourly, request: &LookRequest
     if !batch.asked.is_empty() && pages.send(batch.finish()).await.is_err() {
         fault = fault.or_else(|| Some(Failure::broken("the look at the costs of threads was stopped")));
     }
-    LookEnd::new(fault.map_or(Evidence::Window, Evidence::Partial), None, calls)
+    LookEnd::one_by_one(fault, calls)
 }
 
 async fn ask(client: &Client, key: &str) -> Result<Map<String, Value>, Refusal> {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::domain::collection::{CollectionSpec, Deletes, Role};
 use crate::domain::ids;
 use crate::domain::money::Micros;
-use crate::domain::record::{CostRow, Evidence, Failure, FailureKind, Page, Rows};
+use crate::domain::record::{CostRow, Failure, FailureKind, Page, Rows};
 use crate::source::origin::host_id;
 use crate::source::rest::{Refusal, Rest};
 use crate::source::{Collection, LookEnd, LookRequest, Pages, Schedule};
@@ -73,7 +73,7 @@ pub async fn look(rest: &Rest, request: &LookRequest, pages: &Pages) -> LookEnd 
     if !page.asked.is_empty() && pages.send(page).await.is_err() {
         fault = fault.or_else(|| Some(Failure::broken("the look at the costs of threads was stopped")));
     }
-    LookEnd::new(fault.map_or(Evidence::Window, Evidence::Partial), None, calls)
+    LookEnd::one_by_one(fault, calls)
 }
 
 /// What a thread has cost; `None` where that is not known.
