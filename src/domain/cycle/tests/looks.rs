@@ -260,7 +260,25 @@ fn threads_that_came_before_anybody_asked_for_costs_are_asked_for_in_their_turn(
         panic!("none are known")
     };
     let round = roster::due(known, bench.now);
-    assert_eq!((round.wanted.len(), round.again.len(), roster::all(known).wanted.len()), (0, 3, 3));
+    assert_eq!((round.wanted.len(), round.again.len(), roster::all(known, bench.now).wanted.len()), (0, 3, 3));
+}
+
+#[test]
+fn a_member_is_told_with_address_and_name() {
+    let (mut bench, spec) = (Bench::new(), Arc::new(threads()));
+    bench.sweep(&spec, &[]);
+    let member = Record {
+        who: Some("Bo@example.com".into()),
+        name: Some("Bo".into()),
+        ..record("bo@example.com", &[("role", json!("member"))])
+    };
+    let thread = Record { who: Some("Bo@example.com".into()), name: Some("Fix CI".into()), ..record("T-1", &[]) };
+    bench.sweep(&spec, &[member, thread]);
+    let who =
+        |key: &str| bench.events.iter().find(|e| e.event.subject == key).map(|e| e.event.data["who"].clone()).unwrap();
+    let bo = json!({"id": "Bo@example.com", "email": "Bo@example.com", "name": "Bo"});
+    assert_eq!(who("bo@example.com"), bo);
+    assert_eq!(who("T-1")["name"], Value::Null, "a title is nobody's name");
 }
 
 #[test]
