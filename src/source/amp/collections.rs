@@ -67,14 +67,14 @@ pub(super) fn collections(
         },
         Collection {
             spec: Arc::new(members),
-            schedule: full(times(2)),
-            calls_per_day: Some(calls_a_day(times(2))),
+            schedule: full(every),
+            calls_per_day: Some(calls_a_day(every)),
             calls_note: "one a look".to_owned(),
         },
         Collection {
             spec: Arc::new(spec(DAILY_USAGE, Role::Spend, "day")),
-            schedule: full(times(2)),
-            calls_per_day: Some(calls_a_day(times(2))),
+            schedule: full(every),
+            calls_per_day: Some(calls_a_day(every)),
             calls_note: "one a look".to_owned(),
         },
     ];

@@ -228,8 +228,8 @@ async fn what_is_looked_at_and_how_often() {
         shown,
         [
             ("threads", Role::Record, (Some(1), Some(15), 1440), Some(1440 + 96 + 1)),
-            ("members", Role::Record, (None, None, 2), Some(720)),
-            ("daily_usage", Role::Spend, (None, None, 2), Some(720)),
+            ("members", Role::Record, (None, None, 1), Some(1440)),
+            ("daily_usage", Role::Spend, (None, None, 1), Some(1440)),
             ("thread_usage", Role::Cost, (None, None, 1), Some(1440)),
         ]
     );
