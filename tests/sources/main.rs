@@ -19,6 +19,7 @@ mod limits;
 mod manifests;
 mod matrix;
 mod model;
+mod odd_rows;
 mod own;
 mod systems;
 mod thread_costs;

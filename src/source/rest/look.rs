@@ -97,6 +97,7 @@ impl Look<'_> {
     async fn windows(&mut self, mut days: Days) -> Result<(Evidence, Option<Value>), Failure> {
         let from = days.first();
         self.asked_from = Some(from);
+        self.sums.asked = Some((from, self.plan.request.names_an_end().then(|| days.last())));
         while let Some(step) = days.next() {
             step.set(&mut self.vars);
             self.pages(&[], Reach::Full).await?;
@@ -381,7 +382,7 @@ impl Look<'_> {
                 };
                 let sight = self.seen.take(&key);
                 if sight == Sight::Twice {
-                    self.sums.quarantine(format!("{at} has the key of one above, {key}"));
+                    self.sums.leave_out(format!("{at} has the key of one above, {key}"));
                 }
                 counts.last = Some(key);
                 if sight != Sight::First {

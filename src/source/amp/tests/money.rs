@@ -177,6 +177,24 @@ async fn an_answer_that_is_too_large_is_asked_for_in_parts() {
 }
 
 #[tokio::test]
+async fn days_that_were_not_asked_for_are_left_out() {
+    let rig = Rig::new().await;
+    let day =
+        |date: &str| json!({"date": date, "users": [{"user": {"id": "u"}, "metrics": {"usage": 5}, "models": {}}]});
+    let answer = |start: &str| {
+        let days = ["2026-08-23", "2026-08-24", "2026-08-25", "2026-11-22", "2026-11-23"].map(day);
+        json!({"metadata": {"startDate": start, "endDate": "2026-11-22"}, "data": days})
+    };
+    for (start, shown) in [("2026-08-25", 2), ("2026-08-24", 3), ("2026-08-23", 2)] {
+        rig.fake.script(PATH, [Script::ok(&answer(start))]);
+        let look = rig.full("daily_usage").await;
+        assert_eq!((look.end.evidence.clone(), look.spend().len()), (Evidence::Complete, shown), "{start}");
+        assert_eq!(look.quarantined().len(), 5 - shown, "{start}");
+        assert!(look.quarantined().contains(&"a row of 2026-11-23 is of a day that was not asked for"));
+    }
+}
+
+#[tokio::test]
 async fn costs_of_threads() {
     let rig = Rig::new().await;
     for (id, usage) in [("T-1", json!(12.5)), ("T-2", json!("x")), ("T-3", json!(-1)), ("T-4", json!(0))] {
