@@ -40,6 +40,8 @@ pub struct Looked {
     pub baseline: bool,
     /// Waiting for a person after this look.
     pub held: Option<String>,
+    /// Of how many things one by one it could have asked, where it did not get to all of them.
+    pub of: Option<u64>,
 }
 
 impl Looked {
@@ -52,6 +54,7 @@ impl Looked {
             pages: 0,
             baseline: false,
             held: None,
+            of: None,
         }
     }
 }
@@ -93,7 +96,7 @@ impl Poller {
         let epoch = state.epoch;
         let now = self.core.clock.now();
         let all = asked || baseline;
-        let Round { wanted, again } = self.wanted(&spec, all, now).await?;
+        let (Round { wanted, again }, known) = self.wanted(&spec, all, now).await?;
         let request = LookRequest { collection: spec.name.clone(), reach, wanted, again, all, now, state };
         let (mut notes, end) = self.read(&spec, &request).await?;
         notes.asked_from = end.asked_from;
@@ -101,7 +104,8 @@ impl Poller {
         let pages = end.pages;
         let LookEnd { evidence, cursor, idle, .. } = end;
         let sweep = SweepEnd { spec, epoch, evidence, idle, notes, cursor, quota: None, confirmed };
-        self.end(collection, sweep, Looked { reach, pages, baseline, ..Looked::of(collection) }).await
+        let of = Some(known).filter(|known| sweep.evidence != Evidence::Complete && sweep.notes.asked < *known);
+        self.end(collection, sweep, Looked { reach, pages, baseline, of, ..Looked::of(collection) }).await
     }
 
     /// A look that ended before it began: whose collection it is could not be found out.
@@ -263,12 +267,17 @@ impl Poller {
         Ok(state.at_host(collection.spec.host.as_ref()))
     }
 
-    /// Keys that are to be asked about.
-    async fn wanted(&self, spec: &CollectionSpec, all: bool, now: Timestamp) -> Result<Round, StoreError> {
-        let Some(key) = spec.wanted() else { return Ok(Round::default()) };
+    /// Keys that are to be asked about, and how many there would be.
+    async fn wanted(&self, spec: &CollectionSpec, all: bool, now: Timestamp) -> Result<(Round, u64), StoreError> {
+        let Some(key) = spec.wanted() else { return Ok((Round::default(), 0)) };
         let doc = self.core.store.doc(&key).await?;
-        let Some(crate::domain::doc::Doc::Wanted(known)) = doc.as_deref() else { return Ok(Round::default()) };
-        Ok(if all && spec.role == Role::Cost { roster::all(known) } else { roster::due(known, now) })
+        let Some(crate::domain::doc::Doc::Wanted(known)) = doc.as_deref() else { return Ok((Round::default(), 0)) };
+        if all && spec.role == Role::Cost {
+            return Ok((roster::all(known, now), known.len() as u64));
+        }
+        let round = roster::due(known, now);
+        let due = round.wanted.len() + round.again.len();
+        Ok((round, due as u64))
     }
 
     /// Whether the lists that say what there is to ask about one by one have been read, as far as they can be.

@@ -7,6 +7,7 @@ pub mod amp_cli;
 pub mod amp_missions;
 pub mod amp_threads;
 pub mod amply;
+pub mod asking;
 pub mod body;
 pub mod calls;
 pub mod http_json;
@@ -128,12 +129,6 @@ impl LookEnd {
 
     pub fn failed(failure: Failure) -> Self {
         Self::new(Evidence::Partial(failure), None, 0)
-    }
-
-    /// Of a look that asks about things one by one.
-    pub fn one_by_one(fault: Option<Failure>, calls: u32) -> Self {
-        let idle = calls == 0 && fault.is_none();
-        Self { idle, ..Self::new(fault.map_or(Evidence::Window, Evidence::Partial), None, calls) }
     }
 }
 

@@ -130,9 +130,10 @@ pub(super) fn forget_levels(step: &mut Step<'_>, id: &CollectionId) {
 /// One page: upserts and their events; nothing is ever removed here.
 pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
     let state = step.known.docs.collection(&DocKey::Collection(spec.id())).cloned().unwrap_or_default();
-    let Page { rows, quarantined, people, asked, strange, understood } = page;
+    let Page { rows, quarantined, people, asked, failed, strange, understood } = page;
     let mut notes = LookNotes {
         rows: rows.len() as u64,
+        asked: asked.len() as u64,
         quarantined: quarantined.len() as u64,
         carried: understood.clone(),
         strange: strange.clone(),
@@ -149,7 +150,7 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
     }
     match rows {
         Rows::Records(records) if spec.one_by_one => {
-            let records = wanted::settle_records(step, spec, records, asked);
+            let records = wanted::settle_records(step, spec, records, asked, failed);
             records_page(step, spec, &state, &records, &mut notes);
         }
         Rows::Records(records) => records_page(step, spec, &state, records, &mut notes),
@@ -378,15 +379,15 @@ fn costs_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[CostRow], aske
     evaluate_costs(step, spec, &rows);
 }
 
-/// A rule has had its first sight once a look is over, even one without any cost. One that was cut short counts where it
-/// saw something: what it saw is not held back for longer.
+/// A rule has had its first sight once a look is over, even one without any cost; so have the threads that only a later look
+/// has seen. One that was cut short counts where it saw something: what it saw is not held back for longer.
 fn end_first_sight_of_costs(step: &mut Step<'_>, spec: &CollectionSpec, cut_short: bool) {
     let people = step.known.docs.people(&DocKey::People(spec.source.clone())).cloned().unwrap_or_default();
     let world = step.world;
     for rule in cost_rules(world, &spec.source) {
         let key = cost_key(rule, spec);
         let known = step.known.docs.thread_cost(&key).cloned().unwrap_or_default();
-        if known.since.is_some() || (cut_short && known.passed.is_empty()) {
+        if known.first.is_empty() && (known.since.is_some() || (cut_short && known.passed.is_empty())) {
             continue;
         }
         let scene = thread_cost::Scene { now: step.now, rule: &rule.name, source: &spec.source, people: &people };
@@ -435,6 +436,7 @@ fn learn_people(step: &mut Step<'_>, source: &str, people: &BTreeMap<String, Per
 /// Notes of a look so far, and of one more page.
 pub fn add_notes(total: &mut LookNotes, page: LookNotes) {
     total.rows += page.rows;
+    total.asked += page.asked;
     total.ahead.extend(page.ahead);
     while total.ahead.len() > SAMPLES {
         total.ahead.pop_last();

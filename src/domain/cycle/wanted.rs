@@ -67,8 +67,9 @@ pub(super) fn settle_records(
     spec: &CollectionSpec,
     records: &[Record],
     asked: &[String],
+    failed: &[String],
 ) -> Vec<Record> {
-    let known = take(step, &DocKey::Queue(spec.id()), asked);
+    let known = take(step, &DocKey::Queue(spec.id()), asked, failed);
     let told = |record: &Record| {
         let text = |name: &str| known.get(&record.key)?.facts.get(name)?.as_str().map(str::to_owned);
         let updated_at = known.get(&record.key).and_then(|wanted| wanted.recency.parse().ok());
@@ -82,11 +83,12 @@ fn follower(spec: &CollectionSpec) -> Option<DocKey> {
     Some(DocKey::Queue(CollectionId { source: spec.source.clone(), name }))
 }
 
-/// What was wanted, and a document without what was asked for.
-fn take(step: &mut Step<'_>, key: &DocKey, asked: &[String]) -> Roster {
+/// What was wanted, and a document without what there was an answer about.
+fn take(step: &mut Step<'_>, key: &DocKey, asked: &[String], failed: &[String]) -> Roster {
     let known = step.known.docs.wanted(key).cloned().unwrap_or_default();
     let mut left = known.clone();
-    left.retain(|wanted, _| !asked.contains(wanted));
+    left.retain(|wanted, _| !asked.contains(wanted) || failed.contains(wanted));
+    roster::settle(&mut left, failed, |_| false, step.now);
     step.put(key.clone(), Doc::Wanted(left));
     known
 }
@@ -121,7 +123,7 @@ fn want_costs(step: &mut Step<'_>, key: DocKey, shown: &[&Record], touched: &[&R
         let wanted = add(&mut roster, record, main_thread(record));
         (wanted.asked, wanted.misses) = (None, 0);
     }
-    roster::trim(&mut roster);
+    roster::keep_newest(&mut roster, roster::KEPT);
     step.put(key, Doc::Wanted(roster));
 }
 
@@ -129,9 +131,10 @@ fn want_costs(step: &mut Step<'_>, key: DocKey, shown: &[&Record], touched: &[&R
 fn queue(step: &mut Step<'_>, key: DocKey, touched: &[&Record], quiet: bool) {
     let mut roster = step.known.docs.wanted(&key).cloned().unwrap_or_default();
     for record in touched {
-        add(&mut roster, record, None);
+        let wanted = add(&mut roster, record, None);
+        (wanted.asked, wanted.misses) = (None, 0);
     }
-    roster::keep_newest(&mut roster, if quiet { QUEUED_AT_BASELINE } else { roster::WAITING });
+    roster::keep_newest(&mut roster, if quiet { QUEUED_AT_BASELINE } else { roster::KEPT });
     step.put(key, Doc::Wanted(roster));
 }
 

@@ -66,6 +66,11 @@ impl From<CallError> for Refusal {
     }
 }
 
+/// Whether a URL would swallow this segment of its path: what would be asked then is something else.
+pub(super) fn is_swallowed(segment: &str) -> bool {
+    matches!(segment, "." | "..")
+}
+
 /// One GET of the API.
 #[derive(Debug, Clone)]
 pub(super) struct Get<'a> {

@@ -98,7 +98,7 @@ fn of_single_threads(
         let note = format!(
             "at most: one for each thread that was worked on, and with half of them the threads of the last week again, \
              hourly as far as they go; besides, up to {} at the first look and in every `once`",
-            roster::KEPT
+            roster::ROUND
         );
         asked(spec(THREAD_USAGE, Role::Cost, "thread"), calls, note)
     });

@@ -214,7 +214,7 @@ fn threads_whose_cost_is_wanted() {
         _ => Vec::<String>::new(),
     };
     let all = |bench: &Bench| match bench.docs.get(&DocKey::Wanted("acme".into())).map(|(_, d)| d.as_ref()) {
-        Some(Doc::Wanted(wanted)) => roster::all(wanted).wanted,
+        Some(Doc::Wanted(wanted)) => roster::all(wanted, bench.now).wanted,
         _ => Vec::<String>::new(),
     };
     bench.sweep(&spec, &titled(0..1));
@@ -242,7 +242,7 @@ fn threads_whose_cost_is_wanted() {
     bench.world.rules = rules;
     let many: Vec<Record> = (0..2_100).map(|n| at(&format!("T-{n:04}"), n / 40, "")).collect();
     bench.sweep(&spec, &many);
-    assert_eq!((wanted(&bench).len(), all(&bench).len()), (roster::WAITING, roster::KEPT));
+    assert_eq!((wanted(&bench).len(), all(&bench).len()), (roster::KEPT, roster::ROUND));
     assert_eq!((wanted(&bench)[0].as_str(), all(&bench)[0].as_str()), ("T-2099", "T-2099"), "the newest");
 }
 
@@ -325,6 +325,17 @@ fn a_collection_that_follows_another_asks_about_what_came_or_changed() {
     assert_eq!((&event.data["changed"], &event.data["name"]), (&json!(["messageCount"]), &json!("Title of T-1")));
     assert_eq!(event.time.to_string(), "2027-01-01T00:09:00Z", "when the thread was worked on");
     assert!(ask(&mut bench, 5).is_empty());
+
+    bench.begin(&follower);
+    let failed = Page { asked: vec!["T-2".into()], failed: vec!["T-2".into()], ..Page::of(Rows::Records(vec![])) };
+    bench.page(&follower, failed);
+    let due = |bench: &Bench| match bench.docs.get(&follower.wanted().unwrap()).map(|(_, d)| d.as_ref()) {
+        Some(Doc::Wanted(wanted)) => crate::domain::roster::due(wanted, bench.now),
+        _ => panic!("no queue"),
+    };
+    assert_eq!((due(&bench).wanted.len(), due(&bench).again.len()), (0, 0), "not at once");
+    bench.later(300);
+    assert_eq!(due(&bench).again, ["T-2"], "what could not be read is not forgotten");
 }
 
 #[test]

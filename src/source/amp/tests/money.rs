@@ -247,6 +247,29 @@ async fn a_thread_that_can_t_be_asked_for_stands_in_nobody_s_way() {
     rig.fake.script("/api/v2/threads/T-1/usage", [Script::ok("<html>")]);
     let wanted = ["T-0", "T-1", "T-2"].map(str::to_owned).to_vec();
     let look = rig.look(LookRequest { wanted, ..rig.request("thread_usage") }).await;
-    look.assert_broken("/usage");
-    assert_eq!(look.pages[0].asked, ["T-0", "T-1"], "asked, without an answer: later again, after the others");
+    look.assert_broken("T-1: GET /api/v2/threads/T-1/usage");
+    assert_eq!(look.pages[0].asked, ["T-0", "T-1", "T-2"], "asked, without an answer: later again, after the others");
+    assert!(!look.end.idle);
+}
+
+#[tokio::test]
+async fn several_that_fail_in_a_row_end_the_look() {
+    let rig = Rig::new().await;
+    for n in 1..6 {
+        rig.fake.script(&format!("/api/v2/threads/T-{n}/usage"), [Script::ok("<html>")]);
+    }
+    let wanted: Vec<String> = (0..6).map(|n| format!("T-{n}")).collect();
+    let look = rig.look(LookRequest { wanted, ..rig.request("thread_usage") }).await;
+    look.assert_broken("T-1, T-2, T-3: GET");
+    assert_eq!(look.pages[0].asked, ["T-0", "T-1", "T-2", "T-3"]);
+}
+
+#[tokio::test]
+async fn a_look_with_nothing_to_ask_was_idle() {
+    let rig = Rig::with(Fake::start().await, &json!({"messages": true}));
+    for collection in ["thread_usage", "messages"] {
+        let look = rig.full(collection).await;
+        assert_eq!((look.end.evidence.clone(), look.end.idle), (Evidence::Window, true), "{collection}");
+    }
+    assert!(!rig.full("members").await.end.idle);
 }
