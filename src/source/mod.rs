@@ -28,7 +28,7 @@ use jiff::civil::Date;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::domain::collection::{CollectionSpec, CollectionState};
 use crate::domain::record::{Evidence, Failure, Page};
@@ -206,6 +206,10 @@ pub trait Source: Send + Sync {
     /// What the system allows, where that is known.
     fn allowance(&self) -> Allowance {
         Allowance::default()
+    }
+    /// Until when the system wants to be left alone, as it becomes known; `None` where nothing is called.
+    fn asked_to_wait(&self) -> Option<watch::Receiver<Option<Timestamp>>> {
+        None
     }
     /// Takes over what an earlier process found out, before the first call.
     fn remember(&self, _remembered: Remembered) {}

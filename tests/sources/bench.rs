@@ -65,6 +65,13 @@ impl Bridge {
         Self { app: parts.with_store(Arc::new(store)), watch: watch.clone() }
     }
 
+    /// A process that comes after this one, with its store.
+    pub fn next(&self, config: &str, folder: &Path) -> Self {
+        let mut next = Self::new(config, folder, &self.watch);
+        next.app.core.store = Arc::clone(&self.app.core.store);
+        next
+    }
+
     /// Looks once at every collection of every source, in full. Returns the looks.
     pub async fn look(&self) -> Vec<Looked> {
         let mut looks = Vec::new();

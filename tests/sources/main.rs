@@ -21,6 +21,7 @@ mod matrix;
 mod model;
 mod odd_rows;
 mod own;
+mod places;
 mod systems;
 mod thread_costs;
 mod twenty;

@@ -12,6 +12,7 @@ use crate::domain::doc::{Doc, DocKey, Quote};
 use crate::domain::health;
 use crate::domain::record::{CostRow, Evidence, Page, Person, Record, Rows, StoredRow};
 use crate::domain::rules::gauge::GaugeState;
+use crate::domain::rules::thread_cost::ThreadCostState;
 use crate::domain::rules::{Rule, RuleSpec, change, gauge, group_name, thread_cost};
 use crate::domain::spend::{DaySpend, OwnLimits, SpendRow, last_plausible};
 use crate::domain::sweep;
@@ -22,8 +23,12 @@ const SAMPLES: usize = 5;
 /// Longest sentence kept for digests to quote, characters.
 const QUOTE: usize = 300;
 
-pub(super) fn begin_needs(spec: &CollectionSpec, needs: &mut Needs) {
+pub(super) fn begin_needs(world: &World, spec: &CollectionSpec, needs: &mut Needs) {
     needs.docs.insert(DocKey::Collection(spec.id()));
+    needs.docs.extend(wanted::keys(world, spec));
+    if spec.role == Role::Cost {
+        needs.docs.extend(cost_rules(world, &spec.source).map(|rule| cost_key(rule, spec)));
+    }
     if spec.role == Role::Gauge {
         needs.docs.insert(DocKey::Gauge(spec.id()));
     }
@@ -110,6 +115,8 @@ pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
             spending::forget(step, &spec.source);
         }
         forget_levels(step, &spec.id());
+        wanted::forget(step, spec);
+        forget_costs(step, spec);
         if spec.budget.is_some() {
             spending::learn_limits(step, &spec.source, |limits| *limits = OwnLimits::default());
         }
@@ -117,6 +124,27 @@ pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
     let epoch = old.epoch + 1;
     let fresh = old.anew(epoch, spec.fingerprint.clone());
     step.put(key, Doc::Collection(fresh));
+}
+
+/// The system wants to be left alone. The look waits as well; this is for a process that comes after it.
+pub(super) fn asked_to_wait(step: &mut Step<'_>, spec: &CollectionSpec, until: Timestamp) {
+    let key = DocKey::Collection(spec.id());
+    let mut state = step.known.docs.collection(&key).cloned().unwrap_or_default().at_host(spec.host.as_ref());
+    state.not_before = state.not_before.max(Some(until));
+    step.put(key, Doc::Collection(state));
+}
+
+/// What single things cost elsewhere is nothing to what they cost here: the first sight is still to come.
+fn forget_costs(step: &mut Step<'_>, spec: &CollectionSpec) {
+    if spec.role != Role::Cost {
+        return;
+    }
+    let world = step.world;
+    for key in cost_rules(world, &spec.source).map(|rule| cost_key(rule, spec)) {
+        if step.known.docs.thread_cost(&key).is_some() {
+            step.put(key, Doc::ThreadCost(ThreadCostState::default()));
+        }
+    }
 }
 
 /// The levels of a gauge are part of what an epoch knows.

@@ -24,6 +24,18 @@ pub(super) fn keys(world: &World, spec: &CollectionSpec) -> Vec<DocKey> {
     costs.into_iter().chain(follower(spec)).chain(own).collect()
 }
 
+/// Nothing is to be asked about any more that this list has shown.
+pub(super) fn forget(step: &mut Step<'_>, spec: &CollectionSpec) {
+    if spec.is_asked_one_by_one() {
+        return;
+    }
+    for key in keys(step.world, spec) {
+        if step.known.docs.wanted(&key).is_some() {
+            step.put(key, Doc::Wanted(Roster::new()));
+        }
+    }
+}
+
 /// Notes what a page has shown, and of it the records that came or changed.
 pub(super) fn note(step: &mut Step<'_>, spec: &CollectionSpec, shown: &[&Record], touched: &[&Record], quiet: bool) {
     if spec.one_by_one {

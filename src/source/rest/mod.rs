@@ -32,6 +32,7 @@ use http::Method;
 use jiff::SignedDuration;
 use reqwest::Url;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::prices::PriceBook;
 use super::quota::Quota;
@@ -270,6 +271,10 @@ impl Source for Rest {
     fn allowance(&self) -> Allowance {
         let allowance = Allowance::of(self.declared, self.client.quota(), &self.collections);
         Allowance { stretched: self.stretched, ..allowance }
+    }
+
+    fn asked_to_wait(&self) -> Option<watch::Receiver<Option<Timestamp>>> {
+        Some(self.client.asked_to_wait())
     }
 
     fn remember(&self, remembered: Remembered) {

@@ -4,8 +4,10 @@ use serde_json::json;
 
 use super::bench::{Bench, collection, threads, titled};
 use crate::domain::collection::{CollectionSpec, Role};
+use crate::domain::cycle::Input;
 use crate::domain::event::Severity;
 use crate::domain::record::{Evidence, FailureKind};
+use crate::domain::time::{SignedDuration, plus};
 
 const NOTHING: [&str; 0] = [];
 const FAILING: [&str; 1] = ["source.failing acme"];
@@ -49,6 +51,19 @@ fn the_third_failure_in_a_row_is_news_and_the_first_good_look_after() {
     }
     assert_eq!(bench.fail(&threads, FailureKind::Broken), FAILING, "another episode");
     assert_ne!(bench.last_event().event.id, failing.id);
+}
+
+#[test]
+fn a_wait_that_is_asked_for_is_known_before_the_look_ends() {
+    let (mut bench, threads, _) = bench();
+    let until = plus(bench.now, SignedDuration::from_secs(40));
+    let ask = |bench: &mut Bench, until| bench.step(&Input::AskedToWait { spec: Arc::clone(&threads), until });
+    assert!(ask(&mut bench, until).events.is_empty());
+    let now = bench.now;
+    assert!(ask(&mut bench, now).docs.is_empty(), "never shortened");
+    assert_eq!(bench.collection(&threads).asked_to_wait_until(bench.now), Some(until));
+    bench.sweep(&threads, &titled(0..3));
+    assert_eq!(bench.collection(&threads).not_before, None, "the look went well");
 }
 
 #[test]
