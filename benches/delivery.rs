@@ -180,6 +180,7 @@ async fn fill(app: &ampbridge::app::App, events: usize) {
         ..CollectionSpec::default()
     });
     let end = |notes| SweepEnd {
+        idle: false,
         spec: Arc::clone(&spec),
         epoch: 1,
         evidence: Evidence::Complete,

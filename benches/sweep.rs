@@ -164,6 +164,7 @@ impl Sweep {
             cycle::add_notes(&mut notes, plan.notes);
         }
         let end = SweepEnd {
+            idle: false,
             spec,
             epoch: 1,
             evidence: Evidence::Complete,

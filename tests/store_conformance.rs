@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use ampbridge::domain::collection::{CollectionSpec, EventNames, Role, UpdateRule};
@@ -118,7 +119,8 @@ async fn look_that_ends(store: &Opened, now: Timestamp, shown: &[Record], eviden
         kinds.extend(plan.events.iter().map(|e| e.event.kind.clone()));
         cycle::add_notes(&mut notes, plan.notes);
     }
-    let end = SweepEnd { spec, epoch: 1, evidence, notes, cursor: None, quota: None, confirmed: BTreeSet::new() };
+    let confirmed = BTreeSet::new();
+    let end = SweepEnd { spec, epoch: 1, evidence, idle: false, notes, cursor: None, quota: None, confirmed };
     let plan = step(store, now, Input::SweepEnd(end)).await;
     kinds.extend(plan.events.iter().map(|e| e.event.kind.clone()));
     flush(store).await;
@@ -626,6 +628,31 @@ async fn a_second_process_is_refused_and_told_who_has_it() {
     first.close().await.unwrap();
     drop(first);
     assert_eq!(sled::holder(&path), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_with_other_things_in_it_is_not_taken_over() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let open = |path: &Path| sled::open(path, Sync::Process, "a test");
+    let folder = tempfile::tempdir().unwrap();
+    let (projects, fresh) = (folder.path().join("projects"), folder.path().join("fresh"));
+    for made in [&projects, &fresh] {
+        std::fs::create_dir(made).unwrap();
+        std::fs::set_permissions(made, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    std::fs::write(projects.join("thesis.tex"), "x").unwrap();
+    let refused = open(&projects).err().unwrap().to_string();
+    assert!(refused.contains("thesis.tex") && refused.contains("store.path"), "{refused}");
+    assert_eq!((std::fs::read_dir(&projects).unwrap().count(), mode(&projects)), (1, 0o755), "nothing was touched");
+
+    std::fs::create_dir(fresh.join("lost+found")).unwrap();
+    open(&fresh).unwrap().close().await.unwrap();
+    assert_eq!(mode(&fresh), 0o700);
+    std::fs::write(fresh.join("notes.txt"), "x").unwrap();
+    open(&fresh).unwrap().close().await.unwrap();
+    std::fs::write(projects.join("admin.token"), "x").unwrap();
+    open(&projects).unwrap().close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -153,6 +153,7 @@ impl Workspace {
             cycle::add_notes(&mut notes, step(Input::Page { spec: Arc::clone(&self.spec), page }).await);
         }
         let end = SweepEnd {
+            idle: false,
             spec: Arc::clone(&self.spec),
             epoch: 1,
             evidence: Evidence::Complete,

@@ -83,12 +83,17 @@ async fn authorize(State(service): State<Service>, headers: HeaderMap, request: 
     if !is_plain_host(host) {
         return refuse(StatusCode::MISDIRECTED_REQUEST, "the Host header must be an IP address or localhost");
     }
-    let given =
-        headers.get(header::AUTHORIZATION).and_then(|h| h.to_str().ok()).and_then(|h| h.strip_prefix("Bearer "));
+    let given = headers.get(header::AUTHORIZATION).and_then(|h| h.to_str().ok()).and_then(bearer);
     if !given.is_some_and(|given| same(given.trim(), service.token.expose().trim())) {
         return refuse(StatusCode::UNAUTHORIZED, "send the admin token as `Authorization: Bearer …`");
     }
     next.run(request).await
+}
+
+/// The token of an `Authorization` header. A scheme's name has no case (RFC 9110 section 11.1).
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 fn is_plain_host(host: &str) -> bool {
@@ -302,6 +307,16 @@ mod tests {
         for bad in ["", "evil.example.com", "evil.example.com:8484", "127.0.0.1.example.com", "localhost.example.com:1"]
         {
             assert!(!is_plain_host(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_scheme_has_no_case() {
+        for given in ["Bearer t", "bearer t", "BEARER t"] {
+            assert_eq!(bearer(given), Some("t"), "{given}");
+        }
+        for given in ["Basic t", "Bearert", "t", ""] {
+            assert_eq!(bearer(given), None, "{given}");
         }
     }
 

@@ -196,14 +196,9 @@ pub(super) enum HoldCommand {
 pub(super) async fn events(parts: Parts, command: EventsCommand) -> Outcome {
     match command {
         EventsCommand::List { kind, source, subject, since, limit, json } => {
-            let filter = EventFilter {
-                kind,
-                source,
-                subject,
-                since,
-                limit: Some(limit.unwrap_or(if json.json { 10_000 } else { 50 })),
-            };
-            let list = data(parts, Op::EventsList { filter }).await?;
+            let most = most(limit, json);
+            let filter = EventFilter { kind, source, subject, since, limit: Some(most.saturating_add(1)) };
+            let list = shortened(data(parts, Op::EventsList { filter }).await?, most);
             let head = ["TIME", "SEVERITY", "TYPE", "SUBJECT", "ID"];
             print_list(&list, json, &head, &["time", "severity", "type", "subject", "id"]);
         }
@@ -219,8 +214,9 @@ pub(super) async fn events(parts: Parts, command: EventsCommand) -> Outcome {
 pub(super) async fn deliveries(parts: Parts, command: DeliveriesCommand) -> Outcome {
     match command {
         DeliveriesCommand::List { selection, limit, json } => {
-            let limit = Some(limit.unwrap_or(if json.json { 10_000 } else { 50 }));
-            let list = data(parts, Op::DeliveriesList { filter: selection.filter(limit) }).await?;
+            let most = most(limit, json);
+            let filter = selection.filter(Some(most.saturating_add(1)));
+            let list = shortened(data(parts, Op::DeliveriesList { filter }).await?, most);
             let head = ["STATE", "SINK", "TYPE", "SUBJECT", "ATTEMPTS", "DUE", "ID", "REASON"];
             print_list(
                 &list,
@@ -346,6 +342,22 @@ fn chosen(ids: &[String], selection: &DeliverySelection, usual_state: &str) -> R
             Ok(Some(filter))
         }
     }
+}
+
+/// How many rows of a list are shown.
+fn most(limit: Option<usize>, json: Json) -> usize {
+    limit.unwrap_or(if json.json { 10_000 } else { 50 })
+}
+
+/// So many of a list that was asked for one more. Where there are more, that is said.
+fn shortened(mut list: Value, most: usize) -> Value {
+    if let Some(rows) = list.as_array_mut().filter(|rows| rows.len() > most) {
+        rows.truncate(most);
+        output::warning(&format!(
+            "these are the newest {most}, and there are more; --limit N shows as many as you say"
+        ));
+    }
+    list
 }
 
 pub(super) fn print_list(list: &Value, json: Json, head: &[&str], keys: &[&str]) {

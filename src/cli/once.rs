@@ -5,6 +5,7 @@ use clap::Args;
 use super::{Failure, Outcome, output};
 use crate::app::{OnceReport, Parts};
 use crate::domain::record::Evidence;
+use crate::domain::roster;
 use crate::lifecycle::Lifecycle;
 
 #[derive(Debug, Args)]
@@ -45,6 +46,10 @@ fn print(report: &OnceReport) {
                 let mut text = format!("{} {} rows", look.collection, look.notes.rows);
                 if look.baseline && look.evidence == Evidence::Complete {
                     text.push_str(" (baseline)");
+                }
+                if let Some(of) = look.of {
+                    let newest = if of == roster::KEPT as u64 { "the newest " } else { "" };
+                    text.push_str(&format!(", {} of {newest}{of} asked", look.notes.asked));
                 }
                 if look.notes.quarantined > 0 {
                     text.push_str(&format!(", {} left out", look.notes.quarantined));

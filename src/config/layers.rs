@@ -19,10 +19,10 @@ const MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// Largest secret file.
 const MAX_SECRET: u64 = 64 * 1024;
 
-/// Reads and merges everything. Syntax errors are problems; what could be read is still returned.
+/// Reads and merges everything. Of a file that is no TOML nothing is returned, and nothing but that is a problem.
 pub fn load(file: &Path, env: &BTreeMap<String, String>, problems: &mut Problems) -> Option<Value> {
     match read_capped(file, MAX_BYTES) {
-        Ok(text) => Some(load_text(&text, file.parent().unwrap_or(Path::new(".")), env, problems)),
+        Ok(text) => load_text(&text, file.parent().unwrap_or(Path::new(".")), env, problems),
         Err(why) => {
             problems.add("", format!("the config file {} can't be read: {why}", file.display()));
             None
@@ -31,9 +31,12 @@ pub fn load(file: &Path, env: &BTreeMap<String, String>, problems: &mut Problems
 }
 
 /// The same from a text.
-pub fn load_text(text: &str, folder: &Path, env: &BTreeMap<String, String>, problems: &mut Problems) -> Value {
+pub fn load_text(text: &str, folder: &Path, env: &BTreeMap<String, String>, problems: &mut Problems) -> Option<Value> {
     let defaults = Value::new(None, ValueKind::Table(parse(DEFAULTS, &mut Problems::default())));
     let tree = parse(text, problems);
+    if problems.torn {
+        return None;
+    }
     let tree = Value::new(None, ValueKind::Table(tree));
     let overrides = overrides(env, &tree, problems);
     let mut value = without_places(defaults);
@@ -41,7 +44,7 @@ pub fn load_text(text: &str, folder: &Path, env: &BTreeMap<String, String>, prob
     merge(&mut value, Value::new(None, ValueKind::Table(overrides)));
     manifests::fill(&mut value, folder, problems);
     resolve_secrets(&mut value, "", env, folder, problems);
-    value
+    Some(value)
 }
 
 /// The lines of the embedded defaults are none of the user's.
@@ -74,7 +77,7 @@ fn merge(into: &mut Value, from: Value) {
     }
 }
 
-/// TOML to values that know their line. Syntax errors become problems, and what can be understood goes on.
+/// TOML to values that know their line. Syntax errors become problems; a key that stands twice leaves the rest as it is.
 pub fn parse(text: &str, problems: &mut Problems) -> Map<String, Value> {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
@@ -83,6 +86,7 @@ pub fn parse(text: &str, problems: &mut Problems) -> Map<String, Value> {
             format!("line {line}, column {column}")
         });
         let twice = error.span().filter(|_| error.message() == "duplicate key");
+        problems.torn |= twice.is_none();
         let path = twice.map(|span| key_path(text, span.start)).unwrap_or_default();
         problems.found.push(Problem { path, origin: place, message: error.message().to_owned() });
     }
@@ -398,14 +402,16 @@ mod tests {
     }
 
     #[test]
-    fn all_syntax_errors_and_all_missing_secrets_are_told() {
-        let text = "a = \n[rules.x]\nk = 1\n[rules.x]\nk = 2\n[s]\nt = { env = \"NOPE\" }\nu = { file = \"nope\" }\nv = { file = \"token\" }\n";
+    fn all_missing_secrets_are_told_and_what_is_no_toml_by_itself() {
+        let text = "[rules.x]\nk = 1\n[rules.x]\nk = 2\n\n[s]\nt = { env = \"NOPE\" }\nu = { file = \"nope\" }\nv = { file = \"token\" }\n";
+        let (value, problems) = load_text(&format!("a = \n{text}"), &[]);
+        assert!(value.is_none() && problems.len() == 2, "{problems:?}");
+        assert!(problems[0].starts_with("line 1, ") && problems[1].ends_with("duplicate key"), "{problems:?}");
         let (value, problems) = load_text(text, &[]);
         assert_eq!(get(&value.unwrap(), "s.v").unwrap().clone().into_string().unwrap(), "from-file");
         let all = problems.join("\n");
         for part in [
-            "line 1",
-            "rules.x (line 4, column 8): duplicate key",
+            "rules.x (line 3, column 8): duplicate key",
             "s.t (line 7): the environment variable NOPE is not set",
             "s.u (line 8): the secret file",
         ] {

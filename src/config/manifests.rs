@@ -33,11 +33,15 @@ pub fn fill(tree: &mut Value, folder: &Path, problems: &mut Problems) {
             Ok(text) => {
                 let mut found = Problems::default();
                 let mut manifest = Value::new(None, ValueKind::Table(layers::parse(&text, &mut found)));
-                for mut problem in found.found {
+                for mut problem in found.found.drain(..) {
                     problem.path =
                         if problem.path.is_empty() { path.clone() } else { format!("{path}.{}", problem.path) };
                     problem.origin = problem.origin.map(|place| format!("{file} {place}"));
                     problems.found.push(problem);
+                }
+                if found.torn {
+                    problems.stand_in_for(path);
+                    continue;
                 }
                 locate(&mut manifest, file);
                 *slot = manifest;

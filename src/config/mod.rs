@@ -85,7 +85,9 @@ pub fn load(file: &Path, env: &BTreeMap<String, String>) -> Result<Settings, Vec
 /// Loads a config text, as if it stood in `folder`; nothing overrides it.
 pub fn load_text(text: &str, folder: &Path) -> Result<Settings, Vec<Problem>> {
     let mut problems = Problems::default();
-    let mut tree = layers::load_text(text, folder, &BTreeMap::new(), &mut problems);
+    let Some(mut tree) = layers::load_text(text, folder, &BTreeMap::new(), &mut problems) else {
+        return Err(problems.found);
+    };
     finish(&mut tree, &folder.join("ampbridge.toml"), folder, problems)
 }
 

@@ -33,6 +33,8 @@ impl fmt::Display for Problem {
 #[derive(Debug, Default)]
 pub struct Problems {
     pub found: Vec<Problem>,
+    /// The text is no TOML: what was made of the rest of it means nothing.
+    pub torn: bool,
     /// Paths where something stands in for what was missing or wrong, and told.
     stand_ins: Vec<String>,
 }
@@ -53,6 +55,11 @@ impl Problems {
             self.add_at(path.clone(), origin, message);
             self.stand_ins.push(path);
         }
+    }
+
+    /// Something else stands at a path of which everything was told.
+    pub fn stand_in_for(&mut self, path: String) {
+        self.stand_ins.push(path);
     }
 
     /// All of them, each once and with its place in the config they were found in, where that is known.

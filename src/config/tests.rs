@@ -64,6 +64,20 @@ fn told_with(text: &str, env: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
+fn of_what_is_no_toml_only_that_is_told() {
+    let one = |text: &str, said: &str| {
+        let told = told(text);
+        assert!(told.len() == 1 && told[0].starts_with(said), "{told:?}");
+    };
+    one("[bridge\nname = \"x\"\n[sources.a]\nkind = \"amp\"", "line 1, column 8: unclosed table");
+    one("[sources.a]\nkind = \"amp\"\nclient_id = \nevry = \"1s\"", "line 3, column 13: ");
+    let both = told("[sources.a]\nkind = \"amp\nclient_id = \n");
+    assert!(both.len() > 1 && both.iter().all(|said| said.starts_with("line ")), "{both:?}");
+    let twice = told("[sources.a]\nkind = \"amp\"\nkind = \"amp\"\nevry = \"1s\"\n");
+    assert!(twice.iter().any(|said| said.contains("evry")), "a key that stands twice hides nothing: {twice:?}");
+}
+
+#[test]
 fn one_table_is_a_list_of_one() {
     let text = r#"
 [rules.daily]

@@ -142,7 +142,7 @@ impl Auth {
 
     /// What the token of an `Authorization` header is good for: the scopes it was issued with that are still granted.
     pub fn bearer(&self, authorization: Option<&str>, now: Timestamp) -> Option<Bearer> {
-        let token = self.tokens.get(authorization?.strip_prefix("Bearer ")?)?;
+        let token = self.tokens.get(after_scheme(authorization?, "bearer")?)?;
         let scopes = token.scopes.intersection(&self.granted).cloned().collect();
         (token.expires > now).then_some(Bearer { number: token.number, scopes })
     }
@@ -177,9 +177,15 @@ impl Auth {
 
 /// Id and secret of an HTTP Basic header. Both may be form-encoded inside (RFC 6749, section 2.3.1).
 fn basic(header: &str) -> Option<(String, String)> {
-    let text = String::from_utf8(STANDARD.decode(header.strip_prefix("Basic ")?).ok()?).ok()?;
+    let text = String::from_utf8(STANDARD.decode(after_scheme(header, "basic")?).ok()?).ok()?;
     let (id, secret) = text.split_once(':')?;
     Some((form_decoded(id), form_decoded(secret)))
+}
+
+/// What follows the scheme of an `Authorization` header, whose name has no case (RFC 9110, section 11.1).
+fn after_scheme<'h>(header: &'h str, scheme: &str) -> Option<&'h str> {
+    let (given, rest) = header.split_once(' ')?;
+    given.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
 fn form_decoded(text: &str) -> String {

@@ -277,6 +277,8 @@ impl Hold {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LookNotes {
     pub rows: u64,
+    /// Things that were asked about one by one.
+    pub asked: u64,
     /// The first and the last day money rows were of, tomorrow at the latest.
     pub days: Option<(jiff::civil::Date, jiff::civil::Date)>,
     /// The first day of money that was asked for, where the answer was read to its end.

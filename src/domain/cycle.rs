@@ -64,9 +64,8 @@ impl World {
 
 /// All that can make an event.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "an input is made, planned from and dropped, one at a time")]
 pub enum Input {
-    /// A look at a collection begins.
+    /// A look at a collection begins; where it is at another place than before, once that place has answered.
     Begin {
         spec: Arc<CollectionSpec>,
     },
@@ -74,6 +73,11 @@ pub enum Input {
     Page {
         spec: Arc<CollectionSpec>,
         page: Page,
+    },
+    /// While it runs, the system has asked to be left alone until then.
+    AskedToWait {
+        spec: Arc<CollectionSpec>,
+        until: Timestamp,
     },
     /// It ended, well or badly: `SweepEnd` and `Health` in one.
     SweepEnd(SweepEnd),
@@ -102,6 +106,8 @@ pub struct SweepEnd {
     /// what is known now, however far it got.
     pub epoch: u32,
     pub evidence: Evidence,
+    /// Nothing was asked, so the source has neither failed nor answered.
+    pub idle: bool,
     pub notes: LookNotes,
     /// Where the next look may start; from server values only.
     pub cursor: Option<serde_json::Value>,
@@ -229,11 +235,12 @@ pub struct Wait {
 /// What must be known to plan `input`.
 pub fn needs(world: &World, now: Timestamp, input: &Input) -> Needs {
     let mut needs = Needs::default();
-    if !matches!(input, Input::Begin { .. } | Input::Quiet(_)) {
+    if !matches!(input, Input::Begin { .. } | Input::AskedToWait { .. } | Input::Quiet(_)) {
         tell::needs(world, &mut needs);
     }
     match input {
-        Input::Begin { spec } => look::begin_needs(spec, &mut needs),
+        Input::Begin { spec } => look::begin_needs(world, spec, &mut needs),
+        Input::AskedToWait { spec, .. } => drop(needs.docs.insert(DocKey::Collection(spec.id()))),
         Input::Page { spec, page } => look::page_needs(world, now, spec, page, &mut needs),
         Input::SweepEnd(end) => look::end_needs(world, now, end, &mut needs),
         Input::Tick { sources } => {
@@ -260,6 +267,7 @@ pub fn plan(world: &World, now: Timestamp, known: &Known, input: &Input) -> Plan
     let mut step = Step::new(world, now, known);
     match input {
         Input::Begin { spec } => look::begin(&mut step, spec),
+        Input::AskedToWait { spec, until } => look::asked_to_wait(&mut step, spec, *until),
         Input::Page { spec, page } => look::page(&mut step, spec, page),
         Input::SweepEnd(end) => look::end(&mut step, end),
         Input::Tick { sources } => spending::evaluate(&mut step, sources, spending::After::Limits),

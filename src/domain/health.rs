@@ -140,18 +140,30 @@ pub fn look_succeeded(
     state.failing_since = None;
     state.frozen = None;
     state.not_before = None;
-    if let Some(last) = state.last_good.filter(|last| elapsed(*last, now) > GAP) {
-        state.gaps.push((last, now));
-        let surplus = state.gaps.len().saturating_sub(GAPS);
-        state.gaps.drain(..surplus);
-    }
-    state.last_good = Some(now);
+    was_good(state, now);
     if health.failing.remove(&spec.name).is_none() || !health.failing.is_empty() {
         return Vec::new();
     }
     let Some(since) = health.told_since.take() else { return Vec::new() };
     let lasted = humanize(elapsed(since, now));
     vec![source_draft(spec, "source.recovered", Severity::Info, failures, since, &error, Some(lasted), now)]
+}
+
+/// Books a look that had nothing to ask. It mends nothing: where the last answer was a good one all is still well, and that
+/// is all there is to say.
+pub fn nothing_asked(state: &mut CollectionState, now: Timestamp) {
+    if state.failures == 0 && state.frozen.is_none() {
+        was_good(state, now);
+    }
+}
+
+fn was_good(state: &mut CollectionState, now: Timestamp) {
+    if let Some(last) = state.last_good.filter(|last| elapsed(*last, now) > GAP) {
+        state.gaps.push((last, now));
+        let surplus = state.gaps.len().saturating_sub(GAPS);
+        state.gaps.drain(..surplus);
+    }
+    state.last_good = Some(now);
 }
 
 /// Fields that vanished in a look, told once each until they are back.

@@ -16,6 +16,7 @@ pub mod guard;
 pub mod health;
 pub mod ids;
 pub mod incident;
+pub mod json;
 pub mod live;
 pub mod money;
 pub mod payload;

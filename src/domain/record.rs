@@ -217,8 +217,10 @@ pub struct Page {
     pub quarantined: Vec<String>,
     /// Who is who, where this page tells: user id to email or name.
     pub people: BTreeMap<String, Person>,
-    /// Keys whose cost was asked for, whatever the answer was.
+    /// Keys that were asked about one by one, whatever the answer was.
     pub asked: Vec<String>,
+    /// Those of them about which there was none: they are asked about again, ever later.
+    pub failed: Vec<String>,
     /// Parts of the page that could not be understood, each told once until it is understood again: a short name, and
     /// a sentence that says what is wrong and what it costs.
     pub strange: BTreeMap<String, String>,
@@ -233,6 +235,7 @@ impl Page {
             quarantined: Vec::new(),
             people: BTreeMap::new(),
             asked: Vec::new(),
+            failed: Vec::new(),
             strange: BTreeMap::new(),
             understood: BTreeSet::new(),
         }

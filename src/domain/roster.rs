@@ -3,6 +3,7 @@
 //! A thread's cost grows while nothing else of it changes, so having been asked once is not enough: what came or was
 //! worked on is asked at once, what brought no answer again after a while, and what was worked on lately in a slow turn.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
@@ -11,10 +12,10 @@ use serde_json::Value;
 
 use super::time::{Timestamp, elapsed, plus};
 
-/// The newest threads, as many as are kept in mind once they were asked, and as many as one look at all of them asks.
-pub const KEPT: usize = 500;
-/// Threads that wait to be asked for the first time since they came or were worked on, at most; the oldest go first.
-pub const WAITING: usize = 2_000;
+/// Threads that are kept in mind, the newest.
+pub const KEPT: usize = 2_000;
+/// Of these one look at all of them asks so many, in turn; and the newest so many are asked again and again.
+pub const ROUND: usize = 500;
 /// A thread that was worked on within this long is asked again and again.
 pub const LATELY: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// How long after an answer.
@@ -60,17 +61,26 @@ pub struct Round {
 /// What a look is to ask for by the schedule.
 pub fn due(roster: &Roster, now: Timestamp) -> Round {
     let waiting = roster.iter().filter(|(_, wanted)| wanted.asked.is_none());
+    let mut recent: Vec<&str> = roster.values().map(|wanted| wanted.recency.as_str()).collect();
+    recent.sort_unstable_by(|a, b| b.cmp(a));
+    let oldest = recent.get(ROUND - 1).copied().unwrap_or_default();
+    let takes_turns = |wanted: &Wanted| wanted.is_due(now) && (wanted.misses > 0 || wanted.recency.as_str() >= oldest);
     let mut again: Vec<(Timestamp, &String)> =
-        roster.iter().filter_map(|(key, wanted)| Some((wanted.asked.filter(|_| wanted.is_due(now))?, key))).collect();
+        roster.iter().filter_map(|(key, wanted)| Some((wanted.asked.filter(|_| takes_turns(wanted))?, key))).collect();
     again.sort_unstable();
     Round { wanted: newest(waiting), again: again.into_iter().map(|(_, key)| key.clone()).collect() }
 }
 
-/// What a look at all of them asks for, whatever the schedule: the newest.
-pub fn all(roster: &Roster) -> Round {
-    let mut wanted = newest(roster.iter());
-    wanted.truncate(KEPT);
-    Round { wanted, again: Vec::new() }
+/// What a look at all of them asks for, whatever the schedule: what waits, then what was asked longest ago, so that
+/// several such looks go round. What brought no answer just now comes last.
+pub fn all(roster: &Roster, now: Timestamp) -> Round {
+    let rests = |wanted: &Wanted| wanted.asked.is_some() && wanted.misses > 0 && !wanted.is_due(now);
+    let place = |(key, wanted): (&'_ String, &'_ Wanted)| {
+        (rests(wanted), wanted.asked, Reverse((wanted.recency.clone(), key.clone())))
+    };
+    let mut order: Vec<_> = roster.iter().map(place).collect();
+    order.sort_unstable();
+    Round { wanted: order.into_iter().take(ROUND).map(|(.., Reverse((_, key)))| key).collect(), again: Vec::new() }
 }
 
 /// Takes note of what was asked. `answered` says whether there was an answer.
@@ -87,18 +97,6 @@ pub fn keep_newest(roster: &mut Roster, most: usize) {
     if roster.len() > most {
         for oldest in newest(roster.iter()).into_iter().skip(most) {
             roster.remove(&oldest);
-        }
-    }
-}
-
-/// Lets go of the oldest where there are too many.
-pub fn trim(roster: &mut Roster) {
-    if roster.len() <= KEPT {
-        return;
-    }
-    for (rank, key) in newest(roster.iter()).into_iter().enumerate().skip(KEPT) {
-        if rank >= WAITING || roster.get(&key).is_some_and(|wanted| wanted.asked.is_some()) {
-            roster.remove(&key);
         }
     }
 }
@@ -166,9 +164,13 @@ mod tests {
         let round = due(&roster, now());
         assert_eq!(round.wanted, ["newer", "new"]);
         assert_eq!(round.again, ["longer-ago", "this-week", "undated"]);
-        let round = all(&roster);
-        assert_eq!(round.wanted[..3], ["newer", "new", "just-asked"]);
-        assert_eq!((round.wanted.len(), round.again.len()), (7, 0), "whatever the schedule");
+        let round = all(&roster, now());
+        let expected = ["newer", "new", "old", "longer-ago", "this-week", "undated", "just-asked"];
+        assert_eq!(
+            (round.wanted, round.again.len()),
+            (expected.map(str::to_owned).to_vec(), 0),
+            "whatever the schedule"
+        );
     }
 
     #[test]
@@ -184,21 +186,46 @@ mod tests {
         }
         settle(&mut roster, &both, |key| key == "T-1", at);
         assert_eq!(due(&roster, plus(at, AGAIN)).again, ["T-1"], "the old one is let be");
-        assert_eq!(all(&roster).wanted, both);
+        assert_eq!(all(&roster, at).wanted, both);
         for misses in [40, u32::MAX] {
             assert_eq!(pause(misses), LONGEST_PAUSE);
         }
     }
 
+    /// So many threads, the last the newest, all of which were asked now.
+    fn many(count: usize) -> Roster {
+        let wanted = |n| Wanted { recency: format!("2026-11-22T{n:05}"), asked: Some(now()), ..Wanted::default() };
+        (0..count).map(|n| (format!("T-{n:05}"), wanted(n))).collect()
+    }
+
     #[test]
-    fn the_newest_are_kept_and_of_what_waits_some_more() {
-        let entry =
-            |n: usize, asked| (format!("T-{n:05}"), Wanted { recency: format!("{n:05}"), asked, ..Wanted::default() });
-        let mut asked: Roster = (0..600).map(|n| entry(n, Some(now()))).collect();
-        trim(&mut asked);
-        assert_eq!((asked.len(), asked.keys().next().unwrap().as_str()), (KEPT, "T-00100"));
-        let mut waiting: Roster = (0..2_100).map(|n| entry(n, (n % 2 == 0).then(now))).collect();
-        trim(&mut waiting);
-        assert_eq!(waiting.len(), KEPT + (WAITING - KEPT) / 2);
+    fn looks_at_all_of_them_go_round() {
+        let mut roster = many(KEPT - 300);
+        let mut asked = std::collections::BTreeSet::new();
+        for hour in 1..=4 {
+            let at = plus(now(), SignedDuration::from_hours(hour));
+            let round = all(&roster, at).wanted;
+            assert_eq!(round.len(), ROUND);
+            settle(&mut roster, &round, |key| key != "T-00007", at);
+            asked.extend(round);
+        }
+        assert_eq!(asked.len(), KEPT - 300);
+    }
+
+    #[test]
+    fn what_brought_no_answer_just_now_comes_last() {
+        let mut roster = many(4);
+        settle(&mut roster, &["T-00003".to_owned(), "T-00001".to_owned()], |_| false, now());
+        roster.get_mut("T-00002").unwrap().asked = None;
+        assert_eq!(all(&roster, now()).wanted, ["T-00002", "T-00000", "T-00003", "T-00001"]);
+    }
+
+    #[test]
+    fn only_the_newest_take_turns_and_the_oldest_are_let_go_of() {
+        let mut roster = many(KEPT + 100);
+        keep_newest(&mut roster, KEPT);
+        assert_eq!((roster.len(), roster.keys().next().unwrap().as_str()), (KEPT, "T-00100"));
+        let again = due(&roster, plus(now(), AGAIN)).again;
+        assert_eq!((again.len(), again[0].as_str()), (ROUND, "T-01600"));
     }
 }

@@ -9,6 +9,7 @@ use reqwest::Url;
 use serde_json::{Map, Value};
 
 use super::{HttpClient, Reply};
+use crate::domain::json;
 use crate::domain::record::{Failure, FailureKind};
 use crate::domain::setting::Secret;
 use crate::domain::time::{Timestamp, plus};
@@ -64,7 +65,7 @@ pub fn request(http: &HttpClient, url: Url, id: &Secret, secret: &Secret, scopes
 /// # Errors
 /// Why there is no token; never with what the endpoint said beyond a code of the specification.
 pub fn read(reply: &Reply, scopes: &[&str], now: Timestamp) -> Result<Answer, Failure> {
-    let body = match serde_json::from_slice::<Value>(&reply.body) {
+    let body = match json::read(&reply.body) {
         Ok(Value::Object(body)) => body,
         _ => Map::new(),
     };

@@ -42,6 +42,8 @@ pub struct Looked {
     pub held: Option<String>,
     /// It is not there, it need not be, and that was told before this look.
     pub off: bool,
+    /// Of how many things one by one it could have asked, where it did not get to all of them.
+    pub of: Option<u64>,
 }
 
 impl Looked {
@@ -55,6 +57,7 @@ impl Looked {
             baseline: false,
             held: None,
             off: false,
+            of: None,
         }
     }
 }
@@ -96,14 +99,16 @@ impl Poller {
         let epoch = state.epoch;
         let now = self.core.clock.now();
         let all = asked || baseline;
-        let Round { wanted, again } = self.wanted(&spec, all, now).await?;
+        let (Round { wanted, again }, known) = self.wanted(&spec, all, now).await?;
         let request = LookRequest { collection: spec.name.clone(), reach, wanted, again, all, now, state };
         let (mut notes, end) = self.read(&spec, &request).await?;
         (notes.asked_from, notes.whole_from, notes.replaced) = (end.asked_from, end.whole_from, end.replaced);
         let confirmed = self.confirm(&spec, &request.state, &notes, &end).await?;
         let pages = end.pages;
-        let sweep = SweepEnd { spec, epoch, evidence: end.evidence, notes, cursor: end.cursor, quota: None, confirmed };
-        self.end(collection, sweep, Looked { reach, pages, baseline, ..Looked::of(collection) }).await
+        let LookEnd { evidence, cursor, idle, .. } = end;
+        let sweep = SweepEnd { spec, epoch, evidence, idle, notes, cursor, quota: None, confirmed };
+        let of = Some(known).filter(|known| sweep.evidence != Evidence::Complete && sweep.notes.asked < *known);
+        self.end(collection, sweep, Looked { reach, pages, baseline, of, ..Looked::of(collection) }).await
     }
 
     /// A look that ended before it began: whose collection it is could not be found out.
@@ -112,6 +117,7 @@ impl Poller {
             spec: Arc::clone(&collection.spec),
             epoch: self.state(collection).await?.epoch,
             evidence: Evidence::Partial(failure),
+            idle: false,
             notes: LookNotes::default(),
             cursor: None,
             quota: None,
@@ -128,10 +134,10 @@ impl Poller {
         looked.notes = sweep.notes;
         looked.notes.events += plan.notes.events;
         looked.evidence = plan.refused.clone().map_or(sweep.evidence, Evidence::Partial);
-        let state = self.state(collection).await?;
-        looked.held = state.hold.filter(|h| h.announced && h.rejected.is_none()).map(|h| h.id);
-        looked.off = collection.spec.optional && state.frozen.is_some() && state.frozen == frozen;
-        report(self.source.name(), &looked, self.core.clock.now());
+        let CollectionState { hold, last_good, frozen: now_frozen, .. } = self.state(collection).await?;
+        looked.held = hold.filter(|h| h.announced && h.rejected.is_none()).map(|h| h.id);
+        looked.off = collection.spec.optional && now_frozen.is_some() && now_frozen == frozen;
+        report(self.source.name(), &looked, last_good);
         Ok(looked)
     }
 
@@ -267,12 +273,17 @@ impl Poller {
         Ok(state.at_host(collection.spec.host.as_ref()))
     }
 
-    /// Keys that are to be asked about.
-    async fn wanted(&self, spec: &CollectionSpec, all: bool, now: Timestamp) -> Result<Round, StoreError> {
-        let Some(key) = spec.wanted() else { return Ok(Round::default()) };
+    /// Keys that are to be asked about, and how many there would be.
+    async fn wanted(&self, spec: &CollectionSpec, all: bool, now: Timestamp) -> Result<(Round, u64), StoreError> {
+        let Some(key) = spec.wanted() else { return Ok((Round::default(), 0)) };
         let doc = self.core.store.doc(&key).await?;
-        let Some(crate::domain::doc::Doc::Wanted(known)) = doc.as_deref() else { return Ok(Round::default()) };
-        Ok(if all && spec.role == Role::Cost { roster::all(known) } else { roster::due(known, now) })
+        let Some(crate::domain::doc::Doc::Wanted(known)) = doc.as_deref() else { return Ok((Round::default(), 0)) };
+        if all && spec.role == Role::Cost {
+            return Ok((roster::all(known, now), known.len() as u64));
+        }
+        let round = roster::due(known, now);
+        let due = round.wanted.len() + round.again.len();
+        Ok((round, due as u64))
     }
 
     /// Whether the lists that say what there is to ask about one by one have been read, as far as they can be.
@@ -311,9 +322,9 @@ async fn sleep_until(core: &Core, planned: Timestamp, at: Timestamp, stop: &Canc
 }
 
 /// One log line per look that has something to say.
-fn report(source: &str, looked: &Looked, now: Timestamp) {
+fn report(source: &str, looked: &Looked, last_good: Option<Timestamp>) {
     let Looked { collection, notes, .. } = looked;
-    meter::look(source, collection, &looked.evidence, notes, now);
+    meter::look(source, collection, &looked.evidence, notes, last_good);
     if notes.quarantined > 0 {
         tracing::warn!(
             source,

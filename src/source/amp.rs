@@ -23,9 +23,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
 use crate::domain::record::{Evidence, Failure};
-use crate::domain::time::utc_day;
+use crate::domain::time::{Timestamp, utc_day};
 
 use super::oauth::missing_scope;
 use super::prices::PriceBook;
@@ -90,6 +91,10 @@ impl Source for Amp {
 
     fn allowance(&self) -> Allowance {
         Allowance::of(None, self.client.quota(), &self.collections)
+    }
+
+    fn asked_to_wait(&self) -> Option<watch::Receiver<Option<Timestamp>>> {
+        Some(self.client.asked_to_wait())
     }
 
     fn remember(&self, remembered: Remembered) {

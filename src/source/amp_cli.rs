@@ -14,16 +14,18 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::rest::builtin::{self, Faults, connector};
 use super::rest::hook::Hook;
 use super::rest::place::RowView;
 use super::rest::{Additions, Connector, Rest};
-use super::{Collection, Common, Context, LookEnd, LookRequest, Pages, Source, SourceConfig};
+use super::{Allowance, Collection, Common, Context, LookEnd, LookRequest, Pages, Remembered, Source, SourceConfig};
 use crate::domain::collection::CollectionSpec;
 use crate::domain::money::Micros;
 use crate::domain::record::{Failure, Page, Record};
 use crate::domain::setting::{Decimal, Secret};
+use crate::domain::time::Timestamp;
 
 const KIND: &str = "amp_cli";
 
@@ -117,6 +119,18 @@ impl Source for AmpCli {
         canary: Option<&str>,
     ) -> Result<BTreeSet<String>, Failure> {
         self.rest.confirm(collection, keys, canary).await
+    }
+
+    fn allowance(&self) -> Allowance {
+        self.rest.allowance()
+    }
+
+    fn asked_to_wait(&self) -> Option<watch::Receiver<Option<Timestamp>>> {
+        self.rest.asked_to_wait()
+    }
+
+    fn remember(&self, remembered: Remembered) {
+        self.rest.remember(remembered);
     }
 
     async fn connect(&self) -> Result<String, Failure> {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use crate::domain::json;
 use crate::domain::time::Timestamp;
 
 /// Longest key of a record, in bytes.
@@ -25,11 +26,7 @@ pub fn decode(body: &[u8]) -> Result<Map<String, Value>, &'static str> {
 /// # Errors
 /// What it is instead, without quoting it.
 pub fn decode_any(body: &[u8]) -> Result<Value, &'static str> {
-    let parsed = serde_json::from_slice::<Value>(body).or_else(|error| match without_odd_numbers(body) {
-        Some(mended) => serde_json::from_str(&mended),
-        None => Err(error),
-    });
-    match parsed {
+    match json::read(body) {
         Ok(value) => Ok(value),
         Err(_) if std::str::from_utf8(body).is_err() => Err("text that is not UTF-8"),
         Err(_) if body.trim_ascii_start().starts_with(b"<") => Err("a web page"),
@@ -61,41 +58,6 @@ pub fn timestamp(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
 
-/// The body with `null` for numbers JSON does not know (`NaN`, `Infinity`, `1e999`), which some servers write: one such
-/// amount must not cost the whole answer. `None` where there are none.
-fn without_odd_numbers(body: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(body).ok()?;
-    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
-    let (mut mended, mut rest, mut found) = (String::with_capacity(text.len()), text, false);
-    while let Some(first) = rest.chars().next() {
-        let length = match first {
-            '"' => string_length(rest),
-            c if is_word(c) => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
-            c => c.len_utf8(),
-        };
-        let (token, after) = rest.split_at(length);
-        let odd = is_word(first) && token.parse::<f64>().is_ok_and(|number| !number.is_finite());
-        found |= odd;
-        mended.push_str(if odd { "null" } else { token });
-        rest = after;
-    }
-    found.then_some(mended)
-}
-
-/// Length of the JSON string that `text` begins with, quotes included.
-fn string_length(text: &str) -> usize {
-    let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
 /// A path for error messages, with nothing in it that could be more than a path.
 pub fn path_label(path: &[&str]) -> String {
     let parts: Vec<Cow<'_, str>> = path
@@ -112,13 +74,6 @@ pub fn path_label(path: &[&str]) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn numbers_json_does_not_know_become_null() {
-        let body = br#"{"a": NaN, "b": [-Infinity, 1e999, 2.5e3], "c": "NaN \" 1e999", "d": true}"#;
-        let expected = json!({"a": null, "b": [null, null, 2500.0], "c": "NaN \" 1e999", "d": true});
-        assert_eq!(Value::Object(decode(body).unwrap()), expected);
-    }
 
     #[test]
     fn what_is_no_object_is_named() {

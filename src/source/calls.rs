@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 use jiff::SignedDuration;
+use tokio::sync::watch;
 
 use crate::domain::record::{Failure, FailureKind};
+use crate::domain::retry::RetryPolicy;
 use crate::domain::time::{Timestamp, plus};
 use crate::env::{Clock, Dice};
 use crate::http::{Cap, HttpClient, HttpError, Reply};
@@ -21,6 +23,8 @@ use super::quota::{self, Quota};
 pub const BODY: usize = 16 * 1024 * 1024;
 /// Waits for one call, at most.
 const WAITS: u32 = 3;
+/// A wait that is asked for without naming a time is up to so many first pauses.
+const UNNAMED: i32 = 10;
 /// A wait longer than this ends the look instead.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(60);
 /// No server makes us wait longer than this.
@@ -69,6 +73,24 @@ pub struct Caller {
     quota: Arc<Mutex<Option<Quota>>>,
     /// When the host may be called again.
     resume: Arc<Mutex<Option<Timestamp>>>,
+    told: Told,
+}
+
+/// Until when a system has asked to be left alone, for whoever is to remember it. Clones tell the same listeners: all
+/// callers of one source share one.
+#[derive(Debug, Clone)]
+pub struct Told(watch::Sender<Option<Timestamp>>);
+
+impl Default for Told {
+    fn default() -> Self {
+        Self(watch::Sender::new(None))
+    }
+}
+
+impl Told {
+    pub fn listen(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.0.subscribe()
+    }
 }
 
 impl std::fmt::Debug for Caller {
@@ -96,7 +118,19 @@ impl Caller {
             body: BODY,
             quota: Arc::default(),
             resume: Arc::default(),
+            told: Told::default(),
         }
+    }
+
+    /// Tells these listeners when it is asked to wait.
+    #[must_use]
+    pub fn telling(self, told: &Told) -> Self {
+        Self { told: told.clone(), ..self }
+    }
+
+    /// Listens to when it is asked to wait.
+    pub fn asked_to_wait(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.told.listen()
     }
 
     /// Another first pause than [`PAUSE`].
@@ -142,13 +176,13 @@ impl Caller {
     ) -> Result<Reply, CallError> {
         let (mut waits, mut retries) = (0, 0);
         loop {
-            self.hold_back(what).await?;
+            self.ready(what).await?;
             self.limiter.turn().await;
             let outcome = self.http.send(request(&self.http), self.timeout, Cap::Fail(self.body)).await;
             let reason = match outcome {
-                Ok(reply) => match self.asked_to_wait(&reply, waits) {
+                Ok(reply) => match self.wait_for(&reply, waits) {
                     Some(wait) => {
-                        self.resume_in(wait);
+                        self.rest(wait);
                         waits += 1;
                         if waits > WAITS || wait > LONGEST_WAIT {
                             return Err(CallError::Throttled { what: what.to_owned(), after_secs: secs(wait) });
@@ -174,19 +208,31 @@ impl Caller {
         }
     }
 
+    /// Nobody calls for so long, and whoever listens is told.
+    fn rest(&self, wait: SignedDuration) {
+        self.resume_in(wait);
+        if wait.is_positive() {
+            self.told.0.send_replace(Some(plus(self.clock.now(), wait)));
+        }
+    }
+
     /// How long the server wants to be left alone; 429 always, 503 where it says so (RFC 6585 section 4, RFC 9110
     /// section 15.6.4).
-    fn asked_to_wait(&self, reply: &Reply, waits: u32) -> Option<SignedDuration> {
+    fn wait_for(&self, reply: &Reply, waits: u32) -> Option<SignedDuration> {
         let named = reply.retry_after(self.clock.now());
         let wait = match reply.status {
-            StatusCode::TOO_MANY_REQUESTS => named.or_else(|| {
-                let unnamed = self.pause.saturating_mul(10 << waits.min(WAITS));
-                SignedDuration::try_from(unnamed).ok()
-            }),
+            StatusCode::TOO_MANY_REQUESTS => Some(named.unwrap_or_else(|| self.unnamed_wait(waits))),
             StatusCode::SERVICE_UNAVAILABLE => named,
             _ => None,
         };
         wait.map(|wait| wait.min(LONGEST_OBEYED))
+    }
+
+    /// How long to wait where no time is named, the `waits`th time in a row: each further one up to twice as long.
+    fn unnamed_wait(&self, waits: u32) -> SignedDuration {
+        let pause = SignedDuration::try_from(self.pause).unwrap_or(SignedDuration::MAX);
+        let (min, max) = (pause.saturating_mul(UNNAMED), pause.saturating_mul(UNNAMED << WAITS));
+        RetryPolicy { min, max, horizon: max }.wait(waits + 1, self.dice.unit())
     }
 
     /// Takes note of the quota; where nothing of it is left, nobody calls until it is there again.
@@ -210,8 +256,9 @@ impl Caller {
         *resume = Some(resume.map_or(at, |known| known.max(at)));
     }
 
-    /// Waits until the host may be called again, or gives up at once where that is too far off.
-    async fn hold_back(&self, what: &str) -> Result<(), CallError> {
+    /// Waits until the host may be called again, or gives up at once where that is too far off. Asked also before anything is
+    /// done for the sake of a call: signing in is a call, too.
+    pub async fn ready(&self, what: &str) -> Result<(), CallError> {
         let resume = *self.resume.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(at) = resume else { return Ok(()) };
         let wait = at.duration_since(self.clock.now()).min(LONGEST_OBEYED);
@@ -240,4 +287,29 @@ fn secs(wait: SignedDuration) -> u64 {
 
 fn broken(what: &str, error: &HttpError) -> CallError {
     CallError::Broken { what: what.to_owned(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::{SeededDice, SystemClock};
+    use crate::http::ClientOptions;
+    use crate::source::limiter::Limiters;
+
+    #[test]
+    fn waits_without_a_time_are_spread_and_grow() {
+        let caller = |seed| {
+            let (http, limiter) =
+                (HttpClient::new(ClientOptions::default()).unwrap(), Limiters::default().host("h", 1.0));
+            let dice = Arc::new(SeededDice::new(seed));
+            Caller::new(http, limiter, Duration::from_secs(1), Arc::new(SystemClock), dice)
+        };
+        let waits: Vec<Vec<f64>> =
+            (0..50).map(caller).map(|caller| (0..3).map(|n| caller.unnamed_wait(n).as_secs_f64()).collect()).collect();
+        for (n, most) in [10.0, 20.0, 40.0].into_iter().enumerate() {
+            let of: Vec<f64> = waits.iter().map(|waits| waits[n]).collect();
+            assert!(of.iter().all(|wait| (most / 10.0..=most).contains(wait)), "{of:?}");
+            assert!(of.iter().any(|wait| *wait < most * 0.4) && of.iter().any(|wait| *wait > most * 0.7), "{of:?}");
+        }
+    }
 }

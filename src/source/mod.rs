@@ -7,6 +7,7 @@ pub mod amp_cli;
 pub mod amp_missions;
 pub mod amp_threads;
 pub mod amply;
+pub mod asking;
 pub mod body;
 pub mod calls;
 pub mod http_json;
@@ -16,6 +17,7 @@ pub mod origin;
 pub mod prices;
 pub mod quota;
 pub mod rest;
+pub mod seen;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use jiff::civil::Date;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::domain::collection::{CollectionSpec, CollectionState};
 use crate::domain::record::{Evidence, Failure, Page};
@@ -125,6 +127,8 @@ pub struct LookEnd {
     /// whichever look showed it first. What it did not show of them is gone. A source whose rows may go away while their
     /// money stays spent, or that shows only what changed, has no such day.
     pub whole_from: Option<Date>,
+    /// There was nothing to ask, or no call left to ask with: such a look says nothing of how the source is.
+    pub idle: bool,
 }
 
 impl LookEnd {
@@ -138,6 +142,7 @@ impl LookEnd {
             passed_over: 0,
             asked_from: None,
             whole_from: None,
+            idle: false,
         }
     }
 
@@ -220,6 +225,10 @@ pub trait Source: Send + Sync {
     /// What the system allows, where that is known.
     fn allowance(&self) -> Allowance {
         Allowance::default()
+    }
+    /// Until when the system wants to be left alone, as it becomes known; `None` where nothing is called.
+    fn asked_to_wait(&self) -> Option<watch::Receiver<Option<Timestamp>>> {
+        None
     }
     /// Takes over what an earlier process found out, before the first call.
     fn remember(&self, _remembered: Remembered) {}

@@ -13,7 +13,7 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-const FILE: &str = "marker";
+pub(super) const FILE: &str = "marker";
 const SLOT: usize = 256;
 
 /// One state of the store.

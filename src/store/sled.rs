@@ -22,6 +22,13 @@ use super::{Result, StoreError, Sync, codec, keys};
 pub const LOCK: &str = "lock";
 const DATA: &str = "data";
 const DATABASE: &str = "db";
+const VERIFY: &str = "verify";
+/// What a store's folder has in it, some of it made by the admin API.
+const OURS: [&str; 6] = [DATA, marker::FILE, LOCK, VERIFY, "admin.token", "admin.json"];
+/// A fresh file system has it.
+const LOST_AND_FOUND: &str = "lost+found";
+/// Things that are named where a folder is refused.
+const NAMED: usize = 3;
 
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
@@ -35,6 +42,7 @@ pub fn is_guarded() -> bool {
 /// Opens the store in `path`, creating it where there is none. `note` tells others who has it.
 pub fn open(path: &Path, sync: Sync, note: &str) -> Result<Engine<SledKv>> {
     let fault = |reason: String| StoreError::Open { path: path.to_owned(), reason };
+    refuse_foreign_folder(path)?;
     create_folder(path).map_err(|e| fault(explain(&e)))?;
     let lock = take_lock(path, note)?;
     let data = path.join(DATA);
@@ -193,7 +201,7 @@ fn check_before_opening(path: &Path, data: &Path, mark: Option<&Mark>, sync: Syn
 /// Copies the data, opens the copy and reads all of it.
 fn verify_copy(path: &Path, data: &Path, mark: Option<&Mark>, sync: Sync) -> Result<()> {
     let fault = |reason: String| StoreError::Open { path: path.to_owned(), reason };
-    let copy = path.join("verify");
+    let copy = path.join(VERIFY);
     let _ = fs::remove_dir_all(&copy);
     let copied = copy_folder(data, &copy);
     let outcome = match copied {
@@ -298,6 +306,26 @@ fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
             panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
         format!("the engine gave up: {}", text.unwrap_or_else(|| "without a word".to_owned()))
     })
+}
+
+/// A folder with other people's things in it is not taken over, nor closed to them: it is more likely a slip of the pen.
+fn refuse_foreign_folder(path: &Path) -> Result<()> {
+    // What can't be listed has a reason of its own, which is told where it is made.
+    let Ok(entries) = fs::read_dir(path) else { return Ok(()) };
+    let mut names: Vec<String> = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| name != LOST_AND_FOUND);
+    if names.is_empty() || names.iter().any(|name| OURS.contains(&name.as_str())) {
+        return Ok(());
+    }
+    names.sort();
+    let more = if names.len() > NAMED { ", …" } else { "" };
+    names.truncate(NAMED);
+    let held = names.join(", ");
+    let reason = format!(
+        "it is a folder that holds other things ({held}{more}) and nothing of ampbridge's; name one under store.path that is empty or \
+         does not exist yet"
+    );
+    Err(StoreError::Open { path: path.to_owned(), reason })
 }
 
 fn create_folder(path: &Path) -> std::io::Result<()> {

@@ -47,8 +47,8 @@ fn describe() {
     describe_counter!("ampbridge_template_fallbacks_total", "Times a template failed and another was used");
 }
 
-/// A look has ended.
-pub fn look(source: &str, collection: &str, evidence: &Evidence, notes: &LookNotes, now: Timestamp) {
+/// A look has ended; `last_good` is when one last ended well.
+pub fn look(source: &str, collection: &str, evidence: &Evidence, notes: &LookNotes, last_good: Option<Timestamp>) {
     let outcome = match evidence {
         Evidence::Complete => "complete",
         Evidence::Window => "window",
@@ -59,9 +59,9 @@ pub fn look(source: &str, collection: &str, evidence: &Evidence, notes: &LookNot
     counter!("ampbridge_rows_total", &labels).increment(notes.rows);
     counter!("ampbridge_rows_quarantined_total", &labels).increment(notes.quarantined);
     counter!("ampbridge_events_total", "source" => source.to_owned()).increment(notes.events);
-    if !matches!(evidence, Evidence::Partial(_)) {
+    if let Some(at) = last_good {
         #[expect(clippy::cast_precision_loss, reason = "seconds of this era are exact")]
-        let secs = now.as_second() as f64;
+        let secs = at.as_second() as f64;
         gauge!("ampbridge_last_good_look_timestamp_seconds", &labels).set(secs);
     }
 }

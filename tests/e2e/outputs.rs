@@ -179,3 +179,23 @@ fn search(folder: &Path, token: &str, files: &mut usize) {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_does_not_show_all_says_so() {
+    let bench = Bench::start(&[HEAD, ACME, HOOK, &all_to(&["hook"])]).await;
+    bench.once().await;
+    for name in ["Ann", "Ben", "Cas"] {
+        bench.workspace.add_member(name, &format!("{name}@example.com"), ampbridge::demo::Role::Member);
+    }
+    bench.once().await;
+    for list in ["events", "deliveries"] {
+        let all = bench.run(&[list, "list", "--limit", "3", "--json"]).await.exits(0);
+        assert_eq!((all.json().as_array().unwrap().len(), all.stderr.as_str()), (3, ""), "{list}");
+        for json in [&[][..], &["--json"]] {
+            let cut = bench.run(&[&[list, "list", "--limit", "2"][..], json].concat()).await.exits(0);
+            assert!(cut.stderr.contains("the newest 2") && cut.stderr.contains("--limit"), "{list}: {}", cut.stderr);
+        }
+        let cut = bench.run(&[list, "list", "--limit", "2", "--json"]).await.exits(0);
+        assert_eq!(cut.json().as_array().unwrap().len(), 2, "{list}");
+    }
+}

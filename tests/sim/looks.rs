@@ -243,6 +243,7 @@ impl Sim {
             spec: Arc::clone(&spec),
             epoch: running.look.epoch,
             evidence,
+            idle: false,
             notes: running.notes.clone(),
             cursor: Some(running.cursor.clone()),
             quota: None,

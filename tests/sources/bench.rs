@@ -71,6 +71,11 @@ impl Bridge {
         self
     }
 
+    /// A process that comes after this one, with its store.
+    pub fn next(&self, config: &str, folder: &Path) -> Self {
+        Self::new(config, folder, &self.watch).over(self)
+    }
+
     /// Looks once at every collection of every source, in full. Returns the looks.
     pub async fn look(&self) -> Vec<Looked> {
         let mut looks = Vec::new();

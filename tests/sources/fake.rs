@@ -213,7 +213,7 @@ async fn pass_on(
 
 fn reply(status: u16, document: &Value, mut headers: HeaderMap) -> Response {
     headers.insert("content-type", http::HeaderValue::from_static("application/json"));
-    send(status, &headers, document.to_string())
+    send(status, &headers, Fault::written(document))
 }
 
 fn send(status: u16, headers: &HeaderMap, text: String) -> Response {

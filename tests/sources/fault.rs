@@ -32,9 +32,10 @@ pub enum Fault {
     FieldGone,
     FieldNull,
     FieldOfNewType,
+    HalfCharacter,
 }
 
-pub const ALL: [Fault; 26] = [
+pub const ALL: [Fault; 27] = [
     Fault::Html,
     Fault::CutBody,
     Fault::ErrorInside200,
@@ -61,7 +62,11 @@ pub const ALL: [Fault; 26] = [
     Fault::FieldGone,
     Fault::FieldNull,
     Fault::FieldOfNewType,
+    Fault::HalfCharacter,
 ];
+
+/// Stands for half of a surrogate pair, which no text here can hold.
+const HALF: &str = "half a character";
 
 /// Status, headers and body of an answer.
 type Instead = (u16, Vec<(&'static str, &'static str)>, String);
@@ -163,7 +168,10 @@ impl Fault {
     pub fn is_harmless(self, target: &Target) -> bool {
         match self {
             Self::MovedRow => !target.counted,
-            _ => matches!(self, Self::Reordered | Self::DuplicateKeys | Self::ClockAhead | Self::ClockBehind),
+            _ => matches!(
+                self,
+                Self::Reordered | Self::DuplicateKeys | Self::ClockAhead | Self::ClockBehind | Self::HalfCharacter
+            ),
         }
     }
 
@@ -243,8 +251,18 @@ impl Fault {
                 Value::Array(_) => json!("a text"),
                 _ => json!([{"changed": true}]),
             }),
+            Self::HalfCharacter => {
+                for row in target.rows(document).into_iter().filter_map(Value::as_object_mut) {
+                    row.insert("note".to_owned(), json!(HALF));
+                }
+            }
             _ => {}
         }
+    }
+
+    /// The answer as it is sent.
+    pub fn written(document: &Value) -> String {
+        document.to_string().replace(HALF, "\\ud83d")
     }
 }
 

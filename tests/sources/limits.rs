@@ -1,8 +1,10 @@
 //! What a system allows and when it wants to be left alone outlives the process that was told.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use crate::bench::Watch;
+use crate::bench::{Bridge, Watch};
 use crate::binary::Binary;
 use crate::fake::{Fake, Route};
 use crate::fault::{Fault, Target};
@@ -71,4 +73,27 @@ async fn what_one_host_asked_for_is_nothing_to_another() {
     binary.write("jobs.toml", &MANIFEST.replace("$BASE", &elsewhere.url()));
     binary.run(&["once"]).await.exits(0);
     assert_eq!(elsewhere.world().calls.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_wait_is_remembered_as_soon_as_it_is_asked_for() {
+    let watch = Watch::default();
+    let fake = Fake::start(watch.clone(), ("", ""), &[("/jobs", Route::AfterKey("jobs"))]).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("jobs.toml"), MANIFEST.replace("$BASE", &fake.url())).unwrap();
+    let config = "[sources.jobs]\nkind = \"http_json\"\nmanifest = \"jobs.toml\"\n";
+    let first = Bridge::new(config, folder.path(), &watch);
+    first.look_well().await;
+    fake.world().fault = Some((Fault::TooMany, Target::jobs()));
+    fake.world().headers = vec![("retry-after", "40")];
+    // The look waits by itself; the process ends in its midst.
+    let waits = async |bridge: &Bridge| tokio::time::timeout(Duration::from_secs(2), bridge.look()).await.is_err();
+    assert!(waits(&first).await);
+    let calls = fake.world().calls.len();
+    let second = first.next(config, folder.path());
+    assert!(waits(&second).await, "the next process waits, too");
+    assert_eq!(fake.world().calls.len(), calls);
+    watch.advance(41);
+    fake.world().fault = None;
+    first.next(config, folder.path()).look_well().await;
 }

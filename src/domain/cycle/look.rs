@@ -13,6 +13,7 @@ use crate::domain::doc::{Doc, DocKey, Quote};
 use crate::domain::health;
 use crate::domain::record::{CostRow, Evidence, Page, Person, Record, Rows, StoredRow};
 use crate::domain::rules::gauge::GaugeState;
+use crate::domain::rules::thread_cost::ThreadCostState;
 use crate::domain::rules::{Rule, RuleSpec, change, gauge, group_name, thread_cost};
 use crate::domain::spend::{DaySpend, OwnLimits, SpendRow, last_plausible};
 use crate::domain::sweep;
@@ -23,8 +24,12 @@ const SAMPLES: usize = 5;
 /// Longest sentence kept for digests to quote, characters.
 const QUOTE: usize = 300;
 
-pub(super) fn begin_needs(spec: &CollectionSpec, needs: &mut Needs) {
+pub(super) fn begin_needs(world: &World, spec: &CollectionSpec, needs: &mut Needs) {
     needs.docs.insert(DocKey::Collection(spec.id()));
+    needs.docs.extend(wanted::keys(world, spec));
+    if spec.role == Role::Cost {
+        needs.docs.extend(cost_rules(world, &spec.source).map(|rule| cost_key(rule, spec)));
+    }
     if spec.role == Role::Gauge {
         needs.docs.insert(DocKey::Gauge(spec.id()));
     }
@@ -120,6 +125,8 @@ pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
             spending::forget(step, &spec.source);
         }
         forget_levels(step, &spec.id());
+        wanted::forget(step, spec);
+        forget_costs(step, spec);
         if spec.budget.is_some() {
             spending::learn_limits(step, &spec.source, |limits| *limits = OwnLimits::default());
         }
@@ -127,6 +134,27 @@ pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
     let epoch = old.epoch + 1;
     let fresh = old.anew(epoch, spec.fingerprint.clone());
     step.put(key, Doc::Collection(CollectionState { owner: spec.owner.clone(), ..fresh }));
+}
+
+/// The system wants to be left alone. The look waits as well; this is for a process that comes after it.
+pub(super) fn asked_to_wait(step: &mut Step<'_>, spec: &CollectionSpec, until: Timestamp) {
+    let key = DocKey::Collection(spec.id());
+    let mut state = step.known.docs.collection(&key).cloned().unwrap_or_default().at_host(spec.host.as_ref());
+    state.not_before = state.not_before.max(Some(until));
+    step.put(key, Doc::Collection(state));
+}
+
+/// What single things cost elsewhere is nothing to what they cost here: the first sight is still to come.
+fn forget_costs(step: &mut Step<'_>, spec: &CollectionSpec) {
+    if spec.role != Role::Cost {
+        return;
+    }
+    let world = step.world;
+    for key in cost_rules(world, &spec.source).map(|rule| cost_key(rule, spec)) {
+        if step.known.docs.thread_cost(&key).is_some() {
+            step.put(key, Doc::ThreadCost(ThreadCostState::default()));
+        }
+    }
 }
 
 /// The levels of a gauge are part of what an epoch knows.
@@ -140,9 +168,10 @@ pub(super) fn forget_levels(step: &mut Step<'_>, id: &CollectionId) {
 /// One page: upserts and their events; nothing is ever removed here.
 pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
     let state = step.known.docs.collection(&DocKey::Collection(spec.id())).cloned().unwrap_or_default();
-    let Page { rows, quarantined, people, asked, strange, understood } = page;
+    let Page { rows, quarantined, people, asked, failed, strange, understood } = page;
     let mut notes = LookNotes {
         rows: rows.len() as u64,
+        asked: asked.len() as u64,
         quarantined: quarantined.len() as u64,
         carried: understood.clone(),
         strange: strange.clone(),
@@ -159,7 +188,7 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
     }
     match rows {
         Rows::Records(records) if spec.one_by_one => {
-            let records = wanted::settle_records(step, spec, records, asked);
+            let records = wanted::settle_records(step, spec, records, asked, failed);
             records_page(step, spec, &state, &records, &mut notes);
         }
         Rows::Records(records) => records_page(step, spec, &state, records, &mut notes),
@@ -211,6 +240,8 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
     if let Evidence::Partial(failure) = evidence {
         let drafts = health::look_failed(spec, &mut state, &mut health, failure, step.now);
         step.tell_all(drafts);
+    } else if end.idle {
+        health::nothing_asked(&mut state, step.now);
     } else {
         let drafts = health::look_succeeded(spec, &mut state, &mut health, step.now);
         step.tell_all(drafts);
@@ -342,19 +373,23 @@ fn records_page(
     let people = step.known.docs.people(&DocKey::People(spec.source.clone())).unwrap_or(&nobody);
     let scene = change::Scene { now: step.now, spec, epoch: state.epoch, people };
     let reading = Reading { known_fields: &state.known_fields, degraded: &state.degraded };
-    // A row may stand twice in one page; the second is compared with what the first made of it.
-    let mut overlay: BTreeMap<&str, StoredRow> = BTreeMap::new();
-    let mut drafts = Vec::new();
-    let mut touched = Vec::new();
+    let (mut rows, mut drafts) = (Vec::new(), Vec::new());
+    let (mut shown, mut touched) = (BTreeMap::new(), Vec::new());
     let nothing_known = Match::New;
     for (index, record) in records.iter().enumerate() {
+        // Of two rows with one key neither is the change of the other, whatever the order they come in.
+        if shown.contains_key(&record.key) {
+            notes.rows -= 1;
+            quarantine(notes, format!("{} stands more than once on a page; the first counts", record.key));
+            continue;
+        }
+        shown.insert(&record.key, record);
         for field in record.fields.keys() {
             if !notes.carried.contains(field) {
                 notes.carried.insert(field.clone());
             }
         }
-        let overlaid = overlay.get(record.key.as_str()).map(|row| Match::Known(Box::new(row.clone())));
-        let known = overlaid.as_ref().or_else(|| step.known.matches.get(index)).unwrap_or(&nothing_known);
+        let known = step.known.matches.get(index).unwrap_or(&nothing_known);
         let out = diff::diff(known, record, reading);
         for field in out.vanished {
             *notes.vanished.entry(field).or_default() += 1;
@@ -368,12 +403,22 @@ fn records_page(
             drafts.extend(change::upserted(scene, &row, record, &out.change));
         }
         touched.push(record);
-        overlay.insert(&record.key, row);
+        rows.push(row);
     }
-    let rows: Vec<StoredRow> = overlay.into_values().collect();
-    wanted::note(step, spec, records, &touched, quiet);
+    let shown: Vec<&Record> = shown.into_values().collect();
+    wanted::note(step, spec, &shown, &touched, quiet);
+    // A pack of rows is sorted by key.
+    rows.sort_by(|a, b| a.key.cmp(&b.key));
     step.plan.rows.extend(rows);
     step.tell_all(drafts);
+}
+
+/// Counts a row that is left out, and keeps what is wrong with it for the log.
+fn quarantine(notes: &mut LookNotes, why: String) {
+    notes.quarantined += 1;
+    if notes.quarantine_samples.len() < SAMPLES {
+        notes.quarantine_samples.push(why);
+    }
 }
 
 /// Notes what a record says, for digests.
@@ -420,15 +465,15 @@ fn costs_page(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[CostRow], aske
     evaluate_costs(step, spec, &rows);
 }
 
-/// A rule has had its first sight once a look is over, even one without any cost. One that was cut short counts where it
-/// saw something: what it saw is not held back for longer.
+/// A rule has had its first sight once a look is over, even one without any cost; so have the threads that only a later look
+/// has seen. One that was cut short counts where it saw something: what it saw is not held back for longer.
 fn end_first_sight_of_costs(step: &mut Step<'_>, spec: &CollectionSpec, cut_short: bool) {
     let people = step.known.docs.people(&DocKey::People(spec.source.clone())).cloned().unwrap_or_default();
     let world = step.world;
     for rule in cost_rules(world, &spec.source) {
         let key = cost_key(rule, spec);
         let known = step.known.docs.thread_cost(&key).cloned().unwrap_or_default();
-        if known.since.is_some() || (cut_short && known.passed.is_empty()) {
+        if known.first.is_empty() && (known.since.is_some() || (cut_short && known.passed.is_empty())) {
             continue;
         }
         let scene = thread_cost::Scene { now: step.now, rule: &rule.name, source: &spec.source, people: &people };
@@ -478,6 +523,7 @@ fn learn_people(step: &mut Step<'_>, source: &str, people: &BTreeMap<String, Per
 pub fn add_notes(total: &mut LookNotes, page: LookNotes) {
     total.rows += page.rows;
     total.spenders.extend(page.spenders);
+    total.asked += page.asked;
     total.ahead.extend(page.ahead);
     while total.ahead.len() > SAMPLES {
         total.ahead.pop_last();

@@ -24,8 +24,20 @@ pub(super) fn keys(world: &World, spec: &CollectionSpec) -> Vec<DocKey> {
     costs.into_iter().chain(follower(spec)).chain(own).collect()
 }
 
+/// Nothing is to be asked about any more that this list has shown.
+pub(super) fn forget(step: &mut Step<'_>, spec: &CollectionSpec) {
+    if spec.is_asked_one_by_one() {
+        return;
+    }
+    for key in keys(step.world, spec) {
+        if step.known.docs.wanted(&key).is_some() {
+            step.put(key, Doc::Wanted(Roster::new()));
+        }
+    }
+}
+
 /// Notes what a page has shown, and of it the records that came or changed.
-pub(super) fn note(step: &mut Step<'_>, spec: &CollectionSpec, shown: &[Record], touched: &[&Record], quiet: bool) {
+pub(super) fn note(step: &mut Step<'_>, spec: &CollectionSpec, shown: &[&Record], touched: &[&Record], quiet: bool) {
     if spec.one_by_one {
         return;
     }
@@ -67,8 +79,9 @@ pub(super) fn settle_records(
     spec: &CollectionSpec,
     records: &[Record],
     asked: &[String],
+    failed: &[String],
 ) -> Vec<Record> {
-    let known = take(step, &DocKey::Queue(spec.id()), asked);
+    let known = take(step, &DocKey::Queue(spec.id()), asked, failed);
     let told = |record: &Record| {
         let text = |name: &str| known.get(&record.key)?.facts.get(name)?.as_str().map(str::to_owned);
         let updated_at = known.get(&record.key).and_then(|wanted| wanted.recency.parse().ok());
@@ -82,11 +95,12 @@ fn follower(spec: &CollectionSpec) -> Option<DocKey> {
     Some(DocKey::Queue(CollectionId { source: spec.source.clone(), name }))
 }
 
-/// What was wanted, and a document without what was asked for.
-fn take(step: &mut Step<'_>, key: &DocKey, asked: &[String]) -> Roster {
+/// What was wanted, and a document without what there was an answer about.
+fn take(step: &mut Step<'_>, key: &DocKey, asked: &[String], failed: &[String]) -> Roster {
     let known = step.known.docs.wanted(key).cloned().unwrap_or_default();
     let mut left = known.clone();
-    left.retain(|wanted, _| !asked.contains(wanted));
+    left.retain(|wanted, _| !asked.contains(wanted) || failed.contains(wanted));
+    roster::settle(&mut left, failed, |_| false, step.now);
     step.put(key.clone(), Doc::Wanted(left));
     known
 }
@@ -99,16 +113,16 @@ fn main_thread(record: &Record) -> Option<String> {
 
 /// Notes threads: those that came or changed are to be asked for at once; one that is not known here yet, because nobody
 /// asked for costs when it came, in its turn.
-fn want_costs(step: &mut Step<'_>, key: DocKey, shown: &[Record], touched: &[&Record]) {
+fn want_costs(step: &mut Step<'_>, key: DocKey, shown: &[&Record], touched: &[&Record]) {
     let none = Roster::new();
     let known = step.known.docs.wanted(&key).unwrap_or(&none);
     let full = known.len() >= roster::KEPT;
     let oldest = known.values().map(|wanted| wanted.recency.as_str()).min().filter(|_| full).unwrap_or_default();
-    let is_news = |record: &&Record| {
+    let is_news = |record: &&&Record| {
         let known = known.contains_key(&main_thread(record).unwrap_or_else(|| record.key.clone()));
         !known && recency(record).as_str() >= oldest
     };
-    let unknown: Vec<&Record> = shown.iter().filter(is_news).collect();
+    let unknown: Vec<&Record> = shown.iter().filter(is_news).copied().collect();
     if unknown.is_empty() && touched.is_empty() {
         return;
     }
@@ -121,7 +135,7 @@ fn want_costs(step: &mut Step<'_>, key: DocKey, shown: &[Record], touched: &[&Re
         let wanted = add(&mut roster, record, main_thread(record));
         (wanted.asked, wanted.misses) = (None, 0);
     }
-    roster::trim(&mut roster);
+    roster::keep_newest(&mut roster, roster::KEPT);
     step.put(key, Doc::Wanted(roster));
 }
 
@@ -129,9 +143,10 @@ fn want_costs(step: &mut Step<'_>, key: DocKey, shown: &[Record], touched: &[&Re
 fn queue(step: &mut Step<'_>, key: DocKey, touched: &[&Record], quiet: bool) {
     let mut roster = step.known.docs.wanted(&key).cloned().unwrap_or_default();
     for record in touched {
-        add(&mut roster, record, None);
+        let wanted = add(&mut roster, record, None);
+        (wanted.asked, wanted.misses) = (None, 0);
     }
-    roster::keep_newest(&mut roster, if quiet { QUEUED_AT_BASELINE } else { roster::WAITING });
+    roster::keep_newest(&mut roster, if quiet { QUEUED_AT_BASELINE } else { roster::KEPT });
     step.put(key, Doc::Wanted(roster));
 }
 

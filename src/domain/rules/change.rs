@@ -8,7 +8,7 @@ use super::who;
 use crate::domain::collection::{CollectionSpec, UpdateRule};
 use crate::domain::diff::Change;
 use crate::domain::event::{Draft, data_of};
-use crate::domain::payload::ChangeData;
+use crate::domain::payload::{ChangeData, Who};
 use crate::domain::record::{Person, Record, StoredRow, are_equal};
 use crate::domain::time::Timestamp;
 
@@ -122,13 +122,20 @@ fn change_data(
         key: row.key.clone(),
         noun: scene.spec.noun.clone(),
         name: crate::domain::delivery::cut(row.name.as_deref().unwrap_or(&row.key), TEXT_BYTES),
-        who: row.who.as_ref().map(|id| who(scene.people, id)),
+        who: row.who.as_ref().map(|id| person(scene, row, id)),
         link: row.link.clone(),
         before: side(before),
         after: side(after),
         changed: changed.to_vec(),
         facts: row.facts.iter().map(|(n, v)| (n.clone(), bounded(v))).collect(),
     }
+}
+
+/// The person behind a record. Where the record is the person, it has their name.
+fn person(scene: Scene<'_>, row: &StoredRow, id: &str) -> Who {
+    let told = who(scene.people, id);
+    let own = told.email.as_ref().is_some_and(|email| email.to_lowercase() == row.key.to_lowercase());
+    Who { name: told.name.or_else(|| row.name.clone().filter(|_| own)), ..told }
 }
 
 fn draft(scene: Scene<'_>, kind: &str, row: &StoredRow, data: &ChangeData, time: Timestamp) -> Draft {

@@ -1,7 +1,7 @@
 //! Single threads that have cost more than a limit.
 //!
 //! Invariant: a limit speaks once per thread; what a thread had already cost when it was first looked at is marked as
-//! baseline, and all of that at the rule's first sight, the whole first look, is one event.
+//! baseline, and all of that in one look is one event.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub struct ThreadCostRule {
 pub struct ThreadCostState {
     /// When the rule's first look was over.
     pub since: Option<Timestamp>,
-    /// Until then: threads that had passed a limit, with the limits.
+    /// Of the running look: threads that had passed a limit when they were first seen, with the limits.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub first: BTreeMap<String, (CostRow, Vec<Micros>)>,
     /// The highest limit each thread has passed; zero for none yet.
@@ -62,9 +62,9 @@ pub fn evaluate(
         if crossed.is_empty() {
             continue;
         }
-        if let Some(since) = next.since {
-            let older = before.is_none() && created_before(row, since);
-            drafts.push(draft(scene, row, crossed, older, Vec::new()));
+        // A thread that is older than the rule's first look, and was beyond it, had cost that already.
+        if next.since.is_some_and(|since| before.is_some() || !created_before(row, since)) {
+            drafts.push(draft(scene, row, crossed, false, Vec::new()));
         } else {
             let known = next.first.entry(row.key.clone()).or_insert_with(|| (row.clone(), Vec::new()));
             known.0 = row.clone();
@@ -81,9 +81,9 @@ pub fn evaluate(
     (next, drafts)
 }
 
-/// The first look is over: one event for all that had passed a limit by then.
+/// A look is over: one event for all threads that were seen for the first time and had passed a limit by then.
 pub fn end_first_sight(mut state: ThreadCostState, scene: &Scene<'_>) -> (ThreadCostState, Option<Draft>) {
-    state.since = Some(scene.now);
+    state.since.get_or_insert(scene.now);
     let first = std::mem::take(&mut state.first);
     let mut order = by_cost(&first).into_iter();
     let told = order.next().and_then(|key| first.get(key)).cloned();
@@ -160,11 +160,9 @@ mod tests {
         let people = BTreeMap::new();
         let scene = Scene { now: Timestamp::UNIX_EPOCH, rule: "dear", source: "acme", people: &people };
         let (mut state, mut drafts) = evaluate(&rule, state, rows, &scene);
-        if state.since.is_none() {
-            let (seen, first) = end_first_sight(state, &scene);
-            state = seen;
-            drafts.extend(first);
-        }
+        let (seen, first) = end_first_sight(state, &scene);
+        state = seen;
+        drafts.extend(first);
         let told = drafts
             .iter()
             .map(|d| {
@@ -181,8 +179,14 @@ mod tests {
         assert_eq!(told, [("T-2".to_owned(), "25.00".to_owned(), true)]);
         let (state, told) = run(Some(&state), &[row("T-1", 7), row("T-3", 120)]);
         assert_eq!(told, [("T-3".to_owned(), "100.00".to_owned(), false)]);
-        let (_, told) = run(Some(&state), &[row("T-3", 90), row("T-3", 130)]);
+        let (state, told) = run(Some(&state), &[row("T-3", 90), row("T-3", 130)]);
         assert!(told.is_empty());
+        let old = |key: &str, cost| CostRow {
+            facts: [("createdAt".into(), json!("1969-12-31T00:00:00Z"))].into(),
+            ..row(key, cost)
+        };
+        let (_, told) = run(Some(&state), &[old("T-7", 30), old("T-8", 110), old("T-9", 2)]);
+        assert_eq!(told, [("T-8".to_owned(), "100.00".to_owned(), true)], "what a later look is the first to see");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use http::{Method, StatusCode, header};
 use jiff::SignedDuration;
 use reqwest::Url;
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 
 use crate::domain::quota::Quota;
 use crate::domain::record::{Failure, FailureKind};
@@ -66,6 +67,11 @@ impl From<CallError> for Refusal {
     }
 }
 
+/// Whether a URL would swallow this segment of its path: what would be asked then is something else.
+pub(super) fn is_swallowed(segment: &str) -> bool {
+    matches!(segment, "." | "..")
+}
+
 /// One GET of the API.
 #[derive(Debug, Clone)]
 pub(super) struct Get<'a> {
@@ -99,6 +105,10 @@ impl Client {
 
     pub fn quota(&self) -> Option<Quota> {
         self.caller.quota()
+    }
+
+    pub fn asked_to_wait(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.caller.asked_to_wait()
     }
 
     pub fn remember(&self, remembered: Remembered) {
@@ -137,6 +147,7 @@ impl Client {
         if !get.query.is_empty() {
             url.query_pairs_mut().extend_pairs(get.query);
         }
+        self.caller.ready(&what).await?;
         let token = self.auth.token(get.scope).await?;
         let mut reply = self.send(&what, &url, token.expose()).await?;
         if reply.status == StatusCode::UNAUTHORIZED {

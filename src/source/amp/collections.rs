@@ -67,14 +67,14 @@ pub(super) fn collections(
         },
         Collection {
             spec: Arc::new(members),
-            schedule: full(times(2)),
-            calls_per_day: Some(calls_a_day(times(2))),
+            schedule: full(every),
+            calls_per_day: Some(calls_a_day(every)),
             calls_note: "one a look".to_owned(),
         },
         Collection {
             spec: Arc::new(spec(DAILY_USAGE, Role::Spend, "day")),
-            schedule: full(times(2)),
-            calls_per_day: Some(calls_a_day(times(2))),
+            schedule: full(every),
+            calls_per_day: Some(calls_a_day(every)),
             calls_note: "one a look".to_owned(),
         },
     ];
@@ -98,7 +98,7 @@ fn of_single_threads(
         let note = format!(
             "at most: one for each thread that was worked on, and with half of them the threads of the last week again, \
              hourly as far as they go; besides, up to {} at the first look and in every `once`",
-            roster::KEPT
+            roster::ROUND
         );
         asked(spec(THREAD_USAGE, Role::Cost, "thread"), calls, note)
     });

@@ -10,7 +10,7 @@ use crate::domain::ids;
 use crate::domain::setting::Secret;
 use crate::env::SeededDice;
 use crate::http::{ClientOptions, HttpClient};
-use crate::source::calls::Caller;
+use crate::source::calls::{Caller, Told};
 use crate::source::oauth::{self, ClientCredentials};
 use crate::source::origin::{authority, host_id, is_exposed, parse_url};
 use crate::source::{Common, Context, Source, SourceConfig};
@@ -103,10 +103,12 @@ impl SourceConfig for Config {
         })
         .map_err(|error| error.to_string())?;
         let dice = Arc::new(SeededDice::from_system());
+        let told = Told::default();
         let caller = |url: &Url| {
             let limiter = context.limiters.host(&authority(url), common.max_rps);
             Caller::new(http.clone(), limiter, common.timeout, Arc::clone(&context.clock), dice.clone())
                 .with_pause(context.pause)
+                .telling(&told)
         };
         let fingerprint = ids::derive("amp", &[base.as_str(), self.client_id.expose(), KEYS]);
         let scopes = SCOPES.map(str::to_owned).to_vec();

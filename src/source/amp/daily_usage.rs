@@ -44,8 +44,9 @@ pub(super) async fn look(
     request: &LookRequest,
     pages: &Pages,
 ) -> LookEnd {
-    let mut reader = Reader { names, prices: Prices::new(book), seen: BTreeSet::new() };
     let mut today = server_day(client, request);
+    let mut reader =
+        Reader { names, prices: Prices::new(book), seen: BTreeSet::new(), asked: (today, today), stray: 0 };
     let mut range = Range::new(today, days_back(&request.state, today));
     let mut calls = 0;
     let mut fault = None;
@@ -69,6 +70,7 @@ pub(super) async fn look(
             continue;
         }
         fault = fault.or_else(|| echo_fault(&body, end, days));
+        reader.asked = (first_day(&body, end, days), end);
         let Some(days_shown) = list(body, "data") else {
             return failed(calls, Failure::broken(format!("{} has no list `data`; check base_url", what())));
         };
@@ -87,7 +89,8 @@ pub(super) async fn look(
     if let Some(failure) = fault {
         return failed(calls, failure);
     }
-    if shown == 0 && left_out > 0 && pages.send(unreadable(left_out)).await.is_err() {
+    let odd = left_out - reader.stray.min(left_out);
+    if shown == 0 && odd > 0 && pages.send(unreadable(odd)).await.is_err() {
         return failed(calls, Failure::broken("the look at the daily usage was stopped"));
     }
     let days = days_back(&request.state, today);
@@ -165,9 +168,20 @@ impl Range {
     }
 }
 
-/// What is wrong with the range an answer says it covers. A start one day off is a matter of counting.
+/// A day of the range that an answer says it covers.
+fn echoed(body: &Map<String, Value>, name: &str) -> Option<Date> {
+    body.get("metadata")?.get(name)?.as_str()?.get(..10)?.parse().ok()
+}
+
+/// The first of the `days` days that end with `end`, as the server counts them: a start one day off is a matter of counting.
+fn first_day(body: &Map<String, Value>, end: Date, days: i64) -> Date {
+    let start = minus_days(end, days - 1);
+    echoed(body, "startDate").filter(|date| *date == minus_days(start, 1)).unwrap_or(start)
+}
+
+/// What is wrong with the range an answer says it covers.
 fn echo_fault(body: &Map<String, Value>, end: Date, days: i64) -> Option<Failure> {
-    let echoed = |name| -> Option<Date> { body.get("metadata")?.get(name)?.as_str()?.get(..10)?.parse().ok() };
+    let echoed = |name| echoed(body, name);
     if echoed("endDate") != Some(end) {
         let said = echoed("endDate").map_or("none".to_owned(), |date| date.to_string());
         return Some(Failure::broken(format!(
@@ -194,6 +208,10 @@ struct Reader<'a> {
     prices: Prices<'a>,
     /// (day, user) pairs that have had their rows.
     seen: BTreeSet<(Date, String)>,
+    /// The first and the last day that were asked for.
+    asked: (Date, Date),
+    /// Rows of other days.
+    stray: usize,
 }
 
 impl Reader<'_> {
@@ -224,6 +242,13 @@ impl Reader<'_> {
             page.quarantined.push(format!("{date} has no list of users"));
             return;
         };
+        let (first, last) = self.asked;
+        if date < first || last < date {
+            self.stray += users.len();
+            page.quarantined
+                .extend(users.iter().map(|_| format!("a row of {date} is of a day that was not asked for")));
+            return;
+        }
         for (index, user) in users.into_iter().enumerate() {
             if let Err(why) = self.user(date, user, page) {
                 page.quarantined.push(format!("row {} of {date} {why}", index + 1));

@@ -11,6 +11,7 @@ use crate::source::{LookEnd, Pages};
 use super::client::{Client, Get, MEMBERS};
 use super::listing::Listing;
 use crate::source::body::take_key;
+use crate::source::seen::{Seen, Sight};
 
 /// Path of the list below the base URL.
 pub(super) const PATH: [&str; 4] = ["api", "v2", "workspace", "members"];
@@ -19,13 +20,14 @@ pub(super) const PATH: [&str; 4] = ["api", "v2", "workspace", "members"];
 pub(super) async fn look(client: &Client, pages: &Pages, names: &mut BTreeMap<String, String>) -> LookEnd {
     // The document knows no pages here; should the list grow some, a first page must not pass for the whole.
     let mut listing = Listing::new(client, Get { path: &PATH, query: &[], scope: MEMBERS }, "members");
+    let mut seen = Seen::default();
     let evidence = loop {
         let rows = match listing.next().await {
             Ok(Some(rows)) => rows,
             Ok(None) => break Evidence::Complete,
             Err(failure) => break Evidence::Partial(failure),
         };
-        let page = page(rows, listing.pages(), names);
+        let page = page(rows, listing.pages(), names, &mut seen);
         if pages.send(page).await.is_err() {
             break Evidence::Partial(Failure::broken("the look at the members was stopped"));
         }
@@ -33,7 +35,8 @@ pub(super) async fn look(client: &Client, pages: &Pages, names: &mut BTreeMap<St
     LookEnd::new(evidence, None, listing.pages())
 }
 
-fn page(rows: Vec<Value>, number: u32, names: &mut BTreeMap<String, String>) -> Page {
+fn page(rows: Vec<Value>, number: u32, names: &mut BTreeMap<String, String>, seen: &mut Seen) -> Page {
+    seen.turn();
     let mut quarantined = Vec::new();
     let mut records = Vec::with_capacity(rows.len());
     for (index, row) in rows.into_iter().enumerate() {
@@ -41,7 +44,11 @@ fn page(rows: Vec<Value>, number: u32, names: &mut BTreeMap<String, String>) -> 
             quarantined.push(format!("row {} of page {number} has no usable email", index + 1));
             continue;
         };
-        if let Some(name) = &record.name {
+        let sight = seen.take(&record.key);
+        if sight == Sight::Moved {
+            continue;
+        }
+        if let Some(name) = record.name.as_ref().filter(|_| sight == Sight::First) {
             names.insert(record.key.clone(), name.clone());
         }
         records.push(record);

@@ -8,13 +8,16 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::record::{Evidence, Failure, Page, Record, Rows};
+use crate::domain::record::{Page, Record, Rows};
+use crate::source::asking::Asking;
 use crate::source::{LookEnd, LookRequest, Pages};
 
-use super::client::{CONTENTS, Client, Get, Refusal};
+use super::client::{CONTENTS, Client, Get, Refusal, is_swallowed};
 use super::hourly::{Hourly, Share};
 use super::listing::Listing;
 
+/// What is looked at.
+const WHAT: &str = "the messages of threads";
 /// Threads in one page.
 const PAGE_KEYS: usize = 20;
 /// The largest page there is.
@@ -24,53 +27,52 @@ const PAGES: u32 = 20;
 /// States of a message that are known (`state.type` of exported threads).
 const STATES: [&str; 4] = ["complete", "streaming", "cancelled", "error"];
 
-/// Looks at the messages of the wanted threads, as many as the budget allows; the others stay wanted.
+/// Looks at the messages of the wanted threads, as many as the budget allows; the others stay wanted. Those that could not be
+/// read before come after them.
 pub(super) async fn look(client: &Client, budget: &Hourly, request: &LookRequest, pages: &Pages) -> LookEnd {
-    let mut batch = Batch::default();
-    let mut calls = 0;
-    let mut fault = None;
-    for key in &request.wanted {
-        if !budget.take(client.local_now(), Share::Whole) {
+    let (mut batch, mut asking) = (Batch::default(), Asking::default());
+    let wanted = request.wanted.iter().map(|key| (key, Share::Whole));
+    for (key, share) in wanted.chain(request.again.iter().map(|key| (key, Share::Half))) {
+        if is_swallowed(key) {
+            batch.asked.push(key.clone());
+            continue;
+        }
+        if !budget.take(client.local_now(), share) {
             break;
         }
-        match read(client, budget, key, &mut calls).await {
-            Ok(Some(record)) => batch.records.push(record),
-            Ok(None) => batch.quarantined.push(format!("the thread {key} has more messages than are counted")),
-            Err(Refusal::NotFound) => {}
-            Err(Refusal::Invalid(_)) => batch.quarantined.push(format!("the thread {key} is refused as a thread id")),
-            Err(Refusal::TooLarge(_)) => {
-                batch.quarantined.push(format!("the messages of thread {key} are too large to be read"));
-            }
-            Err(Refusal::Odd(failure)) => batch.quarantined.push(failure.message),
+        let then = match read(client, budget, key, &mut asking).await {
             Err(Refusal::Failed(failure)) => {
-                fault = Some(failure);
-                break;
+                let then = asking.failed(key, failure);
+                batch.failed.extend(then.asked.then(|| key.clone()));
+                then
             }
+            outcome => {
+                batch.take(key, outcome);
+                asking.answered()
+            }
+        };
+        batch.asked.extend(then.asked.then(|| key.clone()));
+        if batch.asked.len() >= PAGE_KEYS && pages.send(std::mem::take(&mut batch).finish()).await.is_err() {
+            asking.stopped(WHAT);
+            break;
         }
-        batch.asked.push(key.clone());
-        if batch.asked.len() == PAGE_KEYS && pages.send(std::mem::take(&mut batch).finish()).await.is_err() {
-            fault = Some(stopped());
+        if !then.go_on {
             break;
         }
     }
     if !batch.asked.is_empty() && pages.send(batch.finish()).await.is_err() {
-        fault = fault.or_else(|| Some(stopped()));
+        asking.stopped(WHAT);
     }
-    LookEnd::new(fault.map_or(Evidence::Window, Evidence::Partial), None, calls)
+    asking.end()
 }
 
 /// One thread; `None` where it has more messages than are counted. What a thread takes beyond its first call is booked
 /// and never refused, so that a long one is not begun anew for ever.
-async fn read(client: &Client, budget: &Hourly, key: &str, calls: &mut u32) -> Result<Option<Record>, Refusal> {
-    // A URL swallows these two: what would be asked then is something else.
-    if matches!(key, "." | "..") {
-        return Err(Refusal::NotFound);
-    }
+async fn read(client: &Client, budget: &Hourly, key: &str, asking: &mut Asking) -> Result<Option<Record>, Refusal> {
     let path = ["api", "v2", "threads", key, "messages"];
     let query = [("limit", PAGE.to_owned())];
     let mut listing = Listing::new(client, Get { path: &path, query: &query, scope: CONTENTS }, "messages");
     let (mut count, mut last) = (0_u64, Value::Null);
-    *calls += 1;
     while let Some(rows) = listing.next_or_refusal().await? {
         count += rows.len() as u64;
         if let Some(message) = rows.last() {
@@ -80,7 +82,7 @@ async fn read(client: &Client, budget: &Hourly, key: &str, calls: &mut u32) -> R
             if listing.pages() == PAGES {
                 return Ok(None);
             }
-            *calls += 1;
+            asking.called();
             budget.book(client.local_now());
         }
     }
@@ -98,20 +100,32 @@ fn state(message: &Value) -> Value {
     }
 }
 
-fn stopped() -> Failure {
-    Failure::broken("the look at the messages of threads was stopped")
-}
-
 /// A page in the making.
 #[derive(Default)]
 struct Batch {
     records: Vec<Record>,
     quarantined: Vec<String>,
     asked: Vec<String>,
+    failed: Vec<String>,
 }
 
 impl Batch {
+    /// What was found out about a thread.
+    fn take(&mut self, key: &str, outcome: Result<Option<Record>, Refusal>) {
+        match outcome {
+            Ok(Some(record)) => self.records.push(record),
+            Ok(None) => self.quarantined.push(format!("the thread {key} has more messages than are counted")),
+            Err(Refusal::NotFound | Refusal::Failed(_)) => {}
+            Err(Refusal::Invalid(_)) => self.quarantined.push(format!("the thread {key} is refused as a thread id")),
+            Err(Refusal::TooLarge(_)) => {
+                self.quarantined.push(format!("the messages of thread {key} are too large to be read"));
+            }
+            Err(Refusal::Odd(failure)) => self.quarantined.push(failure.message),
+        }
+    }
+
     fn finish(self) -> Page {
-        Page { quarantined: self.quarantined, asked: self.asked, ..Page::of(Rows::Records(self.records)) }
+        let Self { records, quarantined, asked, failed } = self;
+        Page { quarantined, asked, failed, ..Page::of(Rows::Records(records)) }
     }
 }

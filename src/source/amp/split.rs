@@ -49,7 +49,7 @@ impl<'a> Prices<'a> {
 }
 
 /// Splits `total` (not negative): by what the source says each model cost, where it says so; else by priced tokens;
-/// else not at all. `models` is the answer's map from model to its metrics.
+/// else, of several models, not at all. `models` is the answer's map from model to its metrics.
 pub(super) fn split(total: Micros, models: &Map<String, Value>, day: Date, prices: &mut Prices<'_>) -> Vec<Part> {
     // A row of the ledger without a model has the name "": a model that is called so is no model.
     let rows: Vec<Row<'_>> = models.iter().filter(|(name, _)| !name.is_empty()).filter_map(Row::of).collect();
@@ -62,6 +62,7 @@ pub(super) fn split(total: Micros, models: &Map<String, Value>, day: Date, price
         return parts;
     }
     let weights = weights(&rows, day, prices);
+    let weights = only_used(&rows).filter(|_| weights.iter().all(|weight| *weight == 0)).unwrap_or(weights);
     if weights.iter().all(|weight| *weight == 0) {
         return vec![whole];
     }
@@ -126,6 +127,12 @@ fn weights(rows: &[Row<'_>], day: Date, prices: &mut Prices<'_>) -> Vec<i128> {
     let largest = weights.iter().copied().max().unwrap_or(0);
     let divisor = largest / LARGEST_WEIGHT + 1;
     weights.into_iter().map(|weight| weight / divisor).collect()
+}
+
+/// Where one model alone was used, all is its, whatever its price.
+fn only_used(rows: &[Row<'_>]) -> Option<Vec<i128>> {
+    let used: Vec<i128> = rows.iter().map(|row| i128::from(total_tokens(row.metrics) > 0)).collect();
+    (used.iter().sum::<i128>() == 1).then_some(used)
 }
 
 fn total_tokens(metrics: &Map<String, Value>) -> u64 {
@@ -202,7 +209,13 @@ mod tests {
     fn models_without_a_price_get_nothing_and_none_priced_is_no_split() {
         let models = json!({"cheap": {"inputTokens": 1}, "odd": {"inputTokens": 999}, "": {"outputTokens": 5}, "x": 7});
         assert_eq!(run(10, &models), owned(&[("cheap", 10, Basis::Split), ("odd", 0, Basis::Split)]));
-        assert_eq!(run(10, &json!({"odd": {"inputTokens": 9}})), owned(&[("", 10, Basis::Billed)]));
+        assert_eq!(
+            run(10, &json!({"odd": {"inputTokens": 9}})),
+            owned(&[("odd", 10, Basis::Split)]),
+            "there is no other"
+        );
+        let two = json!({"odd": {"inputTokens": 9}, "odder": {"inputTokens": 9}});
+        assert_eq!(run(10, &two), owned(&[("", 10, Basis::Billed)]));
         assert_eq!(run(10, &json!({})), owned(&[("", 10, Basis::Billed)]));
         assert_eq!(run(0, &models), owned(&[("", 0, Basis::Billed)]));
     }

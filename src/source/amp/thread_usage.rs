@@ -11,58 +11,59 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::domain::money::Micros;
-use crate::domain::record::{CostRow, Evidence, Failure, FailureKind, Page, Rows};
+use crate::domain::record::{CostRow, Page, Rows};
+use crate::source::asking::Asking;
 use crate::source::{LookEnd, LookRequest, Pages};
 
-use super::client::{Client, Get, META, Refusal};
+use super::client::{Client, Get, META, Refusal, is_swallowed};
 use super::hourly::{Hourly, Share};
 
+/// What is looked at.
+const WHAT: &str = "the costs of threads";
 /// Threads in one page.
 const PAGE_KEYS: usize = 20;
 
 /// Looks at what the wanted threads have cost, as many as the budget allows; the others stay wanted. Those that were asked
 /// for before come after them, as long as half of the budget is left for what is worked on next.
 pub(super) async fn look(client: &Client, budget: &Hourly, request: &LookRequest, pages: &Pages) -> LookEnd {
-    let mut batch = Batch::default();
-    let mut calls = 0;
-    let mut fault = None;
+    let (mut batch, mut asking) = (Batch::default(), Asking::default());
     let wanted = request.wanted.iter().map(|key| (key, Share::Whole));
     for (key, share) in wanted.chain(request.again.iter().map(|key| (key, Share::Half))) {
+        if is_swallowed(key) {
+            batch.asked.push(key.clone());
+            continue;
+        }
         if !request.all && !budget.take(client.local_now(), share) {
             break;
         }
-        calls += 1;
-        match ask(client, key).await {
-            Ok(body) => batch.read(key, &body),
-            Err(Refusal::NotFound) => {}
-            Err(Refusal::Invalid(_)) => batch.quarantined.push(format!("the thread {key} is refused as a thread id")),
-            Err(refusal) => {
-                let failure = refusal.into_failure("GET /api/v2/threads/…/usage");
-                if failure.kind == FailureKind::Broken {
-                    // It may be this thread alone: it must not stand in the way of the others in the next look.
-                    batch.asked.push(key.clone());
-                }
-                fault = Some(failure);
-                break;
+        let then = match ask(client, key).await {
+            Ok(body) => {
+                batch.read(key, &body);
+                asking.answered()
             }
+            Err(Refusal::NotFound) => asking.answered(),
+            Err(Refusal::Invalid(_)) => {
+                batch.quarantined.push(format!("the thread {key} is refused as a thread id"));
+                asking.answered()
+            }
+            Err(refusal) => asking.failed(key, refusal.into_failure("GET /api/v2/threads/…/usage")),
+        };
+        batch.asked.extend(then.asked.then(|| key.clone()));
+        if batch.asked.len() >= PAGE_KEYS && pages.send(std::mem::take(&mut batch).finish()).await.is_err() {
+            asking.stopped(WHAT);
+            break;
         }
-        batch.asked.push(key.clone());
-        if batch.asked.len() == PAGE_KEYS && pages.send(std::mem::take(&mut batch).finish()).await.is_err() {
-            fault = Some(Failure::broken("the look at the costs of threads was stopped"));
+        if !then.go_on {
             break;
         }
     }
     if !batch.asked.is_empty() && pages.send(batch.finish()).await.is_err() {
-        fault = fault.or_else(|| Some(Failure::broken("the look at the costs of threads was stopped")));
+        asking.stopped(WHAT);
     }
-    LookEnd::new(fault.map_or(Evidence::Window, Evidence::Partial), None, calls)
+    asking.end()
 }
 
 async fn ask(client: &Client, key: &str) -> Result<Map<String, Value>, Refusal> {
-    // A URL swallows these two: what would be asked then is something else.
-    if matches!(key, "." | "..") {
-        return Err(Refusal::NotFound);
-    }
     client.get(&Get { path: &["api", "v2", "threads", key, "usage"], query: &[], scope: META }).await
 }
 

@@ -13,6 +13,7 @@ use crate::source::{LookEnd, LookRequest, Pages, Reach};
 use super::client::{Client, Get, META};
 use super::listing::Listing;
 use crate::source::body::{take_key, take_text, timestamp};
+use crate::source::seen::{Seen, Sight};
 
 /// Path of the list below the base URL.
 pub(super) const PATH: [&str; 3] = ["api", "v2", "threads"];
@@ -33,6 +34,7 @@ pub(super) async fn look(client: &Client, request: &LookRequest, pages: &Pages) 
     let query = query(reach, newest);
     let get = Get { path: &PATH, query: &query, scope: META };
     let mut listing = Listing::new(client, get, "threads");
+    let mut seen = Seen::default();
     let evidence = loop {
         let rows = match listing.next().await {
             Ok(Some(rows)) => rows,
@@ -40,7 +42,7 @@ pub(super) async fn look(client: &Client, request: &LookRequest, pages: &Pages) 
             Ok(None) => break Evidence::Window,
             Err(failure) => break Evidence::Partial(failure),
         };
-        let page = page(client, rows, listing.pages());
+        let page = page(client, rows, listing.pages(), &mut seen);
         let last = note_newest(&mut newest, &page, server_now(client, request));
         if pages.send(page).await.is_err() {
             break Evidence::Partial(Failure::broken("the look at the threads was stopped"));
@@ -87,11 +89,13 @@ fn note_newest(newest: &mut Option<Timestamp>, page: &Page, now: Timestamp) -> O
     last
 }
 
-fn page(client: &Client, rows: Vec<Value>, number: u32) -> Page {
+fn page(client: &Client, rows: Vec<Value>, number: u32, seen: &mut Seen) -> Page {
+    seen.turn();
     let mut quarantined = Vec::new();
     let mut records = Vec::with_capacity(rows.len());
     for (index, row) in rows.into_iter().enumerate() {
         match record(client, row) {
+            Some(record) if seen.take(&record.key) == Sight::Moved => {}
             Some(record) => records.push(record),
             None => quarantined.push(format!("row {} of page {number} has no usable id", index + 1)),
         }

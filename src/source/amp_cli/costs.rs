@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::domain::collection::{CollectionSpec, Deletes, Role};
 use crate::domain::ids;
 use crate::domain::money::Micros;
-use crate::domain::record::{CostRow, Evidence, Failure, FailureKind, Page, Rows};
+use crate::domain::record::{CostRow, Failure, FailureKind, Page, Rows};
+use crate::source::asking::Asking;
 use crate::source::origin::host_id;
 use crate::source::rest::{Refusal, Rest};
 use crate::source::{Collection, LookEnd, LookRequest, Pages, Schedule};
@@ -50,31 +51,27 @@ pub fn collection(source: &str, base: &Url, every: Duration) -> Collection {
 /// stay wanted.
 pub async fn look(rest: &Rest, request: &LookRequest, pages: &Pages) -> LookEnd {
     let mut page = Page::of(Rows::Costs(Vec::new()));
-    let mut rows = Vec::new();
-    let mut fault = None;
-    let mut calls = 0;
+    let (mut rows, mut asking) = (Vec::new(), Asking::default());
     let most = if request.all { ASKED_AT_ONCE } else { ASKED };
     for key in request.wanted.iter().chain(&request.again).take(most) {
-        calls += 1;
-        match ask(rest, key).await {
-            Ok(cost) => rows.extend(cost.map(|cost| CostRow {
-                key: key.clone(),
-                cost,
-                estimated: false,
-                facts: BTreeMap::new(),
-            })),
-            Err(failure) => {
-                fault = Some(failure);
-                break;
+        let then = match ask(rest, key).await {
+            Ok(cost) => {
+                let row = |cost| CostRow { key: key.clone(), cost, estimated: false, facts: BTreeMap::new() };
+                rows.extend(cost.map(row));
+                asking.answered()
             }
+            Err(failure) => asking.failed(key, failure),
+        };
+        page.asked.extend(then.asked.then(|| key.clone()));
+        if !then.go_on {
+            break;
         }
-        page.asked.push(key.clone());
     }
     page.rows = Rows::Costs(rows);
     if !page.asked.is_empty() && pages.send(page).await.is_err() {
-        fault = fault.or_else(|| Some(Failure::broken("the look at the costs of threads was stopped")));
+        asking.stopped("the costs of threads");
     }
-    LookEnd::new(fault.map_or(Evidence::Window, Evidence::Partial), None, calls)
+    asking.end()
 }
 
 /// What a thread has cost; `None` where that is not known.

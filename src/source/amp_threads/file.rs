@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::document::{self, Document, Thread};
+use crate::domain::json;
 use crate::source::prices::PriceBook;
 
 /// Files that hold credentials and live beside thread files. Nothing of these names is ever opened.
@@ -110,47 +111,11 @@ fn parse(file: &File, max_bytes: u64, book: &dyn PriceBook) -> serde_json::Resul
     document::read(reader, book)
 }
 
-/// A second try at a file with half a surrogate pair: a title cut inside an emoji is written so by JavaScript, and is
-/// no valid JSON text. `None` where that was not what is wrong.
+/// A second try at a file that is no valid JSON in a way that is known. `None` where that was not what is wrong.
 fn parse_mended(path: &Path, max_bytes: u64, book: &dyn PriceBook) -> Option<Document> {
     let mut bytes = Vec::new();
     File::open(path).ok()?.take(max_bytes).read_to_end(&mut bytes).ok()?;
-    if !mend_surrogates(&mut bytes) {
-        return None;
-    }
-    let text = bytes.strip_prefix(BOM).unwrap_or(&bytes);
-    document::read(text, book).ok()
-}
-
-/// Replaces each escaped half of a surrogate pair by U+FFFD. True where there was one.
-fn mend_surrogates(bytes: &mut [u8]) -> bool {
-    let mut mended = false;
-    let mut at = 0;
-    while at < bytes.len() {
-        if bytes.get(at) != Some(&b'\\') {
-            at += 1;
-            continue;
-        }
-        match (escape(bytes, at), escape(bytes, at + 6)) {
-            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => at += 12,
-            (Some(0xD800..=0xDFFF), _) => {
-                if let Some(digits) = bytes.get_mut(at + 2..at + 6) {
-                    digits.copy_from_slice(b"fffd");
-                }
-                mended = true;
-                at += 6;
-            }
-            // Any other escape: its second byte may be a backslash of its own.
-            _ => at += 2,
-        }
-    }
-    mended
-}
-
-/// The code unit of `\uXXXX` at this place.
-fn escape(bytes: &[u8], at: usize) -> Option<u16> {
-    let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
-    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    document::read(json::mended(&bytes)?.as_slice(), book).ok()
 }
 
 fn is_private(name: &[u8]) -> bool {

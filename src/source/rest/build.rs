@@ -14,7 +14,7 @@ use super::plan::Plan;
 use crate::domain::collection::{CollectionSpec, Role};
 use crate::env::SeededDice;
 use crate::http::{ClientOptions, HttpClient};
-use crate::source::calls::{BODY, Caller};
+use crate::source::calls::{BODY, Caller, Told};
 use crate::source::origin::{authority, host_id, is_exposed};
 use crate::source::quota::Quota;
 use crate::source::{Collection, Common, Context, Schedule};
@@ -55,11 +55,13 @@ impl Rest {
         let dice = Arc::new(SeededDice::from_system());
         let body = usize::try_from(connector.limits.bytes_max).unwrap_or(BODY);
         let max_rps = connector.quota().map_or(common.max_rps, |quota| quota.per_second().min(common.max_rps));
+        let told = Told::default();
         let caller = |url: &Url| {
             let limiter = context.limiters.host(&authority(url), max_rps);
             Caller::new(http.clone(), limiter, common.timeout, Arc::clone(&context.clock), dice.clone())
                 .with_pause(context.pause)
                 .with_body(body)
+                .telling(&told)
         };
         let credentials = connector.credentials(caller)?;
         let collections = |every: Duration| -> Vec<Collection> {

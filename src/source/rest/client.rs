@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use jiff::SignedDuration;
 use reqwest::Url;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::domain::record::{Failure, FailureKind};
 use crate::domain::setting::Secret;
@@ -121,6 +122,10 @@ impl Client {
         self.caller.quota()
     }
 
+    pub fn asked_to_wait(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.caller.asked_to_wait()
+    }
+
     pub fn remember(&self, remembered: Remembered) {
         self.caller.remember(remembered);
     }
@@ -141,6 +146,7 @@ impl Client {
             Credentials::None => self.send(call, None).await?,
             Credentials::Header(name, value) => self.send(call, Some((name, value.clone()))).await?,
             Credentials::OAuth(tokens) => {
+                self.caller.ready(&call.what).await?;
                 let token = tokens.any_token().await?;
                 let reply = self.send(call, Some((&header::AUTHORIZATION, bearer(token.expose())?))).await?;
                 if reply.status == StatusCode::UNAUTHORIZED {

@@ -61,6 +61,11 @@ impl Days {
         self.first
     }
 
+    /// The newest day of the look.
+    pub fn last(&self) -> Date {
+        self.today
+    }
+
     pub fn next(&mut self) -> Option<Step> {
         if self.left <= 0 {
             return None;

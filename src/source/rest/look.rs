@@ -1,7 +1,6 @@
 //! One look at one collection: its calls, its pages, and what they prove.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::SignedDuration;
@@ -20,8 +19,9 @@ use super::pointer::{Found, Hit};
 use super::reading::{self, Level};
 use super::template::{Template, Vars, render_in};
 use crate::domain::collection::Role;
-use crate::domain::record::{Evidence, Failure, FailureKind, Page, Rows, key_hash};
+use crate::domain::record::{Evidence, Failure, FailureKind, Page, Rows};
 use crate::domain::time::{Timestamp, minus_days, plus, plus_days};
+use crate::source::seen::{Seen, Sight};
 use crate::source::{LookEnd, LookRequest, Pages, Reach};
 
 /// How far ahead of the server's clock an instant may be without being nonsense.
@@ -34,8 +34,8 @@ pub(super) struct Look<'a> {
     pub request: &'a LookRequest,
     pub pages: &'a Pages,
     pub vars: Vars,
-    /// Hashes of the keys (of money rows without one: of whole pages) shown so far.
-    pub seen: HashSet<u64>,
+    /// The keys (of money rows without one: whole pages) shown so far.
+    pub seen: Seen,
     pub calls: u32,
     pub canary: Option<String>,
     pub newest: Option<Timestamp>,
@@ -99,6 +99,7 @@ impl Look<'_> {
     async fn windows(&mut self, mut days: Days) -> Result<(Evidence, Option<Value>), Failure> {
         let from = days.first();
         self.asked_from = Some(from);
+        self.sums.asked = Some((from, self.plan.request.names_an_end().then(|| days.last())));
         while let Some(step) = days.next() {
             step.set(&mut self.vars);
             self.pages(&[], Reach::Full).await?;
@@ -209,6 +210,7 @@ impl Look<'_> {
         let shown = self.rows(answer)?;
         self.check_keys(&answer.document, &shown)?;
         let mut counts = Counts { rows: shown.hits.len() as u64, ..Counts::default() };
+        self.seen.turn();
         let read = match self.plan.role {
             Role::Spend => {
                 self.read_money(&answer.document, shown, number, &mut counts);
@@ -302,11 +304,12 @@ impl Look<'_> {
                 quarantined.push(format!("row {} of page {number} has no usable key", index + 1));
                 continue;
             };
-            // A row that moved to this page while the list was read has been shown already.
-            if !self.seen.insert(record.key_hash()) {
-                continue;
+            match self.seen.take(&record.key) {
+                Sight::First => counts.fresh += 1,
+                Sight::Moved => continue,
+                // Told as what it is by whoever takes the page.
+                Sight::Twice => {}
             }
-            counts.fresh += 1;
             self.canary = Some(record.key.clone());
             let places = plan.head.as_ref().map(|head| &head.from).or(plan.recent.as_ref().map(|recent| &recent.by));
             read.instants.extend(places.and_then(|places: &Places| places.instant(view)));
@@ -324,27 +327,32 @@ impl Look<'_> {
         page.quarantined = shown.gaps.iter().map(|gap| format!("page {number}: {gap}")).collect();
         for (index, hit) in shown.hits.iter().enumerate() {
             let level = reading::level(self.plan, self.view(document, hit));
-            let key = match level {
+            let key = match &level {
                 Level::Keyless => {
                     page.quarantined.push(format!("row {} of page {number} has no usable key", index + 1));
                     continue;
                 }
-                Level::Unclear(key) => {
-                    let sentence = format!("{key} shows nothing to judge its level by; the last level known is kept.");
-                    page.strange.insert(key.clone(), sentence);
-                    key
-                }
-                Level::Row(row) => {
-                    let key = row.key.clone();
-                    page.understood.insert(key.clone());
-                    if !self.seen.contains(&key_hash(&key)) {
-                        levels.push(row);
-                    }
-                    key
-                }
+                Level::Unclear(key) => key.clone(),
+                Level::Row(row) => row.key.clone(),
             };
-            counts.fresh += u64::from(self.seen.insert(key_hash(&key)));
-            counts.last = Some(key);
+            counts.last = Some(key.clone());
+            match (self.seen.take(&key), level) {
+                (Sight::Moved, _) => continue,
+                (Sight::Twice, _) => {
+                    page.quarantined
+                        .push(format!("row {} of page {number} has the key of one above, {key}", index + 1));
+                    continue;
+                }
+                (Sight::First, Level::Row(row)) => {
+                    page.understood.insert(key);
+                    levels.push(row);
+                }
+                (Sight::First, _) => {
+                    let sentence = format!("{key} shows nothing to judge its level by; the last level known is kept.");
+                    page.strange.insert(key, sentence);
+                }
+            }
+            counts.fresh += 1;
         }
         counts.fresh += page.quarantined.len() as u64;
         page.rows = Rows::Gauges(levels);
@@ -361,7 +369,7 @@ impl Look<'_> {
             // Without keys a page that comes again is known by its text.
             let text: String = shown.hits.iter().map(|hit| hit.value.to_string()).collect();
             let mark = format!("{}{text}", self.vars.text("day").unwrap_or_default());
-            if !self.seen.insert(key_hash(&mark)) {
+            if self.seen.take(&mark) != Sight::First {
                 return;
             }
         }
@@ -374,9 +382,12 @@ impl Look<'_> {
                     counts.fresh += 1;
                     continue;
                 };
-                let new = self.seen.insert(key_hash(&key));
+                let sight = self.seen.take(&key);
+                if sight == Sight::Twice {
+                    self.sums.leave_out(format!("{at} has the key of one above, {key}"));
+                }
                 counts.last = Some(key);
-                if !new {
+                if sight != Sight::First {
                     continue;
                 }
             }

@@ -24,7 +24,7 @@ mod reading;
 pub mod shipped;
 mod template;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -32,9 +32,11 @@ use http::Method;
 use jiff::SignedDuration;
 use reqwest::Url;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::prices::PriceBook;
 use super::quota::Quota;
+use super::seen::Seen;
 use super::{Allowance, Collection, LookEnd, LookRequest, Pages, Remembered, Source};
 use crate::domain::collection::{CollectionSpec, Role};
 use crate::domain::record::{Failure, FailureKind, Page, Record};
@@ -240,7 +242,7 @@ impl Source for Rest {
             request,
             pages,
             vars,
-            seen: HashSet::new(),
+            seen: Seen::default(),
             calls: 0,
             canary: None,
             newest: None,
@@ -292,6 +294,10 @@ impl Source for Rest {
     fn allowance(&self) -> Allowance {
         let allowance = Allowance::of(self.declared, self.client.quota(), &self.collections);
         Allowance { stretched: self.stretched, ..allowance }
+    }
+
+    fn asked_to_wait(&self) -> Option<watch::Receiver<Option<Timestamp>>> {
+        Some(self.client.asked_to_wait())
     }
 
     fn remember(&self, remembered: Remembered) {

@@ -61,6 +61,10 @@ pub struct Sums {
     /// Models that have one.
     priced: BTreeSet<String>,
     quarantined: Vec<String>,
+    /// Rows that were left out without anything missing from a sum for it.
+    left_out: Vec<String>,
+    /// The first and the last day that are asked for, where days are. Of other days there may be a part only.
+    pub asked: Option<(Date, Option<Date>)>,
     /// Rows that were read, and those of them that have an amount.
     rows: u64,
     amounts: u64,
@@ -76,6 +80,10 @@ pub struct Remembered(Vec<(Cell, i64)>);
 impl Sums {
     /// Books a row, or says in `quarantined` what is wrong with it. `at` says which row it is.
     pub fn take(&mut self, money: &Money, view: RowView<'_>, book: &dyn PriceBook, at: &str) {
+        if money.date.day(view).is_some_and(|day| !self.is_asked_for(day)) {
+            self.leave_out(format!("{at} is of a day that was not asked for"));
+            return;
+        }
         self.rows += 1;
         if let Err(what) = self.book(money, view, book) {
             self.quarantined.push(format!("{at} {what}"));
@@ -165,8 +173,17 @@ impl Sums {
         }
     }
 
+    fn is_asked_for(&self, day: Date) -> bool {
+        self.asked.is_none_or(|(first, last)| first <= day && last.is_none_or(|last| day <= last))
+    }
+
     pub fn quarantine(&mut self, what: String) {
         self.quarantined.push(what);
+    }
+
+    /// Leaves a row out that belongs to none of the sums.
+    pub fn leave_out(&mut self, what: String) {
+        self.left_out.push(what);
     }
 
     /// What is wrong where not one of the rows has an amount that can be read, though they used to have one: then it is
@@ -182,7 +199,7 @@ impl Sums {
     /// The page of a look whose amounts can't be read.
     pub fn unreadable(self, sentence: String) -> Page {
         let mut page = Page::of(Rows::Spend(Vec::new()));
-        page.quarantined = self.quarantined;
+        page.quarantined = [self.quarantined, self.left_out].concat();
         page.strange.insert(AMOUNT.to_owned(), sentence);
         page
     }
@@ -247,7 +264,7 @@ impl Sums {
         }
         let mut last = Page::of(Rows::Spend(rows));
         last.people = self.people;
-        last.quarantined = self.quarantined;
+        last.quarantined = [self.quarantined, self.left_out].concat();
         last.understood = self.priced.into_iter().map(|model| price_name(&model)).collect();
         if self.amounts > 0 {
             last.understood.insert(AMOUNT.to_owned());

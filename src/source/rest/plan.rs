@@ -48,6 +48,12 @@ impl Request {
         format!("{} {path}", self.method)
     }
 
+    /// Whether it says up to which day it asks; else the answer goes on for as long as there is something.
+    pub fn names_an_end(&self) -> bool {
+        let names = self.names();
+        names.contains("to") || names.contains("day")
+    }
+
     /// Names of variables in it.
     fn names(&self) -> BTreeSet<String> {
         let query = self.query.iter().flat_map(|(_, value)| value.names());

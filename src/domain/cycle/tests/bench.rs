@@ -187,15 +187,16 @@ impl Bench {
     }
 
     pub fn end(&mut self, spec: &Arc<CollectionSpec>, epoch: u32, evidence: Evidence, notes: LookNotes) -> Plan {
-        self.step(&Input::SweepEnd(SweepEnd {
-            spec: Arc::clone(spec),
-            epoch,
-            evidence,
-            notes,
-            cursor: None,
-            quota: None,
-            confirmed: BTreeSet::new(),
-        }))
+        self.step(&Input::SweepEnd(SweepEnd { notes, ..ended(spec, epoch, evidence) }))
+    }
+
+    /// A look that had nothing to ask. Returns what was told.
+    pub fn idle(&mut self, spec: &Arc<CollectionSpec>) -> Vec<String> {
+        self.later(60);
+        let before = self.events.len();
+        let epoch = self.begin(spec);
+        self.step(&Input::SweepEnd(SweepEnd { idle: true, ..ended(spec, epoch, Evidence::Window) }));
+        self.told_since(before)
     }
 
     /// A whole look of these pages. Returns what was told, in order.
@@ -339,4 +340,17 @@ pub fn record(key: &str, fields: &[(&str, Value)]) -> Record {
 /// `T-00`, `T-01`, … with a title.
 pub fn titled(keys: std::ops::Range<usize>) -> Vec<Record> {
     keys.map(|n| record(&format!("T-{n:02}"), &[("title", "x".into())])).collect()
+}
+
+fn ended(spec: &Arc<CollectionSpec>, epoch: u32, evidence: Evidence) -> SweepEnd {
+    SweepEnd {
+        spec: Arc::clone(spec),
+        epoch,
+        evidence,
+        idle: false,
+        notes: LookNotes::default(),
+        cursor: None,
+        quota: None,
+        confirmed: BTreeSet::new(),
+    }
 }

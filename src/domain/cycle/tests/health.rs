@@ -4,8 +4,10 @@ use serde_json::json;
 
 use super::bench::{Bench, collection, threads, titled};
 use crate::domain::collection::{CollectionSpec, Role};
+use crate::domain::cycle::Input;
 use crate::domain::event::Severity;
-use crate::domain::record::FailureKind;
+use crate::domain::record::{Evidence, FailureKind};
+use crate::domain::time::{SignedDuration, plus};
 
 const NOTHING: [&str; 0] = [];
 const FAILING: [&str; 1] = ["source.failing acme"];
@@ -49,6 +51,41 @@ fn the_third_failure_in_a_row_is_news_and_the_first_good_look_after() {
     }
     assert_eq!(bench.fail(&threads, FailureKind::Broken), FAILING, "another episode");
     assert_ne!(bench.last_event().event.id, failing.id);
+}
+
+#[test]
+fn a_wait_that_is_asked_for_is_known_before_the_look_ends() {
+    let (mut bench, threads, _) = bench();
+    let until = plus(bench.now, SignedDuration::from_secs(40));
+    let ask = |bench: &mut Bench, until| bench.step(&Input::AskedToWait { spec: Arc::clone(&threads), until });
+    assert!(ask(&mut bench, until).events.is_empty());
+    let now = bench.now;
+    assert!(ask(&mut bench, now).docs.is_empty(), "never shortened");
+    assert_eq!(bench.collection(&threads).asked_to_wait_until(bench.now), Some(until));
+    bench.sweep(&threads, &titled(0..3));
+    assert_eq!(bench.collection(&threads).not_before, None, "the look went well");
+}
+
+#[test]
+fn a_look_that_asked_nothing_says_nothing_of_the_source() {
+    let (mut bench, _, _) = bench();
+    let costs = collection("acme", "thread_usage", Role::Cost);
+    assert_eq!(bench.idle(&costs), NOTHING);
+    let first = bench.collection(&costs).last_good;
+    assert!(first.is_some(), "all is well as far as is known");
+    for _ in 0..2 {
+        bench.fail(&costs, FailureKind::Broken);
+        assert_eq!(bench.idle(&costs), NOTHING);
+    }
+    assert_eq!(bench.fail(&costs, FailureKind::Broken), FAILING, "still three in a row");
+    assert_eq!(bench.idle(&costs), NOTHING);
+    let state = bench.collection(&costs);
+    assert_eq!((state.failures, state.last_good), (3, first));
+    assert_eq!(bench.look(&costs, vec![], Evidence::Window), RECOVERED);
+
+    bench.fail(&costs, FailureKind::Forbidden { scope: "a.scope".into() });
+    bench.idle(&costs);
+    assert!(bench.collection(&costs).frozen.is_some());
 }
 
 #[test]

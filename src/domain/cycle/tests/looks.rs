@@ -75,14 +75,21 @@ fn the_page_alone_tells_creations_and_updates() {
 }
 
 #[test]
-fn a_row_that_stands_twice_in_a_page_is_compared_with_itself() {
+fn of_rows_with_one_key_on_a_page_the_first_counts_and_the_others_are_left_out() {
     let (mut bench, spec) = known();
-    let rows = |titles: [&str; 2]| titles.map(|t| record("T-00", &[("title", t.into())])).to_vec();
-    let told = bench.look(&spec, vec![Rows::Records(rows(["y", "z"]))], Evidence::Window);
-    assert_eq!(told, ["thread.updated T-00", "thread.updated T-00"]);
-    let ids: Vec<_> = bench.events.iter().map(|e| &e.event.id).collect();
-    assert_ne!(ids[0], ids[1]);
-    assert!(bench.look(&spec, vec![Rows::Records(rows(["z", "z"]))], Evidence::Window).is_empty());
+    let rows =
+        |titles: [&str; 3]| Page::of(Rows::Records(titles.map(|t| record("T-00", &[("title", t.into())])).to_vec()));
+    for round in 0..3 {
+        bench.begin(&spec);
+        let plan = bench.page(&spec, rows(["y", "z", "y"]));
+        let told: Vec<&str> = plan.events.iter().map(|e| e.event.kind.as_str()).collect();
+        assert_eq!(told, if round == 0 { &["thread.updated"][..] } else { &[] }, "the same answer again tells nothing");
+        assert_eq!((plan.notes.rows, plan.notes.quarantined), (1, 2));
+        assert!(plan.notes.quarantine_samples[0].starts_with("T-00 "), "{:?}", plan.notes.quarantine_samples);
+    }
+    bench.begin(&spec);
+    bench.page(&spec, Page::of(Rows::Records(titled(0..10))));
+    assert_eq!(bench.events.len(), 2, "and back");
 }
 
 #[test]
@@ -207,7 +214,7 @@ fn threads_whose_cost_is_wanted() {
         _ => Vec::<String>::new(),
     };
     let all = |bench: &Bench| match bench.docs.get(&DocKey::Wanted("acme".into())).map(|(_, d)| d.as_ref()) {
-        Some(Doc::Wanted(wanted)) => roster::all(wanted).wanted,
+        Some(Doc::Wanted(wanted)) => roster::all(wanted, bench.now).wanted,
         _ => Vec::<String>::new(),
     };
     bench.sweep(&spec, &titled(0..1));
@@ -235,7 +242,7 @@ fn threads_whose_cost_is_wanted() {
     bench.world.rules = rules;
     let many: Vec<Record> = (0..2_100).map(|n| at(&format!("T-{n:04}"), n / 40, "")).collect();
     bench.sweep(&spec, &many);
-    assert_eq!((wanted(&bench).len(), all(&bench).len()), (roster::WAITING, roster::KEPT));
+    assert_eq!((wanted(&bench).len(), all(&bench).len()), (roster::KEPT, roster::ROUND));
     assert_eq!((wanted(&bench)[0].as_str(), all(&bench)[0].as_str()), ("T-2099", "T-2099"), "the newest");
 }
 
@@ -253,7 +260,25 @@ fn threads_that_came_before_anybody_asked_for_costs_are_asked_for_in_their_turn(
         panic!("none are known")
     };
     let round = roster::due(known, bench.now);
-    assert_eq!((round.wanted.len(), round.again.len(), roster::all(known).wanted.len()), (0, 3, 3));
+    assert_eq!((round.wanted.len(), round.again.len(), roster::all(known, bench.now).wanted.len()), (0, 3, 3));
+}
+
+#[test]
+fn a_member_is_told_with_address_and_name() {
+    let (mut bench, spec) = (Bench::new(), Arc::new(threads()));
+    bench.sweep(&spec, &[]);
+    let member = Record {
+        who: Some("Bo@example.com".into()),
+        name: Some("Bo".into()),
+        ..record("bo@example.com", &[("role", json!("member"))])
+    };
+    let thread = Record { who: Some("Bo@example.com".into()), name: Some("Fix CI".into()), ..record("T-1", &[]) };
+    bench.sweep(&spec, &[member, thread]);
+    let who =
+        |key: &str| bench.events.iter().find(|e| e.event.subject == key).map(|e| e.event.data["who"].clone()).unwrap();
+    let bo = json!({"id": "Bo@example.com", "email": "Bo@example.com", "name": "Bo"});
+    assert_eq!(who("bo@example.com"), bo);
+    assert_eq!(who("T-1")["name"], Value::Null, "a title is nobody's name");
 }
 
 #[test]
@@ -300,6 +325,17 @@ fn a_collection_that_follows_another_asks_about_what_came_or_changed() {
     assert_eq!((&event.data["changed"], &event.data["name"]), (&json!(["messageCount"]), &json!("Title of T-1")));
     assert_eq!(event.time.to_string(), "2027-01-01T00:09:00Z", "when the thread was worked on");
     assert!(ask(&mut bench, 5).is_empty());
+
+    bench.begin(&follower);
+    let failed = Page { asked: vec!["T-2".into()], failed: vec!["T-2".into()], ..Page::of(Rows::Records(vec![])) };
+    bench.page(&follower, failed);
+    let due = |bench: &Bench| match bench.docs.get(&follower.wanted().unwrap()).map(|(_, d)| d.as_ref()) {
+        Some(Doc::Wanted(wanted)) => crate::domain::roster::due(wanted, bench.now),
+        _ => panic!("no queue"),
+    };
+    assert_eq!((due(&bench).wanted.len(), due(&bench).again.len()), (0, 0), "not at once");
+    bench.later(300);
+    assert_eq!(due(&bench).again, ["T-2"], "what could not be read is not forgotten");
 }
 
 #[test]

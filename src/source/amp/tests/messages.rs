@@ -86,6 +86,12 @@ async fn one_odd_thread_costs_no_other() {
     assert_eq!(look.quarantined().len(), 4, "{:?}", look.quarantined());
     assert_eq!(look.pages[0].asked.len(), 5, "none is asked again before it changes");
 
+    rig.fake.script(&path("T-2"), [Script::ok("<html>")]);
+    let look = rig.messages(&["T-1", "T-2", "T-4"]).await;
+    look.assert_broken("T-2: GET");
+    assert_eq!((look.keys(), look.pages[0].asked.len()), (vec!["T-1", "T-4"], 3));
+    assert_eq!(look.pages[0].failed, ["T-2"]);
+
     rig.fake.script(&path("T-2"), [Script::status(403)]);
     let look = rig.messages(&["T-4", "T-2", "T-3"]).await;
     let scope = "amp.api:workspace.threads.contents:view".to_owned();

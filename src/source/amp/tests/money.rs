@@ -178,6 +178,24 @@ async fn an_answer_that_is_too_large_is_asked_for_in_parts() {
 }
 
 #[tokio::test]
+async fn days_that_were_not_asked_for_are_left_out() {
+    let rig = Rig::new().await;
+    let day =
+        |date: &str| json!({"date": date, "users": [{"user": {"id": "u"}, "metrics": {"usage": 5}, "models": {}}]});
+    let answer = |start: &str| {
+        let days = ["2026-08-23", "2026-08-24", "2026-08-25", "2026-11-22", "2026-11-23"].map(day);
+        json!({"metadata": {"startDate": start, "endDate": "2026-11-22"}, "data": days})
+    };
+    for (start, shown) in [("2026-08-25", 2), ("2026-08-24", 3), ("2026-08-23", 2)] {
+        rig.fake.script(PATH, [Script::ok(&answer(start))]);
+        let look = rig.full("daily_usage").await;
+        assert_eq!((look.end.evidence.clone(), look.spend().len()), (Evidence::Complete, shown), "{start}");
+        assert_eq!(look.quarantined().len(), 5 - shown, "{start}");
+        assert!(look.quarantined().contains(&"a row of 2026-11-23 is of a day that was not asked for"));
+    }
+}
+
+#[tokio::test]
 async fn costs_of_threads() {
     let rig = Rig::new().await;
     for (id, usage) in [("T-1", json!(12.5)), ("T-2", json!("x")), ("T-3", json!(-1)), ("T-4", json!(0))] {
@@ -230,6 +248,29 @@ async fn a_thread_that_can_t_be_asked_for_stands_in_nobody_s_way() {
     rig.fake.script("/api/v2/threads/T-1/usage", [Script::ok("<html>")]);
     let wanted = ["T-0", "T-1", "T-2"].map(str::to_owned).to_vec();
     let look = rig.look(LookRequest { wanted, ..rig.request("thread_usage") }).await;
-    look.assert_broken("/usage");
-    assert_eq!(look.pages[0].asked, ["T-0", "T-1"], "asked, without an answer: later again, after the others");
+    look.assert_broken("T-1: GET /api/v2/threads/T-1/usage");
+    assert_eq!(look.pages[0].asked, ["T-0", "T-1", "T-2"], "asked, without an answer: later again, after the others");
+    assert!(!look.end.idle);
+}
+
+#[tokio::test]
+async fn several_that_fail_in_a_row_end_the_look() {
+    let rig = Rig::new().await;
+    for n in 1..6 {
+        rig.fake.script(&format!("/api/v2/threads/T-{n}/usage"), [Script::ok("<html>")]);
+    }
+    let wanted: Vec<String> = (0..6).map(|n| format!("T-{n}")).collect();
+    let look = rig.look(LookRequest { wanted, ..rig.request("thread_usage") }).await;
+    look.assert_broken("T-1, T-2, T-3: GET");
+    assert_eq!(look.pages[0].asked, ["T-0", "T-1", "T-2", "T-3"]);
+}
+
+#[tokio::test]
+async fn a_look_with_nothing_to_ask_was_idle() {
+    let rig = Rig::with(Fake::start().await, &json!({"messages": true}));
+    for collection in ["thread_usage", "messages"] {
+        let look = rig.full(collection).await;
+        assert_eq!((look.end.evidence.clone(), look.end.idle), (Evidence::Window, true), "{collection}");
+    }
+    assert!(!rig.full("members").await.end.idle);
 }

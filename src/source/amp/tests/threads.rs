@@ -68,6 +68,29 @@ async fn rows_are_read_with_tolerance() {
 }
 
 #[tokio::test]
+async fn one_title_that_was_cut_inside_a_character_costs_nothing() {
+    let rig = Rig::new().await;
+    let body =
+        r#"{"threads": [{"id": "T-1", "title": "party \ud83d", "creatorUserID": "u"}, {"id": "T-2", "title": "B"}]}"#;
+    rig.fake.script(PATH, [Script::ok(body)]);
+    let look = rig.full("threads").await;
+    assert_eq!((look.end.evidence.clone(), look.keys()), (Evidence::Complete, vec!["T-1", "T-2"]));
+    assert_eq!(look.records()[0].fields["title"], "party \u{fffd}");
+}
+
+#[tokio::test]
+async fn a_row_that_moves_to_a_later_page_is_shown_once() {
+    let rig = Rig::new().await;
+    let row = |id: &str, title: &str| json!({"id": id, "title": title});
+    let first = json!({"threads": [row("T-1", "a"), row("T-2", "b")], "nextCursor": "2"});
+    let second = json!({"threads": [row("T-3", "c"), row("T-2", "another title"), row("T-3", "c again")]});
+    rig.fake.script(PATH, [Script::ok(&first), Script::ok(&second)]);
+    let look = rig.full("threads").await;
+    assert_eq!(look.end.evidence, Evidence::Complete);
+    assert_eq!(look.keys(), ["T-1", "T-2", "T-3", "T-3"], "what stands twice on one page is left to the diff");
+}
+
+#[tokio::test]
 async fn a_head_look_asks_for_what_is_new() {
     let rig = Rig::new().await;
     rig.fake.fill_threads(50);
@@ -205,8 +228,8 @@ async fn what_is_looked_at_and_how_often() {
         shown,
         [
             ("threads", Role::Record, (Some(1), Some(15), 1440), Some(1440 + 96 + 1)),
-            ("members", Role::Record, (None, None, 2), Some(720)),
-            ("daily_usage", Role::Spend, (None, None, 2), Some(720)),
+            ("members", Role::Record, (None, None, 1), Some(1440)),
+            ("daily_usage", Role::Spend, (None, None, 1), Some(1440)),
             ("thread_usage", Role::Cost, (None, None, 1), Some(1440)),
         ]
     );
