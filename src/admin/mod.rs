@@ -22,7 +22,7 @@ use crate::domain::cycle::{self, Input, World};
 use crate::domain::silence::Silence;
 use crate::domain::time::Timestamp;
 use crate::env::Clock;
-use crate::store::{DeliveryFilter, EventFilter, Store, StoreError};
+use crate::store::{self, DeliveryFilter, EventFilter, Store, StoreError};
 
 /// One operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -144,10 +144,7 @@ impl Desk {
     /// Plans and commits one input, and waits until it is durable.
     async fn step(&self, input: &Input) -> Result<cycle::Plan, StoreError> {
         loop {
-            let now = self.clock.now();
-            let needs = cycle::needs(&self.world, now, input);
-            let known = self.store.load(&needs, None).await?;
-            let plan = cycle::plan(&self.world, now, &known, input);
+            let plan = store::plan(self.store.as_ref(), &self.world, self.clock.now(), input, None).await?;
             match self.store.commit(&plan).await {
                 Ok(ticket) => {
                     self.store.durable(ticket).await?;

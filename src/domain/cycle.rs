@@ -7,6 +7,7 @@ mod command;
 mod digest;
 mod live;
 mod look;
+mod order;
 mod plausible;
 mod quiet;
 mod release;
@@ -139,6 +140,8 @@ pub struct Needs {
     pub deliveries: BTreeSet<String>,
     /// Rooms whose events are wanted: sink, room.
     pub rooms: Vec<(String, String)>,
+    /// What waits at a sink about something: sink, subject.
+    pub waiting: BTreeSet<(String, String)>,
     /// Claims whose outcome came in: sink, claim, delivery number.
     pub claims: Vec<(String, u64, u64)>,
 }
@@ -163,6 +166,8 @@ pub struct Known {
     pub deliveries: BTreeMap<String, Delivery>,
     /// What waits in rooms, oldest first: number and event. As much as goes into one message.
     pub rooms: BTreeMap<String, Vec<(u64, StoredEvent)>>,
+    /// By sink and subject: what waits there, oldest first.
+    pub waiting: BTreeMap<(String, String), Vec<Waiting>>,
     /// Claims that ran out and were given to someone else; their outcomes do not count.
     pub void_claims: BTreeSet<u64>,
 }
@@ -207,6 +212,9 @@ pub struct Plan {
     /// Days of money (source, from, up to and including) that would have told more. Whoever plans loads them too and
     /// plans again; a plan made without them is right but says less.
     pub lacks: Vec<(String, Date, Date)>,
+    /// What else waits at sinks (sink, subject) must be known before this may be committed. Whoever plans loads it and plans
+    /// again.
+    pub asks: BTreeSet<(String, String)>,
     /// A command has more to do; issue it again.
     pub more: bool,
     /// What a command came to, for the person who gave it.
@@ -219,6 +227,28 @@ pub struct Wait {
     pub sink: String,
     pub room: String,
     pub event: String,
+    /// Its subject, where what goes out about that is to go after it.
+    pub about: Option<String>,
+}
+
+/// An event that waits at a sink, found by its subject.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Waiting {
+    pub seq: u64,
+    pub room: String,
+    pub event: StoredEvent,
+}
+
+impl Needs {
+    /// Adds what a plan found lacking; false where that is nothing new.
+    pub fn extend_by(&mut self, plan: &Plan) -> bool {
+        let days: Vec<_> = plan.lacks.iter().filter(|days| !self.ledger.contains(days)).cloned().collect();
+        let asks: Vec<_> = plan.asks.difference(&self.waiting).cloned().collect();
+        let more = !days.is_empty() || !asks.is_empty();
+        self.ledger.extend(days);
+        self.waiting.extend(asks);
+        more
+    }
 }
 
 /// What must be known to plan `input`.
@@ -301,6 +331,7 @@ impl<'a> Step<'a> {
     }
 
     fn finish(mut self) -> Plan {
+        order::keep(&mut self);
         self.finish_telling();
         self.plan
     }

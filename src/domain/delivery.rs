@@ -126,6 +126,9 @@ pub struct Delivery {
     /// Type of its (first) event, for lists and filters.
     pub event_type: String,
     pub subject: String,
+    /// What it is about, where that is several things; else `subject` says it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident: Option<String>,
     pub created: Timestamp,
@@ -185,6 +188,7 @@ impl Delivery {
             event_seqs: Vec::new(),
             event_type: String::new(),
             subject: String::new(),
+            subjects: Vec::new(),
             incident: None,
             created: now,
             state: DeliveryState::Due { at: now },
@@ -200,6 +204,11 @@ impl Delivery {
             urgent: false,
             quiet_since: None,
         }
+    }
+
+    /// The things it is about. Of each of them deliveries go out in the order they were made.
+    pub fn about(&self) -> &[String] {
+        if self.subjects.is_empty() { std::slice::from_ref(&self.subject) } else { &self.subjects }
     }
 
     pub fn due_at(&self) -> Option<Timestamp> {

@@ -59,7 +59,8 @@ impl Sim {
         let items = &self.model.outbox.items;
         let kept = || items.values().filter(|item| item.kept.is_some() && item.state.is_open());
         let is_behind = |item: &Item| {
-            kept().any(|first| first.sink == item.sink && first.subject == item.subject && first.seq < item.seq)
+            let same = |first: &Item| first.sink == item.sink && !first.subjects.is_disjoint(&item.subjects);
+            kept().any(|first| same(first) && first.seq < item.seq)
         };
         items.iter().filter(|(_, item)| is_behind(item)).map(|(id, _)| id.clone()).collect()
     }

@@ -23,9 +23,8 @@ pub(super) struct Telling {
 pub(super) fn needs(world: &World, needs: &mut Needs) {
     needs.docs.insert(DocKey::Silences);
     needs.docs.insert(DocKey::Incidents);
-    for sink in world.timed_sinks() {
-        needs.docs.insert(DocKey::Rooms(sink));
-    }
+    // Of every sink: something may wait from before the routes were edited.
+    needs.docs.extend(world.sinks.iter().map(|sink| DocKey::Rooms(sink.clone())));
 }
 
 impl Step<'_> {
@@ -54,8 +53,9 @@ impl Step<'_> {
             match self.place(*route, &event, &origin, sink) {
                 Place::Now => self.plan.deliveries.push(delivery),
                 Place::Room(room) => {
-                    routed.notes.push(format!("at {sink} it waits in {room}"));
-                    self.plan.waits.push(Wait { sink: sink.clone(), room, event: event.id.clone() });
+                    routed.notes.push(format!("at {sink} it was put into {room}, to go out in its time"));
+                    let about = timing::keeps_order(&room).then(|| event.subject.clone());
+                    self.plan.waits.push(Wait { sink: sink.clone(), room, event: event.id.clone(), about });
                 }
             }
         }

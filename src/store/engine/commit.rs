@@ -73,6 +73,10 @@ impl<K: Kv> Shared<K> {
         for (sink, room) in &needs.rooms {
             known.rooms.insert(room.clone(), self.waiting_in(sink, room, ROOM_EVENTS)?);
         }
+        for (sink, subject) in &needs.waiting {
+            let waiting = self.waiting_about(sink, subject)?;
+            known.waiting.insert((sink.clone(), subject.clone()), waiting);
+        }
         for id in &needs.deliveries {
             if let Some(listed) = self.delivery(id)? {
                 known.deliveries.insert(id.clone(), listed.delivery);
@@ -191,13 +195,11 @@ impl<K: Kv> Shared<K> {
         for wait in &plan.waits {
             // Nothing waits twice: of an event that was told before, what waited then is what counts.
             let Some(event) = fresh.get(wait.event.as_str()) else { continue };
-            batch.put(keys::waiting(&wait.sink, &wait.room, *event), Vec::new());
-            batch.put(keys::waiting_of(*event, &wait.sink), wait.room.clone().into_bytes());
+            state.waits.add(&wait.sink, &wait.room, *event, wait.about.as_deref(), batch);
         }
         for (sink, room, events) in &plan.released {
             for event in events {
-                batch.remove(keys::waiting(sink, room, *event));
-                batch.remove(keys::waiting_of(*event, sink));
+                state.waits.remove(&self.kv, sink, room, *event, batch)?;
             }
         }
         let mut published = Vec::new();

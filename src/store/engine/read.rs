@@ -27,7 +27,7 @@ impl<K: Kv> Shared<K> {
         }
     }
 
-    fn event_at(&self, seq: u64) -> Result<Option<StoredEvent>> {
+    pub(super) fn event_at(&self, seq: u64) -> Result<Option<StoredEvent>> {
         segments::value(&self.kv, keys::EVENTS, seq)?.map(|value| decode_event(&value)).transpose()
     }
 

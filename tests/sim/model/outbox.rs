@@ -17,7 +17,7 @@ pub struct Item {
     pub seq: u64,
     pub sink: String,
     pub event: String,
-    pub subject: String,
+    pub subjects: BTreeSet<String>,
     pub state: DeliveryState,
     pub attempts: u32,
     pub tries: u32,
@@ -46,7 +46,7 @@ impl Item {
             seq: delivery.seq,
             sink: delivery.sink.clone(),
             event: delivery.event_ids.concat(),
-            subject: delivery.subject.clone(),
+            subjects: delivery.about().iter().cloned().collect(),
             state: delivery.state.clone(),
             attempts: delivery.attempts,
             tries: delivery.tries,
@@ -80,7 +80,7 @@ impl Item {
 
 impl Outbox {
     /// What a claim must return: of each subject everything up to the first that holds the others back, the earliest
-    /// due first.
+    /// due first. Of what is about several subjects, that must be so in each of them.
     pub fn claimable(&self, sink: &str, now: Timestamp, limit: usize, leases: &Leases) -> Vec<String> {
         let leased: BTreeSet<&str> = leases.values().map(|(id, _)| id.as_str()).collect();
         let mut open: Vec<(&String, &Item)> =
@@ -89,11 +89,12 @@ impl Outbox {
         let mut closed: BTreeSet<&str> = BTreeSet::new();
         let mut ready: Vec<(Timestamp, u64, &String, Timestamp)> = Vec::new();
         for (id, item) in open {
-            if closed.contains(item.subject.as_str()) {
-                continue;
-            }
+            let is_behind = item.subjects.iter().any(|subject| closed.contains(subject.as_str()));
             if !item.released {
-                closed.insert(&item.subject);
+                closed.extend(item.subjects.iter().map(String::as_str));
+            }
+            if is_behind {
+                continue;
             }
             let pressed = item.kept.filter(|_| self.is_pressed(id));
             let due = item.due().map(|due| pressed.unwrap_or(due));
@@ -109,14 +110,22 @@ impl Outbox {
         ready.into_iter().filter(may).take(limit).map(|(_, _, id, _)| id.clone()).collect()
     }
 
-    /// Something urgent waits behind it.
+    /// Something urgent waits behind it, or behind what waits behind it.
     pub fn is_pressed(&self, id: &str) -> bool {
-        let item = &self.items[id];
-        let presses = |other: &Item| {
-            let same = other.sink == item.sink && other.subject == item.subject;
-            same && other.seq > item.seq && other.urgent && other.public && other.state.is_open()
-        };
-        self.items.values().any(presses)
+        let mut open: Vec<&Item> =
+            self.items.values().filter(|i| i.sink == self.items[id].sink && i.public && i.state.is_open()).collect();
+        open.sort_by_key(|item| std::cmp::Reverse(item.seq));
+        let mut pressed: BTreeSet<&str> = BTreeSet::new();
+        for item in open {
+            let is_pressed = item.subjects.iter().any(|subject| pressed.contains(subject.as_str()));
+            if item.seq == self.items[id].seq {
+                return is_pressed;
+            }
+            if item.urgent || is_pressed {
+                pressed.extend(item.subjects.iter().map(String::as_str));
+            }
+        }
+        false
     }
 
     /// Nothing was sent: it stays until then.
@@ -131,7 +140,7 @@ impl Outbox {
         let item = &self.items[id];
         let earlier = |other: &Item| {
             other.sink == item.sink
-                && other.subject == item.subject
+                && !other.subjects.is_disjoint(&item.subjects)
                 && other.seq < item.seq
                 && other.state.is_open()
                 && !other.released
