@@ -7,7 +7,8 @@ use std::io::{BufReader, Write};
 use std::sync::{Arc, Mutex};
 
 use ampbridge::domain::collection::{CollectionSpec, EventNames, Role, UpdateRule};
-use ampbridge::domain::cycle::{self, Input, SweepEnd, World};
+use ampbridge::domain::cycle::{self, Input, Noted, SweepEnd, World};
+use ampbridge::domain::delivery::RecipientState;
 use ampbridge::domain::doc::{Doc, DocKey};
 use ampbridge::domain::record::{Evidence, Page, Record, Rows};
 use ampbridge::domain::routing::Route;
@@ -457,14 +458,14 @@ async fn nothing_leaves_before_it_is_durable_not_even_by_command() {
     let made = step(&store, at(1), Input::Page { spec: spec(), page }).await.deliveries;
     let at_a = made.iter().find(|d| d.sink == "a").unwrap().id.clone();
     assert!(store.claim("a", at(2), 9, LEASE).await.unwrap().is_empty());
-    step(&store, at(3), Input::Command(cycle::Command::RetryDelivery { id: at_a.clone() })).await;
+    step(&store, at(3), Input::Command(cycle::Command::RetryDelivery { id: at_a.clone(), in_order_at: None })).await;
     assert!(store.claim("a", at(4), 9, LEASE).await.unwrap().is_empty(), "the event may still be lost");
     kv.release_flushes();
     flush(&store).await;
     let claimed = store.claim("a", at(5), 9, LEASE).await.unwrap();
     assert_eq!(claimed.iter().map(|c| &c.delivery.id).collect::<Vec<_>>(), [&at_a]);
     // Sent again while it is under way: the first attempt's outcome no longer counts.
-    step(&store, at(6), Input::Command(cycle::Command::RetryDelivery { id: at_a })).await;
+    step(&store, at(6), Input::Command(cycle::Command::RetryDelivery { id: at_a, in_order_at: None })).await;
     flush(&store).await;
     assert_eq!(store.claim("a", at(7), 9, LEASE).await.unwrap().len(), 1);
     store.close().await.unwrap();
@@ -725,5 +726,36 @@ async fn rooms(store: &Opened) -> Vec<String> {
     match store.doc(&DocKey::Rooms("a".into())).await.unwrap().as_deref() {
         Some(Doc::Rooms(rooms)) => rooms.rooms.keys().cloned().collect(),
         _ => Vec::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_attempt_notes_is_kept_and_its_lease_goes_on() {
+    for (name, bench) in benches() {
+        let store = bench.open();
+        look(&store, at(0), &records(0..1, "x")).await;
+        look(&store, at(1), &records(0..2, "x")).await;
+        store.durable(Ticket(store.overview().await.unwrap().commit)).await.unwrap();
+        let claimed = store.claim("a", at(2), 9, LEASE).await.unwrap();
+        let (claim, delivery) = (claimed[0].claim, &claimed[0].delivery);
+        let accepted = |who: &str| [(who.to_owned(), RecipientState::Accepted)].into();
+        let note = |claim, who| {
+            let (sink, id, seq) = (delivery.sink.clone(), delivery.id.clone(), delivery.seq);
+            Input::Noted(Noted { sink, id, seq, claim, recipients: accepted(who) })
+        };
+        step(&store, at(3), note(claim, "ann@example.com")).await;
+        step(&store, at(4), note(claim + 7, "eve@example.com")).await;
+        step(&store, at(5), note(claim, "bob@example.com")).await;
+        assert!(store.claim("a", at(6), 9, LEASE).await.unwrap().is_empty(), "{name}: it is still being sent");
+        store.durable(Ticket(store.overview().await.unwrap().commit)).await.unwrap();
+        let id = delivery.id.clone();
+        store.close().await.unwrap();
+        drop(store);
+        let store = bench.open();
+        let kept = store.delivery(&id).await.unwrap().unwrap().delivery.recipients;
+        assert_eq!(kept.into_keys().collect::<Vec<_>>(), ["ann@example.com", "bob@example.com"], "{name}");
+        let again = store.claim("a", at(7), 9, LEASE).await.unwrap();
+        assert_eq!(again[0].delivery.recipients.len(), 2, "{name}: whoever goes on knows");
+        store.close().await.unwrap();
     }
 }

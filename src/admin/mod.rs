@@ -46,6 +46,9 @@ pub enum Op {
     DeliveriesRetry {
         ids: Vec<String>,
         filter: Option<DeliveryFilter>,
+        /// One after the other, in the order they are named.
+        #[serde(default)]
+        in_order: bool,
     },
     DeliveriesDrop {
         ids: Vec<String>,
@@ -165,11 +168,12 @@ pub async fn execute(desk: &Desk, op: Op) -> Result<Answer, OpError> {
         Op::EventExplain { id } => operations::explain(desk, &id).await,
         Op::DeliveriesList { filter } => operations::deliveries(desk, &filter).await,
         Op::DeliveryShow { id } => operations::delivery(desk, &id).await,
-        Op::DeliveriesRetry { ids, filter } => {
-            operations::each_delivery(desk, ids, filter, |id| cycle::Command::RetryDelivery { id }).await
+        Op::DeliveriesRetry { ids, filter, in_order } => {
+            let retry = |id, sink: &str| cycle::Command::RetryDelivery { id, in_order_at: in_order.then(|| sink.to_owned()) };
+            operations::each_delivery(desk, ids, filter, retry).await
         }
         Op::DeliveriesDrop { ids, filter } => {
-            operations::each_delivery(desk, ids, filter, |id| cycle::Command::DropDelivery { id }).await
+            operations::each_delivery(desk, ids, filter, |id, _| cycle::Command::DropDelivery { id }).await
         }
         Op::StateShow { collection, limit } => operations::state(desk, collection.as_deref(), limit).await,
         Op::StateReset { collections } => operations::reset(desk, collections).await,

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use jiff::civil::Date;
 
 use super::collection::{CollectionId, CollectionSpec, LookNotes};
-use super::delivery::{self, Delivery, Report};
+use super::delivery::{self, Delivery, RecipientState, Report};
 use super::diff::Match;
 use super::doc::{Doc, DocKey, Docs};
 use super::event::StoredEvent;
@@ -90,6 +90,8 @@ pub enum Input {
     Incidents,
     /// What became of attempts.
     Settled(Vec<Settled>),
+    /// Part of an attempt is done for good; the rest goes on.
+    Noted(Noted),
     /// Deliveries that were claimed and may not go before quiet hours end.
     Quiet(Vec<Kept>),
     Command(Command),
@@ -122,6 +124,18 @@ pub struct Settled {
     pub policy: RetryPolicy,
     /// Jitter in `[0, 1)`.
     pub unit: f64,
+}
+
+/// What an attempt has achieved so far.
+#[derive(Debug, Clone)]
+pub struct Noted {
+    pub sink: String,
+    /// The delivery's id and number.
+    pub id: String,
+    pub seq: u64,
+    /// The lease under which it is being sent.
+    pub claim: u64,
+    pub recipients: BTreeMap<String, RecipientState>,
 }
 
 /// What must be known to plan an input.
@@ -204,6 +218,8 @@ pub struct Plan {
     pub released: Vec<(String, String, Vec<u64>)>,
     /// Deliveries as they are after an attempt, with the claim they were sent under.
     pub settled: Vec<(u64, Delivery)>,
+    /// Deliveries as they are during an attempt, with its claim, which goes on.
+    pub noted: Vec<(u64, Delivery)>,
     /// Deliveries changed by a command, claims or not.
     pub changed: Vec<Delivery>,
     /// (sink, incident) to what later deliveries need.
@@ -254,7 +270,7 @@ impl Needs {
 /// What must be known to plan `input`.
 pub fn needs(world: &World, now: Timestamp, input: &Input) -> Needs {
     let mut needs = Needs::default();
-    if !matches!(input, Input::Begin { .. } | Input::Quiet(_)) {
+    if !matches!(input, Input::Begin { .. } | Input::Quiet(_) | Input::Noted(_)) {
         tell::needs(world, &mut needs);
     }
     match input {
@@ -269,6 +285,10 @@ pub fn needs(world: &World, now: Timestamp, input: &Input) -> Needs {
         Input::Settled(list) => {
             needs.docs.extend(list.iter().map(|s| DocKey::Sink(s.delivery.sink.clone())));
             needs.claims.extend(list.iter().map(|s| (s.delivery.sink.clone(), s.claim, s.delivery.seq)));
+        }
+        Input::Noted(note) => {
+            needs.claims.push((note.sink.clone(), note.claim, note.seq));
+            needs.deliveries.insert(note.id.clone());
         }
         Input::Quiet(list) => {
             needs.claims.extend(list.iter().map(|k| (k.delivery.sink.clone(), k.claim, k.delivery.seq)));
@@ -289,6 +309,7 @@ pub fn plan(world: &World, now: Timestamp, known: &Known, input: &Input) -> Plan
         Input::SweepEnd(end) => look::end(&mut step, end),
         Input::Tick { sources } => spending::evaluate(&mut step, sources, spending::After::Limits),
         Input::Settled(list) => settle(&mut step, list),
+        Input::Noted(note) => take_note(&mut step, note),
         Input::Quiet(list) => quiet::keep(&mut step, list),
         Input::Release { sink, rooms } => release::release(&mut step, sink, rooms),
         Input::Incidents => tell::watch_incidents(&mut step),
@@ -340,11 +361,15 @@ impl<'a> Step<'a> {
 fn settle(step: &mut Step<'_>, list: &[Settled]) {
     let mut sinks: BTreeMap<String, SinkState> = BTreeMap::new();
     for one in list.iter().filter(|one| !step.known.void_claims.contains(&one.claim)) {
-        let after = delivery::settle(one.delivery.clone(), &one.report, one.started, step.now, &one.policy, one.unit);
-        let name = after.sink.clone();
+        let name = one.delivery.sink.clone();
         let state = sinks
             .entry(name.clone())
             .or_insert_with(|| step.known.docs.sink(&DocKey::Sink(name.clone())).cloned().unwrap_or_default());
+        let mut before = one.delivery.clone();
+        if let Some(on) = state.on_since {
+            before.resumed(on.min(one.started));
+        }
+        let after = delivery::settle(before, &one.report, one.started, step.now, &one.policy, one.unit);
         for draft in health::sink_settled(state, &after, &one.report, step.now) {
             step.tell(draft, Some(&name));
         }
@@ -358,6 +383,14 @@ fn settle(step: &mut Step<'_>, list: &[Settled]) {
         if state != step.known.docs.sink(&DocKey::Sink(name.clone())).cloned().unwrap_or_default() {
             step.put(DocKey::Sink(name), Doc::Sink(state));
         }
+    }
+}
+
+fn take_note(step: &mut Step<'_>, note: &Noted) {
+    if let (Some(delivery), false) = (step.known.deliveries.get(&note.id), step.known.void_claims.contains(&note.claim)) {
+        let mut delivery = delivery.clone();
+        delivery.recipients.extend(note.recipients.clone());
+        step.plan.noted.push((note.claim, delivery));
     }
 }
 

@@ -4,6 +4,7 @@ mod breaker;
 pub mod dispatcher;
 pub mod keeper;
 pub mod poller;
+mod progress;
 pub mod schedule;
 pub mod timekeeper;
 

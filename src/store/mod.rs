@@ -172,6 +172,8 @@ pub struct DeliveryFilter {
 pub struct Listed {
     pub delivery: Delivery,
     pub leased: bool,
+    /// It waits for an older one about the same.
+    pub behind: bool,
 }
 
 impl Listed {
@@ -218,6 +220,8 @@ pub struct Pruned {
 pub struct QueueDepth {
     pub waiting: usize,
     pub leased: usize,
+    /// Of those that wait: an attempt was made and did not get through.
+    pub retrying: usize,
 }
 
 /// The store. Implementations pass `tests/store_conformance.rs`.

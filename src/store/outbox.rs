@@ -39,6 +39,8 @@ struct Queue {
     urgent: BTreeSet<(u64, u64)>,
     /// By subject: what is about others as well.
     spanning: BTreeSet<(u64, u64)>,
+    /// How many wait for another attempt.
+    retrying: usize,
 }
 
 /// What a delivery is about, as hashes.
@@ -55,6 +57,8 @@ struct Entry {
     /// When it last was where it is: its last attempt, or when it was made.
     since: Timestamp,
     released: bool,
+    /// An attempt was made.
+    tried: bool,
     /// Until when quiet hours keep it, unless something urgent waits behind it.
     quiet: Option<Timestamp>,
     /// The claim it is leased under.
@@ -74,11 +78,15 @@ impl Outbox {
         let subjects = Subjects::of(delivery);
         let queue = self.sinks.entry(delivery.sink.clone()).or_default();
         queue.forget_ready(delivery.seq);
-        let tried = delivery.log.last().map_or(delivery.created, |attempt| attempt.at);
-        let since = delivery.quiet_since.unwrap_or(tried);
+        let last = delivery.log.last().map_or(delivery.created, |attempt| attempt.at);
+        let since = delivery.quiet_since.unwrap_or(last);
         let quiet = delivery.kept_until();
-        let entry = Entry { subjects: subjects.clone(), due, since, released: delivery.released, quiet, claim: None };
+        let tried = delivery.first_attempt.is_some();
+        let entry =
+            Entry { subjects: subjects.clone(), due, since, released: delivery.released, tried, quiet, claim: None };
         let known = queue.entries.insert(delivery.seq, entry);
+        queue.retrying += usize::from(tried);
+        queue.retrying -= known.as_ref().map_or(0, |known| usize::from(known.tried));
         for subject in subjects.as_slice() {
             let place = (*subject, delivery.seq);
             mark(&mut queue.quiet, place, quiet.is_some());
@@ -96,6 +104,7 @@ impl Outbox {
         let Some(queue) = self.sinks.get_mut(sink) else { return };
         queue.forget_ready(seq);
         let Some(entry) = queue.entries.remove(&seq) else { return };
+        queue.retrying -= usize::from(entry.tried);
         for subject in entry.subjects.as_slice() {
             if let Some(chain) = queue.chains.get_mut(subject) {
                 chain.retain(|s| *s != seq);
@@ -149,6 +158,12 @@ impl Outbox {
         self.sinks.get(sink).and_then(|q| q.entries.get(&seq)).is_some_and(|e| e.claim.is_some())
     }
 
+    /// Whether it waits for an older one about the same.
+    pub fn is_behind(&self, sink: &str, seq: u64) -> bool {
+        let Some(queue) = self.sinks.get(sink) else { return false };
+        queue.entries.get(&seq).is_some_and(|entry| !queue.is_first(seq, entry.subjects.as_slice()))
+    }
+
     pub fn next_due(&self, sink: &str) -> Option<Timestamp> {
         let queue = self.sinks.get(sink)?;
         let ready = queue.ready.first().map(|(due, _)| *due);
@@ -159,7 +174,11 @@ impl Outbox {
     pub fn depth(&self, sink: &str) -> QueueDepth {
         self.sinks
             .get(sink)
-            .map_or_else(QueueDepth::default, |q| QueueDepth { waiting: q.entries.len(), leased: q.leases.len() })
+            .map_or_else(QueueDepth::default, |q| QueueDepth {
+                waiting: q.entries.len(),
+                leased: q.leases.len(),
+                retrying: q.retrying,
+            })
     }
 
     /// Sinks for which something waits.
@@ -226,9 +245,13 @@ impl Queue {
         }
     }
 
-    /// Whether nothing holds it back in the order of any of its subjects. Of a single one, whoever asks has looked.
+    /// The same of what is found in the order of one of its subjects: there it has its turn.
     fn has_its_turn(&self, seq: u64, subjects: &Subjects) -> bool {
-        let Subjects::Many(subjects) = subjects else { return true };
+        matches!(subjects, Subjects::One(_)) || self.is_first(seq, subjects.as_slice())
+    }
+
+    /// Whether nothing holds it back in the order of any of its subjects.
+    fn is_first(&self, seq: u64, subjects: &[u64]) -> bool {
         let is_released = |other: &u64| self.entries.get(other).is_none_or(|entry| entry.released);
         let first_in = |subject| self.chains.get(subject).is_none_or(|chain: &VecDeque<u64>| {
             chain.iter().take_while(|other| **other != seq).all(is_released)
@@ -332,6 +355,11 @@ mod tests {
         outbox.claim("ops", at(1), 9, at(60));
         outbox.insert(&delivery(1, "a", 100));
         assert!(outbox.claim("ops", at(2), 9, at(60)).is_empty());
+        let depth = |outbox: &Outbox| (outbox.depth("ops").waiting, outbox.depth("ops").retrying);
+        assert_eq!(depth(&outbox), (2, 0));
+        outbox.insert(&Delivery { first_attempt: Some(at(1)), ..delivery(1, "a", 100) });
+        outbox.insert(&Delivery { first_attempt: Some(at(1)), ..delivery(1, "a", 100) });
+        assert_eq!(depth(&outbox), (2, 1), "counted once");
         outbox.insert(&Delivery { released: true, ..delivery(1, "a", 100) });
         assert_eq!(seqs(&outbox.claim("ops", at(3), 9, at(60))), [2]);
         assert_eq!(outbox.next_due("ops"), Some(at(60)), "the lease comes before the retry");
@@ -369,6 +397,7 @@ mod tests {
         for delivery in [delivery(1, "a", 0), about(2, &["a", "b"], 0), delivery(3, "b", 0), delivery(4, "c", 0)] {
             outbox.insert(&delivery);
         }
+        assert!([2, 3].into_iter().all(|seq| outbox.is_behind("ops", seq)) && !outbox.is_behind("ops", 1));
         assert_eq!(seqs(&outbox.claim("ops", at(1), 9, at(60))), [1, 4], "3 comes after 2, and that after 1");
         outbox.insert(&delivery(1, "a", 100));
         assert!(outbox.claim("ops", at(2), 9, at(60)).is_empty());

@@ -103,7 +103,8 @@ impl<K: Kv> Shared<K> {
                 return Err(StoreError::Conflict(format!("delivery {}", expected.id)));
             }
         }
-        if let Some((_, late)) = plan.settled.iter().find(|(claim, d)| !state.outbox.holds(&d.sink, *claim, d.seq)) {
+        let under_claims = plan.settled.iter().chain(&plan.noted);
+        if let Some((_, late)) = under_claims.into_iter().find(|(claim, d)| !state.outbox.holds(&d.sink, *claim, d.seq)) {
             return Err(StoreError::Conflict(format!("the lease of {}", late.id)));
         }
         let mut batch = Batch::default();
@@ -233,6 +234,10 @@ impl<K: Kv> Shared<K> {
             if delivery.state.is_open() {
                 published.push(delivery);
             }
+        }
+        for (_, delivery) in &plan.noted {
+            // Its lease goes on, and so does its place in the outbox.
+            entries.delivery(delivery)?;
         }
         for (_, delivery) in &plan.settled {
             entries.delivery(delivery)?;

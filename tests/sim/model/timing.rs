@@ -88,6 +88,8 @@ struct Told {
     route: Option<usize>,
     last: Timestamp,
     escalated: bool,
+    /// Nothing of it was heard there: silences that covered what was told last.
+    unheard: Option<BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -360,6 +362,22 @@ impl Desk {
         }
     }
 
+    /// Sinks that heard nothing of what is over now.
+    pub fn unheard(&self, stored: &StoredEvent) -> BTreeMap<String, BTreeSet<String>> {
+        let trouble = stored.event.incident().and_then(|id| self.troubles.get(id)).filter(|_| !is_open(stored));
+        let told = trouble.into_iter().flat_map(|trouble| &trouble.told);
+        told.filter_map(|(sink, told)| Some((sink.clone(), told.unheard.clone()?))).collect()
+    }
+
+    /// A sink hears of a level, or does not.
+    pub fn heard(&mut self, stored: &StoredEvent, sink: &str, hushed: &BTreeSet<String>) {
+        let trouble = stored.event.incident().and_then(|id| self.troubles.get_mut(id));
+        if let Some(told) = trouble.and_then(|trouble| trouble.told.get_mut(sink)) {
+            let still = told.unheard.is_some() && !hushed.is_empty();
+            told.unheard = still.then(|| hushed.clone());
+        }
+    }
+
     /// A level is bad, or no longer.
     pub fn book(&mut self, stored: &StoredEvent, routed: &BTreeMap<String, Option<usize>>, now: Timestamp) {
         let Some(id) = stored.event.incident() else { return };
@@ -386,7 +404,7 @@ impl Desk {
         trouble.ends = end_of_period(stored);
         trouble.fact = fact;
         for (sink, route) in routed {
-            let told = Told { route: *route, last: now, escalated: false };
+            let told = Told { route: *route, last: now, escalated: false, unheard: Some(BTreeSet::new()) };
             let told = trouble.told.entry(sink.clone()).or_insert(told);
             (told.route, told.last) = (*route, now);
         }
@@ -409,6 +427,7 @@ impl Desk {
                 let passed = |since: Timestamp, secs: i64| now.duration_since(since) >= SignedDuration::from_secs(secs);
                 if timed.remind.is_some_and(|secs| passed(told.last, secs)) {
                     told.last = now;
+                    told.unheard = None;
                     let event = std::slice::from_ref(&trouble.event);
                     messages.push(Message::new(sink, DeliveryKind::Reminder, event));
                 }
@@ -424,7 +443,7 @@ impl Desk {
                 if !trouble.told.contains_key(&sink) && trouble.fact.about.as_ref() != Some(&sink) {
                     messages.push(Message::new(&sink, DeliveryKind::Single, std::slice::from_ref(&trouble.event)));
                     self.routes.insert((trouble.event.clone(), sink.clone()), route);
-                    trouble.told.insert(sink, Told { route, last: now, escalated: true });
+                    trouble.told.insert(sink, Told { route, last: now, escalated: true, unheard: None });
                 }
             }
         }

@@ -180,7 +180,7 @@ impl Bench {
             let room = self.waiting.entry((sink.clone(), room.clone())).or_default();
             room.retain(|(seq, _)| !gone.contains(seq));
         }
-        let settled = plan.settled.iter().map(|(_, d)| d);
+        let settled = plan.settled.iter().chain(&plan.noted).map(|(_, d)| d);
         for delivery in plan.deliveries.iter().chain(settled).chain(&plan.changed) {
             self.deliveries.insert(delivery.id.clone(), delivery.clone());
         }

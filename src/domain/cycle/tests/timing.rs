@@ -9,7 +9,7 @@ use super::bench::{Bench, collection, threads, titled};
 use super::money::{budget, look, row, today};
 use crate::domain::collection::{CollectionSpec, Role};
 use crate::domain::cycle::{Command, Input};
-use crate::domain::delivery::{Delivery, DeliveryKind, Outcome};
+use crate::domain::delivery::{Delivery, DeliveryKind, DeliveryState, Outcome};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::event::Severity;
 use crate::domain::record::FailureKind;
@@ -148,6 +148,41 @@ fn what_is_silenced_is_neither_said_again_nor_told_to_others() {
     bench.later(HOUR);
     let both = [(DeliveryKind::Reminder, "a".to_owned()), (DeliveryKind::Single, "c".to_owned())];
     assert_eq!(watch(&mut bench), both, "it is still bad when the silence ends");
+}
+
+#[test]
+fn who_was_never_told_that_it_is_bad_is_not_told_that_it_is_good() {
+    for (heard_later, reason) in [(false, Some("what is over was silenced by sil_1")), (true, None)] {
+        let (mut bench, spec) = bench(attention());
+        bench.world.routes[0].events.clear();
+        let silence = Silence {
+            events: vec!["source.failing".into()],
+            sources: vec![],
+            subjects: vec![],
+            sink: Some("a".into()),
+            fields: vec![],
+            max_severity: None,
+            until: plus(bench.now, SignedDuration::from_mins(30)),
+            created: bench.now,
+            comment: String::new(),
+        };
+        bench.command(Command::AddSilence { id: "sil_1".into(), silence: Box::new(silence) }).unwrap();
+        for _ in 0..3 {
+            bench.fail(&spec, FailureKind::Broken);
+        }
+        if heard_later {
+            bench.later(HOUR);
+            assert_eq!(watch(&mut bench)[0], (DeliveryKind::Reminder, "a".to_owned()), "the silence is over");
+        }
+        bench.sweep(&spec, &titled(0..1));
+        let over = bench.sinks_of_last()["a"].clone();
+        let state = &bench.deliveries[&over].state;
+        match (state, reason) {
+            (DeliveryState::Suppressed { reason: said, .. }, Some(reason)) => assert_eq!(said, reason),
+            (state, None) => assert!(state.is_open(), "{state:?}"),
+            (state, _) => panic!("{state:?}"),
+        }
+    }
 }
 
 #[test]
