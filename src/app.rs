@@ -2,6 +2,7 @@
 
 mod once;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,10 +22,10 @@ use crate::env::{Clock, Dice, SeededDice, SystemClock};
 use crate::http::{Cap, ClientOptions, HttpClient};
 use crate::lifecycle::Lifecycle;
 use crate::pipeline::Core;
-use crate::pipeline::dispatcher::{Dispatcher, Tally};
+use crate::pipeline::dispatcher::{Dispatcher, Rests, Tally};
 use crate::pipeline::poller::Poller;
 use crate::pipeline::{keeper, timekeeper};
-use crate::render::{AckLinks, Renderer};
+use crate::render::{AckLinks, Renderer, samples};
 use crate::sink::{self, Sink};
 use crate::source::{self, Reach, Source};
 use crate::store::{self, QueueDepth, Store, StoreError};
@@ -74,20 +75,7 @@ impl Parts {
                 None
             }
         };
-        let wants_costs = settings.rules.iter().any(|r| matches!(r.rule, Rule::ThreadCost(_)));
-        let mut context =
-            source::Context { wants_costs, ..source::Context::new(Arc::clone(&clock), settings.folder.clone()) };
-        match source::prices::with_own(&settings.prices, Arc::clone(&context.prices)) {
-            Ok(prices) => context.prices = prices,
-            Err(faults) => faults.into_iter().for_each(|(key, what)| fault(format!("prices.{key}"), what)),
-        }
-        let mut sources = Vec::new();
-        for (name, entry) in &settings.sources {
-            match entry.config.build(name, &entry.common, &context) {
-                Ok(source) => sources.push(source),
-                Err(why) => fault(format!("sources.{name}"), why),
-            }
-        }
+        let sources = build_sources(&settings, &clock, &mut fault);
         let mut sinks = Vec::new();
         if let Some(renderer) = &renderer {
             let (bridge, renderer) = (settings.bridge.name.clone(), Arc::clone(renderer));
@@ -161,6 +149,36 @@ impl Parts {
     }
 }
 
+fn build_sources(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    fault: &mut dyn FnMut(String, String),
+) -> Vec<Arc<dyn Source>> {
+    let wants_costs = settings.rules.iter().any(|r| matches!(r.rule, Rule::ThreadCost(_)));
+    let mut context =
+        source::Context { wants_costs, ..source::Context::new(Arc::clone(clock), settings.folder.clone()) };
+    match source::prices::with_own(&settings.prices, Arc::clone(&context.prices)) {
+        Ok(prices) => context.prices = prices,
+        Err(faults) => faults.into_iter().for_each(|(key, what)| fault(format!("prices.{key}"), what)),
+    }
+    let mut sources = Vec::new();
+    for (name, entry) in &settings.sources {
+        match entry.config.build(name, &entry.common, &context) {
+            Ok(source) => sources.push(source),
+            Err(why) => fault(format!("sources.{name}"), why),
+        }
+    }
+    sources
+}
+
+/// Event types there can be: those that come with ampbridge, and those that the configured sources make.
+pub fn event_types(settings: Option<&Settings>) -> BTreeSet<String> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let sources = settings.map(|settings| build_sources(settings, &clock, &mut |_, _| {})).unwrap_or_default();
+    let made = sources.iter().flat_map(|source| source.collections()).flat_map(|c| c.spec.event_types());
+    made.chain(samples::types().into_iter().map(str::to_owned)).collect()
+}
+
 impl App {
     /// The service, until told to stop. Everything it began is ended or given back.
     pub async fn run(&self, life: &Lifecycle) -> anyhow::Result<()> {
@@ -181,6 +199,9 @@ impl App {
         tasks.spawn(keeper::run(core, config, plausible, life.soft.clone()));
         let rounds = self.start_sources(&mut tasks, &life.soft);
         let heartbeat = tokio::spawn(self.heartbeat(rounds, life.soft.clone()));
+        if let Some(metrics) = self.metrics.clone() {
+            tokio::spawn(telemetry::metrics::upkeep(metrics, life.soft.clone()));
+        }
         ready.store(true, Ordering::Release);
         tracing::info!(sources = self.parts.sources.len(), sinks = self.parts.sinks.len(), "ampbridge runs");
         let ended = join_all(&mut tasks, life).await;
@@ -262,10 +283,21 @@ impl App {
         tasks: &mut JoinSet<Result<(), StoreError>>,
         stop: &CancellationToken,
     ) -> Vec<(String, Arc<Tally>)> {
+        self.start_dispatchers(tasks, Rests::Ever, stop)
+    }
+
+    fn start_dispatchers(
+        &self,
+        tasks: &mut JoinSet<Result<(), StoreError>>,
+        rests: Rests,
+        stop: &CancellationToken,
+    ) -> Vec<(String, Arc<Tally>)> {
         let start = |sink: &Arc<dyn Sink>| {
             let tally = Arc::new(Tally::default());
-            tasks.spawn(Dispatcher::run(self.core.clone(), Arc::clone(sink), Arc::clone(&tally), stop.clone()));
-            (sink.name().to_owned(), tally)
+            let (core, sink, stop) = (self.core.clone(), Arc::clone(sink), stop.clone());
+            let name = sink.name().to_owned();
+            tasks.spawn(Dispatcher::run(core, sink, Arc::clone(&tally), rests, stop));
+            (name, tally)
         };
         self.parts.sinks.iter().map(start).collect()
     }

@@ -18,9 +18,11 @@ use jiff::SignedDuration;
 use reqwest::Url;
 
 use crate::domain::delivery::Timings;
+use crate::domain::retry::RETRY_AFTER_CAP;
 use crate::domain::setting::Secret;
+use crate::domain::time::Timestamp;
 
-pub use guard::{AddressGuard, GuardError, Lookup};
+pub use guard::{AddressGuard, GuardError, Lookup, is_loopback};
 pub use timing::millis;
 
 /// Longest connect, whatever the call's deadline.
@@ -84,27 +86,28 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3). `now` is the local clock, used only for a date
-    /// where the answer has no `Date` of its own.
-    pub fn retry_after(&self, now: crate::domain::time::Timestamp) -> Option<SignedDuration> {
+    /// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3), [`RETRY_AFTER_CAP`] at most, however far it is
+    /// away. `now` is the local clock, used only for a date where the answer has no `Date` of its own.
+    pub fn retry_after(&self, now: Timestamp) -> Option<SignedDuration> {
         let text = self.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
-        if let Ok(secs) = text.parse::<u64>() {
-            return Some(SignedDuration::from_secs(i64::try_from(secs).unwrap_or(i64::MAX)));
+        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+            let secs = text.parse().unwrap_or(i64::MAX);
+            return Some(SignedDuration::from_secs(secs).min(RETRY_AFTER_CAP));
         }
-        // Not in the specification, but Discord and others do it. A day and more is not written so.
+        // A fraction is not in the specification, but Discord and others send it.
         if text.contains('.')
             && let Ok(secs) = text.parse::<f64>()
-            && (0.0..86_400.0).contains(&secs)
+            && secs >= 0.0
         {
-            return SignedDuration::try_from_secs_f64(secs.ceil()).ok();
+            return Some(SignedDuration::try_from_secs_f64(secs.ceil()).unwrap_or(RETRY_AFTER_CAP).min(RETRY_AFTER_CAP));
         }
         let at = http_date(text)?;
         let reference = self.date().unwrap_or(now);
-        Some(at.duration_since(reference).max(SignedDuration::ZERO))
+        Some(at.duration_since(reference).clamp(SignedDuration::ZERO, RETRY_AFTER_CAP))
     }
 
     /// The server's clock.
-    pub fn date(&self) -> Option<crate::domain::time::Timestamp> {
+    pub fn date(&self) -> Option<Timestamp> {
         http_date(self.headers.get(http::header::DATE)?.to_str().ok()?)
     }
 
@@ -114,8 +117,10 @@ impl Reply {
     }
 }
 
-fn http_date(text: &str) -> Option<crate::domain::time::Timestamp> {
-    crate::domain::time::Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok()
+fn http_date(text: &str) -> Option<Timestamp> {
+    let at = httpdate::parse_http_date(text).ok()?;
+    // The last day that can be written is no longer in the range.
+    Some(Timestamp::try_from(at).unwrap_or(Timestamp::MAX))
 }
 
 /// A client with its manners. Cheap to clone.
@@ -334,6 +339,16 @@ mod tests {
         assert_eq!(secs(reply("soon", None)), None);
         assert_eq!(secs(reply("1.25", None)), Some(2));
         assert_eq!(secs(reply("-1.5", None)), None);
-        assert_eq!(secs(reply("99999999999999999999999", None)), None);
+        assert_eq!(secs(reply("-3", None)), None);
+        for far in [
+            "86401",
+            "9223372036854775808",
+            "99999999999999999999999",
+            "1000000000000000000000.5",
+            "Thu, 22 Nov 2300 10:00:30 GMT",
+            "Fri, 31 Dec 9999 23:59:59 GMT",
+        ] {
+            assert_eq!(secs(reply(far, None)), Some(86_400), "{far} is long, not nothing");
+        }
     }
 }

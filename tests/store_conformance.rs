@@ -8,11 +8,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use ampbridge::domain::collection::{CollectionSpec, EventNames, Role, UpdateRule};
-use ampbridge::domain::cycle::{self, Input, SweepEnd, World};
+use ampbridge::domain::cycle::{self, Input, Noted, SweepEnd, World};
+use ampbridge::domain::delivery::RecipientState;
 use ampbridge::domain::doc::{Doc, DocKey};
 use ampbridge::domain::record::{Evidence, Page, Record, Rows};
 use ampbridge::domain::routing::Route;
 use ampbridge::domain::time::{SignedDuration, Timestamp};
+use ampbridge::domain::timing::{Group, GroupBy, Timing};
 use ampbridge::store::memory::MemoryKv;
 use ampbridge::store::{DeliveryFilter, EventFilter, Keep, Probe, Store, StoreError, Sync, Ticket, memory, sled};
 use serde_json::json;
@@ -88,15 +90,16 @@ fn records(keys: std::ops::Range<u32>, title: &str) -> Vec<Record> {
 }
 
 async fn step(store: &Opened, now: Timestamp, input: Input) -> cycle::Plan {
-    let world = world();
-    let needs = cycle::needs(&world, now, &input);
+    step_in(&world(), store, now, input).await
+}
+
+async fn step_in(world: &World, store: &Opened, now: Timestamp, input: Input) -> cycle::Plan {
     let id = spec().id();
     let probe = match &input {
         Input::Page { page: Page { rows: Rows::Records(records), .. }, .. } => Some(Probe { collection: &id, records }),
         _ => None,
     };
-    let known = store.load(&needs, probe).await.unwrap();
-    let plan = cycle::plan(&world, now, &known, &input);
+    let plan = ampbridge::store::plan(store.as_ref(), world, now, &input, probe).await.unwrap();
     store.commit(&plan).await.unwrap();
     plan
 }
@@ -457,14 +460,14 @@ async fn nothing_leaves_before_it_is_durable_not_even_by_command() {
     let made = step(&store, at(1), Input::Page { spec: spec(), page }).await.deliveries;
     let at_a = made.iter().find(|d| d.sink == "a").unwrap().id.clone();
     assert!(store.claim("a", at(2), 9, LEASE).await.unwrap().is_empty());
-    step(&store, at(3), Input::Command(cycle::Command::RetryDelivery { id: at_a.clone() })).await;
+    step(&store, at(3), Input::Command(cycle::Command::RetryDelivery { id: at_a.clone(), in_order_at: None })).await;
     assert!(store.claim("a", at(4), 9, LEASE).await.unwrap().is_empty(), "the event may still be lost");
     kv.release_flushes();
     flush(&store).await;
     let claimed = store.claim("a", at(5), 9, LEASE).await.unwrap();
     assert_eq!(claimed.iter().map(|c| &c.delivery.id).collect::<Vec<_>>(), [&at_a]);
     // Sent again while it is under way: the first attempt's outcome no longer counts.
-    step(&store, at(6), Input::Command(cycle::Command::RetryDelivery { id: at_a })).await;
+    step(&store, at(6), Input::Command(cycle::Command::RetryDelivery { id: at_a, in_order_at: None })).await;
     flush(&store).await;
     assert_eq!(store.claim("a", at(7), 9, LEASE).await.unwrap().len(), 1);
     store.close().await.unwrap();
@@ -690,4 +693,96 @@ async fn damage_is_refused_without_being_written_to_and_mending_goes_on() {
     assert!(look(&store, at(2), &records(0..2010, "x")).await.is_empty(), "mended, and nothing was forgotten");
     assert_eq!(store.events(&EventFilter::default()).await.unwrap().len(), 10);
     store.close().await.unwrap();
+}
+
+/// New threads gather at `a` for an hour; other news of them go at once.
+fn gathering() -> World {
+    let by = vec![GroupBy::Type];
+    let timing =
+        Timing { group: Some(Group { by, wait: SignedDuration::from_hours(1), max: 50 }), ..Timing::default() };
+    let (events, sinks) = (vec!["thread.created".into()], vec!["a".to_owned()]);
+    let first = Route { events, sinks: sinks.clone(), timing, ..Route::default() };
+    World { routes: vec![first, Route { sinks, ..Route::default() }], ..world() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_found_by_its_subject_and_a_message_about_several_keeps_the_order_of_each() {
+    for (name, bench) in benches() {
+        let (world, spec) = (gathering(), spec());
+        let store = bench.open();
+        let page = async |store: &Opened, now, records| {
+            step_in(&world, store, now, Input::Begin { spec: spec.clone() }).await;
+            let page = Page::of(Rows::Records(records));
+            step_in(&world, store, now, Input::Page { spec: spec.clone(), page }).await
+        };
+        look(&store, at(0), &records(0..1, "x")).await;
+        page(&store, at(1), records(1..4, "x")).await;
+        let out = Buffer::default();
+        store.export(Box::new(out.clone())).await.unwrap();
+        store.close().await.unwrap();
+        drop(store);
+        let copy = MemoryBench(MemoryKv::default());
+        let bytes = out.0.lock().unwrap().clone();
+        let filled = copy.open();
+        filled.import(Box::new(BufReader::new(std::io::Cursor::new(bytes)))).await.unwrap();
+        drop(filled.close().await);
+        drop(filled);
+        for (opened, bench) in [("opened anew", bench.as_ref()), ("imported", &copy)] {
+            let store = bench.open();
+            let plan = page(&store, at(2), records(1..3, "y")).await;
+            let sizes: Vec<usize> = plan.deliveries.iter().map(|delivery| delivery.event_ids.len()).collect();
+            assert_eq!(sizes, [2, 1, 1], "{name}, {opened}: what waited goes first");
+            let ticket = Ticket(store.overview().await.unwrap().commit);
+            store.durable(ticket).await.unwrap();
+            let claimed = store.claim("a", at(3), 100, LEASE).await.unwrap();
+            assert_eq!(claimed.iter().map(|one| one.events.len()).collect::<Vec<_>>(), [2], "{name}, {opened}");
+            store.close().await.unwrap();
+            drop(store);
+            let store = bench.open();
+            let claimed = store.claim("a", at(3), 100, LEASE).await.unwrap();
+            assert_eq!(claimed.len(), 1, "{name}, {opened}: after a restart, too");
+            assert_eq!(claimed[0].delivery.about(), ["T-00001", "T-00002"]);
+            let left = store.waiting_in("a", &rooms(&store).await[0], 9).await.unwrap();
+            assert_eq!(left.len(), 1, "{name}, {opened}: the third waits on");
+            store.close().await.unwrap();
+        }
+    }
+}
+
+async fn rooms(store: &Opened) -> Vec<String> {
+    match store.doc(&DocKey::Rooms("a".into())).await.unwrap().as_deref() {
+        Some(Doc::Rooms(rooms)) => rooms.rooms.keys().cloned().collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_attempt_notes_is_kept_and_its_lease_goes_on() {
+    for (name, bench) in benches() {
+        let store = bench.open();
+        look(&store, at(0), &records(0..1, "x")).await;
+        look(&store, at(1), &records(0..2, "x")).await;
+        store.durable(Ticket(store.overview().await.unwrap().commit)).await.unwrap();
+        let claimed = store.claim("a", at(2), 9, LEASE).await.unwrap();
+        let (claim, delivery) = (claimed[0].claim, &claimed[0].delivery);
+        let accepted = |who: &str| [(who.to_owned(), RecipientState::Accepted)].into();
+        let note = |claim, who| {
+            let (sink, id, seq) = (delivery.sink.clone(), delivery.id.clone(), delivery.seq);
+            Input::Noted(Noted { sink, id, seq, claim, recipients: accepted(who) })
+        };
+        step(&store, at(3), note(claim, "ann@example.com")).await;
+        step(&store, at(4), note(claim + 7, "eve@example.com")).await;
+        step(&store, at(5), note(claim, "bob@example.com")).await;
+        assert!(store.claim("a", at(6), 9, LEASE).await.unwrap().is_empty(), "{name}: it is still being sent");
+        store.durable(Ticket(store.overview().await.unwrap().commit)).await.unwrap();
+        let id = delivery.id.clone();
+        store.close().await.unwrap();
+        drop(store);
+        let store = bench.open();
+        let kept = store.delivery(&id).await.unwrap().unwrap().delivery.recipients;
+        assert_eq!(kept.into_keys().collect::<Vec<_>>(), ["ann@example.com", "bob@example.com"], "{name}");
+        let again = store.claim("a", at(7), 9, LEASE).await.unwrap();
+        assert_eq!(again[0].delivery.recipients.len(), 2, "{name}: whoever goes on knows");
+        store.close().await.unwrap();
+    }
 }

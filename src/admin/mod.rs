@@ -22,7 +22,7 @@ use crate::domain::cycle::{self, Input, World};
 use crate::domain::silence::Silence;
 use crate::domain::time::Timestamp;
 use crate::env::Clock;
-use crate::store::{DeliveryFilter, EventFilter, Store, StoreError};
+use crate::store::{self, DeliveryFilter, EventFilter, Store, StoreError};
 
 /// One operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,9 @@ pub enum Op {
     DeliveriesRetry {
         ids: Vec<String>,
         filter: Option<DeliveryFilter>,
+        /// One after the other, in the order they are named.
+        #[serde(default)]
+        in_order: bool,
     },
     DeliveriesDrop {
         ids: Vec<String>,
@@ -144,10 +147,7 @@ impl Desk {
     /// Plans and commits one input, and waits until it is durable.
     async fn step(&self, input: &Input) -> Result<cycle::Plan, StoreError> {
         loop {
-            let now = self.clock.now();
-            let needs = cycle::needs(&self.world, now, input);
-            let known = self.store.load(&needs, None).await?;
-            let plan = cycle::plan(&self.world, now, &known, input);
+            let plan = store::plan(self.store.as_ref(), &self.world, self.clock.now(), input, None).await?;
             match self.store.commit(&plan).await {
                 Ok(ticket) => {
                     self.store.durable(ticket).await?;
@@ -168,11 +168,12 @@ pub async fn execute(desk: &Desk, op: Op) -> Result<Answer, OpError> {
         Op::EventExplain { id } => operations::explain(desk, &id).await,
         Op::DeliveriesList { filter } => operations::deliveries(desk, &filter).await,
         Op::DeliveryShow { id } => operations::delivery(desk, &id).await,
-        Op::DeliveriesRetry { ids, filter } => {
-            operations::each_delivery(desk, ids, filter, |id| cycle::Command::RetryDelivery { id }).await
+        Op::DeliveriesRetry { ids, filter, in_order } => {
+            let retry = |id, sink: &str| cycle::Command::RetryDelivery { id, in_order_at: in_order.then(|| sink.to_owned()) };
+            operations::each_delivery(desk, ids, filter, retry).await
         }
         Op::DeliveriesDrop { ids, filter } => {
-            operations::each_delivery(desk, ids, filter, |id| cycle::Command::DropDelivery { id }).await
+            operations::each_delivery(desk, ids, filter, |id, _| cycle::Command::DropDelivery { id }).await
         }
         Op::StateShow { collection, limit } => operations::state(desk, collection.as_deref(), limit).await,
         Op::StateReset { collections } => operations::reset(desk, collections).await,

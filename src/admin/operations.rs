@@ -1,11 +1,14 @@
 //! What each operation does.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{Answer, Desk, OpError, rows, waiting};
 use crate::domain::collection::{CollectionId, CollectionState, Role};
 use crate::domain::cycle::{Command, Input};
 use crate::domain::doc::{Doc, DocKey};
+use crate::domain::health::SinkState;
 use crate::store::{DeliveryFilter, EventFilter, Listed, gone_sinks, sink_state};
 
 type Outcome = Result<Answer, OpError>;
@@ -35,8 +38,8 @@ pub(super) async fn explain(desk: &Desk, id: &str) -> Outcome {
     let stored = desk.store.event(id).await?.ok_or_else(|| no_such_event(id))?;
     let mut deliveries = Vec::new();
     for listed in desk.store.deliveries_of(id).await? {
-        let stopped = stopped(desk, &listed.delivery.sink).await?;
-        deliveries.push(rows::delivery(&listed, stopped.as_deref()));
+        let sink = sink_state(desk.store.as_ref(), &listed.delivery.sink).await?;
+        deliveries.push(rows::delivery(&listed, &sink, desk.clock.now()));
     }
     for (sink, room) in desk.store.waits_of(id).await? {
         deliveries.extend(waiting::row_of(desk, &sink, &room).await?);
@@ -49,13 +52,13 @@ pub(super) async fn explain(desk: &Desk, id: &str) -> Outcome {
 
 pub(super) async fn deliveries(desk: &Desk, filter: &DeliveryFilter) -> Outcome {
     let mut list = waiting::rows(desk, filter).await?;
-    let mut reasons: std::collections::BTreeMap<String, Option<String>> = std::collections::BTreeMap::new();
+    let mut sinks: BTreeMap<String, SinkState> = BTreeMap::new();
     for listed in desk.store.deliveries(filter).await? {
-        let sink = &listed.delivery.sink;
-        if !reasons.contains_key(sink) {
-            reasons.insert(sink.clone(), stopped(desk, sink).await?);
+        let name = &listed.delivery.sink;
+        if !sinks.contains_key(name) {
+            sinks.insert(name.clone(), sink_state(desk.store.as_ref(), name).await?);
         }
-        list.push(rows::delivery(&listed, reasons.get(sink).and_then(Option::as_deref)));
+        list.extend(sinks.get(name).map(|sink| rows::delivery(&listed, sink, desk.clock.now())));
     }
     list.truncate(filter.limit.unwrap_or(usize::MAX));
     Ok(Answer::Data(Value::Array(list)))
@@ -66,8 +69,8 @@ pub(super) async fn delivery(desk: &Desk, id: &str) -> Outcome {
         let waits = waiting::by_id(desk, id).await?;
         return waits.map(|(row, _)| Answer::Data(row)).ok_or_else(|| no_such_delivery(id));
     };
-    let stopped = stopped(desk, &listed.delivery.sink).await?;
-    Ok(Answer::Data(rows::delivery_whole(&listed, stopped.as_deref())))
+    let sink = sink_state(desk.store.as_ref(), &listed.delivery.sink).await?;
+    Ok(Answer::Data(rows::delivery_whole(&listed, &sink, desk.clock.now())))
 }
 
 /// Gives one command for each named delivery, and for each that a filter finds.
@@ -75,20 +78,20 @@ pub(super) async fn each_delivery(
     desk: &Desk,
     mut ids: Vec<String>,
     filter: Option<DeliveryFilter>,
-    command: impl Fn(String) -> Command,
+    command: impl Fn(String, &str) -> Command,
 ) -> Outcome {
     if let Some(filter) = filter {
         ids.extend(desk.store.deliveries(&filter).await?.into_iter().map(|l: Listed| l.delivery.id));
     }
     let mut done = Vec::new();
     for id in ids {
-        if desk.store.delivery(&id).await?.is_none() {
+        let Some(listed) = desk.store.delivery(&id).await? else {
             return Err(match waiting::by_id(desk, &id).await? {
                 Some((_, due)) => OpError::Refused(format!("{id} is not made yet: its events wait until {due}")),
                 None => no_such_delivery(&id),
             });
-        }
-        done.push(run(desk, command(id)).await?);
+        };
+        done.push(run(desk, command(id, &listed.delivery.sink)).await?);
     }
     if done.is_empty() {
         done.push("nothing matches; nothing was changed".to_owned());
@@ -219,10 +222,6 @@ async fn find_hold(desk: &Desk, hold: &str) -> Result<CollectionId, OpError> {
 pub(super) async fn run(desk: &Desk, command: Command) -> Result<String, OpError> {
     let plan = desk.step(&Input::Command(command)).await?;
     plan.answer.unwrap_or_else(|| Ok(String::new())).map_err(OpError::Refused)
-}
-
-async fn stopped(desk: &Desk, sink: &str) -> Result<Option<String>, OpError> {
-    Ok(sink_state(desk.store.as_ref(), sink).await?.stopped.map(|(why, _)| why))
 }
 
 async fn collection_state(desk: &Desk, id: &CollectionId) -> Result<CollectionState, OpError> {

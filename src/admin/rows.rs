@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::domain::collection::{CollectionId, CollectionState};
-use crate::domain::delivery::{Delivery, DeliveryState};
+use crate::domain::delivery::{Attempt, Delivery, DeliveryState};
 use crate::domain::event::StoredEvent;
-use crate::domain::health::SinkState;
+use crate::domain::health::{FAILURES_UNTIL_PROBES, SinkState};
+use crate::domain::time::Timestamp;
 use crate::store::Listed;
 
 /// An event row is the event.
@@ -13,27 +14,19 @@ pub(super) fn event(stored: &StoredEvent) -> Value {
     serde_json::to_value(&stored.event).unwrap_or_default()
 }
 
-/// `stopped` is why the delivery's sink takes nothing now.
-pub(super) fn delivery(listed: &Listed, stopped: Option<&str>) -> Value {
-    let Delivery { id, event_ids, sink, subject, tries, created, event_type, kind, .. } = &listed.delivery;
-    let waits = stopped.filter(|_| listed.delivery.state.is_open());
-    let kept = listed.delivery.kept_until().filter(|_| waits.is_none());
+/// `sink` is how the delivery's sink stands.
+pub(super) fn delivery(listed: &Listed, sink: &SinkState, now: Timestamp) -> Value {
+    let Delivery { id, event_ids, subject, tries, created, event_type, kind, .. } = &listed.delivery;
+    let kept = listed.delivery.kept_until().filter(|_| sink.stopped.is_none());
     let (due, reason) = match &listed.delivery.state {
-        // A delivery to a stopped sink waits and is not due; nor is one that quiet hours keep.
-        DeliveryState::Due { at } => match (waits, kept) {
-            (Some(why), _) => (Value::Null, json!(format!("the sink is stopped: {why}"))),
-            (None, Some(until)) => (Value::Null, json!(format!("quiet hours; goes out at {until}"))),
-            (None, None) => {
-                (json!(at), listed.delivery.log.last().map_or(Value::Null, |a| json!(a.detail.lines().next())))
-            }
-        },
-        DeliveryState::Delivered { .. } => (Value::Null, Value::Null),
-        DeliveryState::Dead { reason, .. } | DeliveryState::Suppressed { reason, .. } => (Value::Null, json!(reason)),
+        DeliveryState::Due { at } => open(listed, *at, sink, now),
+        DeliveryState::Delivered { .. } => (None, None),
+        DeliveryState::Dead { reason, .. } | DeliveryState::Suppressed { reason, .. } => (None, Some(reason.clone())),
     };
     let mut row = json!({
-        "id": id, "event_ids": event_ids, "sink": sink, "subject": subject, "state": listed.state(), "attempts": tries,
-        "due": due, "reason": reason, "kind": kind.as_str(), "event_type": event_type, "created": created,
-        "finished": finished(&listed.delivery.state),
+        "id": id, "event_ids": event_ids, "sink": listed.delivery.sink, "subject": subject, "state": listed.state(),
+        "attempts": tries, "due": due, "reason": reason, "kind": kind.as_str(), "event_type": event_type,
+        "created": created, "finished": finished(&listed.delivery.state),
     });
     if let (Some(until), Value::Object(map)) = (kept, &mut row) {
         map.insert("waits_until".to_owned(), json!(until));
@@ -41,9 +34,35 @@ pub(super) fn delivery(listed: &Listed, stopped: Option<&str>) -> Value {
     row
 }
 
+/// When an open delivery is due, and why it has not gone. It is not due while its sink is stopped, while quiet hours keep it,
+/// or while it is not its turn.
+fn open(listed: &Listed, at: Timestamp, sink: &SinkState, now: Timestamp) -> (Option<Timestamp>, Option<String>) {
+    let failed = listed.delivery.log.last().map(Attempt::said);
+    if listed.leased {
+        return (Some(at), failed);
+    }
+    if let Some((why, _)) = &sink.stopped {
+        return (None, Some(format!("the sink is stopped: {why}")));
+    }
+    if let Some(until) = listed.delivery.kept_until() {
+        return (None, Some(format!("quiet hours; goes out at {until}")));
+    }
+    let (due, waits) = match sink.held_until.filter(|until| *until > now.max(at)) {
+        _ if listed.behind => (None, Some("goes after an older one about the same".to_owned())),
+        Some(until) => (Some(until), Some(format!("the receiver asked to be left alone until {until}"))),
+        None if at <= now && sink.failures >= FAILURES_UNTIL_PROBES => {
+            let failures = sink.failures;
+            (Some(at), Some(format!("the sink failed {failures} times in a row, and is asked one at a time, ever more rarely")))
+        }
+        None => (Some(at), None),
+    };
+    let reasons: Vec<String> = failed.into_iter().chain(waits).collect();
+    (due, (!reasons.is_empty()).then(|| reasons.join("; ")))
+}
+
 /// A row with everything kept of its attempts.
-pub(super) fn delivery_whole(listed: &Listed, stopped: Option<&str>) -> Value {
-    let mut row = delivery(listed, stopped);
+pub(super) fn delivery_whole(listed: &Listed, sink: &SinkState, now: Timestamp) -> Value {
+    let mut row = delivery(listed, sink, now);
     if let Value::Object(map) = &mut row {
         map.insert("counted".to_owned(), json!(listed.delivery.attempts));
         map.insert("incident".to_owned(), json!(listed.delivery.incident));

@@ -5,17 +5,16 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::data::{self, DeliverySelection};
+use super::data::{self, DeliverySelection, When};
 use super::{Failure, Json, Outcome, output};
 use crate::admin::{Answer, Op};
 use crate::app::Parts;
-use crate::domain::time::Timestamp;
 
 #[derive(Debug, Args)]
 pub(super) struct AuditArgs {
-    /// Events seen at or after this instant or day.
-    #[arg(long, value_parser = data::instant)]
-    since: Option<Timestamp>,
+    /// Events seen at or after this instant or day, or not longer ago (1h).
+    #[arg(long, value_name = "TIME")]
+    since: Option<When>,
     #[command(flatten)]
     json: Json,
 }
@@ -37,7 +36,8 @@ pub(super) struct ReplayArgs {
 
 /// Exit 1 where an event is unaccounted for.
 pub(super) async fn audit(parts: Parts, args: &AuditArgs) -> Outcome {
-    let found = data::data(parts, Op::Audit { since: args.since }).await?;
+    let since = args.since.map(|since| since.at(parts.clock.now()));
+    let found = data::data(parts, Op::Audit { since }).await?;
     let number = |key: &str| found.get(key).and_then(Value::as_u64).unwrap_or(0);
     if args.json.json {
         output::json(&found);
@@ -78,52 +78,55 @@ pub(super) async fn replay(parts: Parts, args: &ReplayArgs) -> Outcome {
     if !(args.rate.is_finite() && args.rate > 0.0) {
         return Err(Failure::Usage("--rate must be a number above 0".to_owned()));
     }
+    let filter = args.selection.filter(parts.clock.now(), Some(1_000_000));
     let mut desk = data::Desktop::open(parts)?;
-    let mut ids = match desk.operate(Op::DeliveriesList { filter: args.selection.filter(Some(1_000_000)) }).await? {
+    let mut rows = match desk.operate(Op::DeliveriesList { filter }).await? {
         Answer::Data(list) => oldest_first(&list, args.selection.names_state()),
         Answer::Done(_) => Vec::new(),
     };
     if let Some(after) = &args.after {
-        match ids.iter().position(|id| id == after) {
-            Some(at) => drop(ids.drain(..=at)),
+        match rows.iter().position(|row| row[0] == *after) {
+            Some(at) => drop(rows.drain(..=at)),
             None => return Err(Failure::Usage(format!("--after {after}: no such delivery among those chosen"))),
         }
     }
     if args.dry_run {
-        for id in &ids {
-            output::line(id);
+        if !rows.is_empty() {
+            output::table(&["ID", "SINK", "TYPE", "SUBJECT", "STATE"], &rows);
         }
         output::line(&format!(
             "{} would be sent again",
-            output::count(ids.len(), "delivery").replace("deliverys", "deliveries")
+            output::count(rows.len(), "delivery").replace("deliverys", "deliveries")
         ));
         return desk.close().await;
     }
     let pause = Duration::from_secs_f64(1.0 / args.rate);
     let mut done = 0;
-    for id in &ids {
+    for row in &rows {
+        let retry = Op::DeliveriesRetry { ids: vec![row[0].clone()], filter: None, in_order: true };
         let sent = tokio::select! {
-            sent = desk.operate(Op::DeliveriesRetry { ids: vec![id.clone()], filter: None }) => sent,
+            sent = desk.operate(retry) => sent,
             _ = tokio::signal::ctrl_c() => {
-                let last = if done == 0 { String::new() } else { format!("; go on with --after {}", ids[done - 1]) };
+                let last = if done == 0 { String::new() } else { format!("; go on with --after {}", rows[done - 1][0]) };
                 desk.close().await?;
-                return Err(Failure::Failed(vec![format!("stopped after {done} of {}{last}", ids.len())]));
+                return Err(Failure::Failed(vec![format!("stopped after {done} of {}{last}", rows.len())]));
             }
         };
         sent?;
         done += 1;
         tokio::time::sleep(pause).await;
     }
-    output::line(&format!("{done} of {} are due again, under their own ids", ids.len()));
+    output::line(&format!("{done} of {} are due again, under their own ids", rows.len()));
     desk.close().await
 }
 
-/// Those that ended; what was silenced or given up by a person only where that state is asked for.
-fn oldest_first(list: &Value, any_state: bool) -> Vec<String> {
-    let text = |row: &Value, key: &str| row.get(key).and_then(Value::as_str).map(str::to_owned);
-    let chosen = |row: &&Value| any_state || matches!(text(row, "state").as_deref(), Some("delivered" | "dead"));
-    let mut ids: Vec<String> =
-        list.as_array().into_iter().flatten().filter(chosen).filter_map(|row| text(row, "id")).collect();
-    ids.reverse();
-    ids
+/// Those that ended: id, and what there is to tell of each. What was silenced or given up by a person is among them only
+/// where that state is asked for.
+fn oldest_first(list: &Value, any_state: bool) -> Vec<Vec<String>> {
+    let text = |row: &Value, key: &str| row.get(key).map(output::cell).unwrap_or_default();
+    let chosen = |row: &&Value| any_state || matches!(text(row, "state").as_str(), "delivered" | "dead");
+    let told = |row: &Value| ["id", "sink", "event_type", "subject", "state"].map(|key| text(row, key)).to_vec();
+    let mut rows: Vec<Vec<String>> = list.as_array().into_iter().flatten().filter(chosen).map(told).collect();
+    rows.reverse();
+    rows
 }

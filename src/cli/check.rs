@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Failure, Outcome, output, timeline};
 use crate::admin::client::Client;
 use crate::admin::{Answer, Op, OpError, execute};
-use crate::app::Parts;
+use crate::app::{Parts, event_types};
 use crate::config::Problem;
 use crate::domain::event::{glob_matches, highest_severity};
 use crate::domain::routing::{Route, is_internal};
@@ -233,6 +233,9 @@ fn warnings(parts: &Parts) -> Vec<String> {
         }
     }
     warnings.extend(parts.settings.rules.iter().filter_map(|rule| without_own_limits(parts, rule)));
+    for (template, why) in parts.renderer.strangers(&event_types(Some(settings))) {
+        warnings.push(format!("template {template}: {why}"));
+    }
     let used: BTreeSet<&String> = settings.routes.iter().flat_map(|r| &r.sinks).collect();
     for name in settings.sinks.keys().filter(|name| !used.contains(name)) {
         warnings.push(format!("no route names sink {name}; it only hears of ampbridge's own health"));

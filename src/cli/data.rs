@@ -8,9 +8,11 @@ use super::{Failure, Json, Outcome, output};
 use crate::admin::client::Client;
 use crate::admin::{Answer, Op, OpError, execute};
 use crate::app::{App, Parts};
+use crate::domain::event::is_type_glob;
 use crate::domain::money::Micros;
 use crate::domain::routing::{FieldMatch, Test};
-use crate::domain::time::Timestamp;
+use crate::domain::setting::Span;
+use crate::domain::time::{Timestamp, plus, start_of_utc_day};
 use crate::store::{DeliveryFilter, EventFilter, LISTED_STATES, sled};
 
 #[derive(Debug, Subcommand)]
@@ -18,7 +20,7 @@ pub(super) enum EventsCommand {
     /// What happened, newest first.
     List {
         /// Glob on the type, like `budget.*`.
-        #[arg(long = "type", value_name = "GLOB")]
+        #[arg(long = "type", value_name = "GLOB", value_parser = type_glob)]
         kind: Option<String>,
         /// Of this source; `bridge` for those about ampbridge itself.
         #[arg(long, value_name = "NAME")]
@@ -26,9 +28,9 @@ pub(super) enum EventsCommand {
         /// About this: a thread's id, a member's email, `workspace`, `user:ID`, `model:NAME`.
         #[arg(long, value_name = "SUBJECT")]
         subject: Option<String>,
-        /// Seen at or after this instant (2026-11-22T10:00:00Z) or day (2026-11-22).
-        #[arg(long, value_name = "TIME", value_parser = instant)]
-        since: Option<Timestamp>,
+        /// Seen at or after this instant (2026-11-22T10:00:00Z) or day (2026-11-22), or not longer ago (1h).
+        #[arg(long, value_name = "TIME")]
+        since: Option<When>,
         /// This many at most [default: 50, with --json 10000].
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
@@ -58,14 +60,14 @@ pub(super) struct DeliverySelection {
     #[arg(long, value_name = "STATE", value_parser = LISTED_STATES)]
     state: Option<String>,
     /// Glob on the event's type.
-    #[arg(long = "type", value_name = "GLOB")]
+    #[arg(long = "type", value_name = "GLOB", value_parser = type_glob)]
     kind: Option<String>,
-    /// Made at or after this instant (2026-11-22T10:00:00Z) or day (2026-11-22).
-    #[arg(long, value_name = "TIME", value_parser = instant)]
-    since: Option<Timestamp>,
-    /// Made before this instant or day.
-    #[arg(long, value_name = "TIME", value_parser = instant)]
-    until: Option<Timestamp>,
+    /// Made at or after this instant (2026-11-22T10:00:00Z) or day (2026-11-22), or not longer ago (1h).
+    #[arg(long, value_name = "TIME")]
+    since: Option<When>,
+    /// Made before this instant or day, or longer ago.
+    #[arg(long, value_name = "TIME")]
+    until: Option<When>,
 }
 
 /// A test of a field of an event's data, as the command line has it.
@@ -89,13 +91,13 @@ impl std::str::FromStr for FieldArg {
 }
 
 impl DeliverySelection {
-    pub(super) fn filter(&self, limit: Option<usize>) -> DeliveryFilter {
+    pub(super) fn filter(&self, now: Timestamp, limit: Option<usize>) -> DeliveryFilter {
         DeliveryFilter {
             sink: self.sink.clone(),
             state: self.state.clone(),
             kind: self.kind.clone(),
-            since: self.since,
-            until: self.until,
+            since: self.since.map(|since| since.at(now)),
+            until: self.until.map(|until| until.at(now)),
             limit,
         }
     }
@@ -196,7 +198,7 @@ pub(super) enum HoldCommand {
 pub(super) async fn events(parts: Parts, command: EventsCommand) -> Outcome {
     match command {
         EventsCommand::List { kind, source, subject, since, limit, json } => {
-            let most = most(limit, json);
+            let (most, since) = (most(limit, json), since.map(|since| since.at(parts.clock.now())));
             let filter = EventFilter { kind, source, subject, since, limit: Some(most.saturating_add(1)) };
             let list = shortened(data(parts, Op::EventsList { filter }).await?, most);
             let head = ["TIME", "SEVERITY", "TYPE", "SUBJECT", "ID"];
@@ -215,7 +217,7 @@ pub(super) async fn deliveries(parts: Parts, command: DeliveriesCommand) -> Outc
     match command {
         DeliveriesCommand::List { selection, limit, json } => {
             let most = most(limit, json);
-            let filter = selection.filter(Some(most.saturating_add(1)));
+            let filter = selection.filter(parts.clock.now(), Some(most.saturating_add(1)));
             let list = shortened(data(parts, Op::DeliveriesList { filter }).await?, most);
             let head = ["STATE", "SINK", "TYPE", "SUBJECT", "ATTEMPTS", "DUE", "ID", "REASON"];
             print_list(
@@ -231,11 +233,11 @@ pub(super) async fn deliveries(parts: Parts, command: DeliveriesCommand) -> Outc
             Ok(())
         }
         DeliveriesCommand::Retry { ids, selection } => {
-            let filter = chosen(&ids, &selection, "dead")?;
-            done(parts, Op::DeliveriesRetry { ids, filter }).await
+            let filter = chosen(&ids, &selection, parts.clock.now(), "dead")?;
+            done(parts, Op::DeliveriesRetry { ids, filter, in_order: false }).await
         }
         DeliveriesCommand::Drop { ids, selection } => {
-            let filter = chosen(&ids, &selection, "due")?;
+            let filter = chosen(&ids, &selection, parts.clock.now(), "due")?;
             done(parts, Op::DeliveriesDrop { ids, filter }).await
         }
     }
@@ -329,7 +331,12 @@ pub(super) async fn done(parts: Parts, op: Op) -> Outcome {
 }
 
 /// Ids, or a selection; never everything by accident.
-fn chosen(ids: &[String], selection: &DeliverySelection, usual_state: &str) -> Result<Option<DeliveryFilter>, Failure> {
+fn chosen(
+    ids: &[String],
+    selection: &DeliverySelection,
+    now: Timestamp,
+    usual_state: &str,
+) -> Result<Option<DeliveryFilter>, Failure> {
     match (ids.is_empty(), selection.is_empty()) {
         (true, true) => Err(Failure::Usage(format!(
             "name delivery ids, or choose with --sink, --state, --type or --since (state {usual_state} where none is given)"
@@ -337,7 +344,7 @@ fn chosen(ids: &[String], selection: &DeliverySelection, usual_state: &str) -> R
         (false, true) => Ok(None),
         (false, false) => Err(Failure::Usage("name ids or a selection, not both".to_owned())),
         (true, false) => {
-            let mut filter = selection.filter(Some(100_000));
+            let mut filter = selection.filter(now, Some(100_000));
             filter.state.get_or_insert_with(|| usual_state.to_owned());
             Ok(Some(filter))
         }
@@ -409,12 +416,60 @@ fn explain(told: &Value) {
     }
 }
 
-/// An instant, or the start of a UTC day.
-pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(at);
+/// A point in time, as the command line has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    At(Timestamp),
+    Ago(Span),
+}
+
+impl When {
+    pub(super) fn at(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(span) => plus(now, -span.0),
+        }
     }
-    text.parse::<jiff::civil::Date>()
-        .map(crate::domain::time::start_of_utc_day)
-        .map_err(|_| format!("{text:?} is neither an instant like 2026-11-22T10:00:00Z nor a day like 2026-11-22"))
+}
+
+/// An instant, the start of a UTC day, or so long ago.
+impl std::str::FromStr for When {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(at) = text.parse() {
+            return Ok(Self::At(at));
+        }
+        if let Ok(day) = text.parse() {
+            return Ok(Self::At(start_of_utc_day(day)));
+        }
+        Span::parse(text).map(Self::Ago).map_err(|_| {
+            format!("{text:?} is no instant like 2026-11-22T10:00:00Z, no day like 2026-11-22, and no time ago like 1h")
+        })
+    }
+}
+
+/// A glob on types of events, as routes have it.
+pub(super) fn type_glob(text: &str) -> Result<String, String> {
+    if is_type_glob(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("is no glob on event types: letters, digits, `_`, `-`, `.` and `*`".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_an_instant_a_day_or_so_long_ago() {
+        let now: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        let at = |text: &str| text.parse::<When>().map(|when| when.at(now).to_string());
+        assert_eq!(at("2026-11-21T10:00:00Z").unwrap(), "2026-11-21T10:00:00Z");
+        assert_eq!(at("2026-11-21").unwrap(), "2026-11-21T00:00:00Z");
+        assert_eq!(at("1h30m").unwrap(), "2026-11-22T08:30:00Z");
+        assert!(at("yesterday").is_err() && at("").is_err());
+        assert!(type_glob("budget.*").is_ok() && type_glob("[").is_err() && type_glob("").is_err());
+    }
 }

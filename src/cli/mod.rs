@@ -29,8 +29,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::admin::OpError;
-use crate::app::Parts;
+use crate::app::{Parts, event_types};
 use crate::config::{self, DEFAULT_FILES, Problem, Settings};
+use crate::render::samples;
 use crate::store::StoreError;
 use crate::telemetry::logs;
 
@@ -237,7 +238,7 @@ pub fn main() -> u8 {
 async fn dispatch(cli: Cli, env: &BTreeMap<String, String>) -> Outcome {
     let settings = || settings(cli.config.as_deref(), env);
     match cli.command {
-        Command::Schema(command) => schema::run(&command),
+        Command::Schema(command) => schema::run(&command, settings),
         Command::Secrets(command) => secrets::run(&command),
         Command::Verify(args) => verify::run(&args, env),
         Command::Completions(args) => completions::run(&args),
@@ -282,6 +283,21 @@ fn settings(named: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Sett
         },
     };
     config::load(&file, env).map_err(Failure::Config)
+}
+
+/// Refuses what no event has as its type. A config is asked only where the type does not come with ampbridge.
+fn known_type(kind: &str, settings: impl Fn() -> Result<Settings, Failure>) -> Outcome {
+    if samples::types().contains(&kind) {
+        return Ok(());
+    }
+    let settings = settings().ok();
+    let known = event_types(settings.as_ref());
+    if known.contains(kind) {
+        return Ok(());
+    }
+    let hint = config::hint(kind, known.iter().map(String::as_str));
+    let whose = if settings.is_some() { "ampbridge and the configured sources make none" } else { "ampbridge makes none, and there is no config whose sources might" };
+    Err(Failure::Usage(format!("there is no event type {kind:?}: {whose}{hint}")))
 }
 
 fn parts(settings: Settings) -> Result<Parts, Failure> {

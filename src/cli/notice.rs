@@ -48,7 +48,7 @@ pub(super) struct SilenceArgs {
     #[arg(long = "for", value_name = "DURATION", value_parser = Span::parse)]
     length: Span,
     /// Globs on the type, like `budget.*`.
-    #[arg(long = "type", value_name = "GLOB")]
+    #[arg(long = "type", value_name = "GLOB", value_parser = data::type_glob)]
     events: Vec<String>,
     #[arg(long = "source", value_name = "NAME")]
     sources: Vec<String>,

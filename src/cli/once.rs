@@ -13,7 +13,7 @@ pub(super) struct OnceArgs {
     /// Poll this source only.
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
-    /// Longest wait for what becomes due meanwhile (retries, sinks that take one message a second), seconds.
+    /// Longest wait for what becomes due meanwhile (retries, groups), seconds. What is due is sent whatever it takes.
     #[arg(long, value_name = "SECS", default_value_t = 30)]
     drain: u64,
 }

@@ -70,7 +70,7 @@ pub(super) async fn run(args: &RenderArgs, settings: impl Fn() -> Result<Setting
     let sink = sink.map(Arc::clone);
     let event = match &args.id {
         Some(id) => stored(configured, id).await?,
-        None => sample(args.event.as_deref().unwrap_or_default())?,
+        None => sample(args.event.as_deref().unwrap_or_default(), &settings)?,
     };
     let events = [Arc::new(event)];
     if let Some(sink) = sink
@@ -90,17 +90,12 @@ pub(super) async fn run(args: &RenderArgs, settings: impl Fn() -> Result<Setting
 fn preview(sink: &dyn Sink, event: &Arc<StoredEvent>) -> Option<Value> {
     let now = event.event.time;
     let delivery = Delivery::single("ampbridge", sink.name(), &event.event, now, false);
-    sink.preview(&Message { delivery, events: vec![Arc::clone(event)], reference: None, now })
+    sink.preview(&Message { delivery, events: vec![Arc::clone(event)], reference: None, now, progress: None })
 }
 
-fn sample(kind: &str) -> Result<StoredEvent, Failure> {
-    let Some(event) = samples::sample(kind) else {
-        let hint = crate::config::hint(kind, samples::types());
-        return Err(Failure::Usage(format!(
-            "there is no sample of {kind:?}{hint}; known are {}",
-            samples::types().join(", ")
-        )));
-    };
+fn sample(kind: &str, settings: impl Fn() -> Result<Settings, Failure>) -> Result<StoredEvent, Failure> {
+    super::known_type(kind, settings)?;
+    let event = samples::sample(kind).ok_or_else(|| Failure::Usage(format!("there is no sample of {kind:?}")))?;
     Ok(StoredEvent::bare(event))
 }
 

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use schemars::Schema;
 use serde_json::Value;
 
-use super::{Failure, Outcome, output};
-use crate::config;
+use super::{Failure, Outcome, known_type, output};
+use crate::config::{self, Settings};
 use crate::render::samples;
 
 #[derive(Debug, Subcommand)]
@@ -28,17 +29,15 @@ pub(super) enum SchemaCommand {
     },
 }
 
-pub(super) fn run(command: &SchemaCommand) -> Outcome {
+pub(super) fn run(command: &SchemaCommand, settings: impl Fn() -> Result<Settings, Failure>) -> Outcome {
     let value = match command {
         SchemaCommand::Config => config::schema().to_value(),
         SchemaCommand::Manifest => crate::source::rest::manifest::schema().to_value(),
         SchemaCommand::Event { kind: Some(kind) } => {
-            if let Some(schema) = samples::event_schema(kind) {
-                schema.to_value()
-            } else {
-                let hint = config::hint(kind, samples::types());
-                return Err(Failure::Usage(format!("there is no event type {kind:?}{hint}")));
-            }
+            known_type(kind, settings)?;
+            samples::event_schema(kind)
+                .map(Schema::to_value)
+                .ok_or_else(|| Failure::Usage(format!("there is no schema of {kind:?}")))?
         }
         SchemaCommand::Event { kind: None } => samples::types()
             .into_iter()

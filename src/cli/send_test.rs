@@ -47,7 +47,7 @@ pub(super) async fn run(parts: &Parts, args: &SendTestArgs) -> Outcome {
     let (event, _) = draft.into_event(&parts.world.bridge);
     let delivery = Delivery::single(&parts.world.bridge, &args.sink, &event, now, true);
     let stored = StoredEvent::bare(event);
-    let message = Message { delivery, events: vec![Arc::new(stored)], reference: None, now };
+    let message = Message { delivery, events: vec![Arc::new(stored)], reference: None, now, progress: None };
     let report = sink.send(&message).await;
     let status = report.status.map(|s| format!(" (HTTP {s})")).unwrap_or_default();
     let detail = if report.detail.is_empty() { String::new() } else { format!(": {}", report.detail.trim()) };

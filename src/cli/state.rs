@@ -89,16 +89,16 @@ async fn show(parts: Parts, collection: Option<String>, limit: usize, json: Json
     Ok(())
 }
 
-/// Writes beside the target first, so that a failed export leaves no half file under its name.
+/// Writes beside the target first, so that a failed export leaves no half file under its name. What is no file (a device, a
+/// pipe) is written into, never replaced; a link is followed.
 async fn export(parts: Parts, file: &Path) -> Outcome {
-    let fault = |e: std::io::Error| Failure::Failed(vec![format!("{} can't be written: {e}", file.display())]);
-    let temporary = temporary_name(file);
+    let target = Target::of(file).map_err(|e| unwritable(file, &e))?;
     let folder = parts.settings.store.path.clone();
     let lines = if let Some(holder) = sled::holder(&folder) {
         let client = Client::find(&folder, parts.settings.admin.token.as_ref()).map_err(|why| {
             Failure::Store(format!("the store {} is in use by {holder}, and {why}", folder.display()))
         })?;
-        let mut out = BufWriter::new(private(&temporary).map_err(fault)?);
+        let mut out = BufWriter::new(target.open().map_err(|e| unwritable(file, &e))?);
         let mut lines = 0;
         client
             .export(|piece| {
@@ -106,21 +106,60 @@ async fn export(parts: Parts, file: &Path) -> Outcome {
                 out.write_all(piece)
             })
             .await?;
-        out.flush().map_err(fault)?;
+        out.flush().map_err(|e| unwritable(file, &e))?;
         // The last line only counts the others.
         lines.saturating_sub(1)
     } else {
-        let out = BufWriter::new(private(&temporary).map_err(fault)?);
+        let out = BufWriter::new(target.open().map_err(|e| unwritable(file, &e))?);
         let app = parts.open("state export")?;
         let lines = app.core.store.export(Box::new(out)).await;
         app.core.store.close().await?;
         usize::try_from(lines?).unwrap_or(usize::MAX)
     };
-    let mut written = File::open(&temporary).map_err(fault)?;
-    written.flush().and_then(|()| written.sync_all()).map_err(fault)?;
-    std::fs::rename(&temporary, file).map_err(fault)?;
+    target.finish().map_err(|e| unwritable(file, &e))?;
     output::line(&format!("{} written to {}", output::count(lines, "line"), file.display()));
     Ok(())
+}
+
+fn unwritable(file: &Path, error: &std::io::Error) -> Failure {
+    Failure::Failed(vec![format!("{} can't be written: {error}", file.display())])
+}
+
+/// Where an export goes.
+enum Target {
+    /// A file that is there once it is whole, written beside it until then.
+    File { whole: PathBuf, part: PathBuf },
+    Device(PathBuf),
+}
+
+impl Target {
+    fn of(file: &Path) -> std::io::Result<Self> {
+        match std::fs::metadata(file) {
+            Ok(found) if found.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
+            Ok(found) if !found.is_file() => Ok(Self::Device(file.to_owned())),
+            Ok(_) => Ok(Self::beside(std::fs::canonicalize(file)?)),
+            Err(_) => Ok(Self::beside(file.to_owned())),
+        }
+    }
+
+    fn beside(whole: PathBuf) -> Self {
+        let mut name = whole.file_name().unwrap_or_default().to_owned();
+        name.push(".part");
+        Self::File { part: whole.with_file_name(name), whole }
+    }
+
+    fn open(&self) -> std::io::Result<File> {
+        match self {
+            Self::File { part, .. } => private(part),
+            Self::Device(path) => std::fs::OpenOptions::new().write(true).open(path),
+        }
+    }
+
+    fn finish(&self) -> std::io::Result<()> {
+        let Self::File { whole, part } = self else { return Ok(()) };
+        File::open(part)?.sync_all()?;
+        std::fs::rename(part, whole)
+    }
 }
 
 async fn import(parts: Parts, file: &Path) -> Outcome {
@@ -137,14 +176,32 @@ async fn import(parts: Parts, file: &Path) -> Outcome {
     Ok(())
 }
 
-fn temporary_name(file: &Path) -> PathBuf {
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    file.with_file_name(name)
-}
-
 /// A file that only its owner may read: an export holds everything the store does.
 fn private(path: &std::path::Path) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_is_written_into_and_a_link_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("export"), folder.path().join("link"));
+        std::fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let target = Target::of(&link).unwrap();
+        target.open().unwrap().write_all(b"new").unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"old", "not before it is whole");
+        target.finish().unwrap();
+        assert!(link.is_symlink() && std::fs::read(&file).unwrap() == b"new");
+        let device = Target::of(Path::new("/dev/null")).unwrap();
+        assert!(matches!(device, Target::Device(_)));
+        device.open().unwrap().write_all(b"x").unwrap();
+        device.finish().unwrap();
+        assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+        assert!(Target::of(folder.path()).is_err());
+    }
 }

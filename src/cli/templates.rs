@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{Failure, Json, Outcome, output};
+use crate::app::event_types;
 use crate::config::Settings;
 use crate::render::{Finding, lint};
 
@@ -26,13 +27,15 @@ pub(super) struct LintArgs {
 
 pub(super) fn run(command: TemplatesCommand, settings: impl Fn() -> Result<Settings, Failure>) -> Outcome {
     let TemplatesCommand::Lint(args) = command;
+    let settings = settings().ok();
+    let types = event_types(settings.as_ref());
     let folder = match args.dir {
         Some(dir) if !dir.is_dir() => return Err(Failure::Usage(format!("{} is no folder", dir.display()))),
         Some(dir) => Some(dir),
         // What is wrong with a config is `check`'s to say, and its templates may be what is wrong.
-        None => settings().ok().and_then(|settings| settings.bridge.templates_dir),
+        None => settings.and_then(|settings| settings.bridge.templates_dir),
     };
-    let findings = lint(folder.as_deref());
+    let findings = lint(folder.as_deref(), &types);
     let fatal = findings.iter().filter(|finding| finding.fatal).count();
     if args.json.json {
         output::json(&findings.iter().map(as_json).collect());

@@ -5,7 +5,8 @@ use std::path::Path;
 use ::config::{Map, Value, ValueKind};
 
 use super::layers::{self, read_capped};
-use super::problem::{Problems, hint};
+use super::problem::Problems;
+use crate::domain::hint::hint;
 use crate::source::KINDS;
 use crate::source::rest::shipped;
 

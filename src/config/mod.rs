@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 use ::config::{Value, ValueKind};
 use jiff::tz::TimeZone;
 
-pub use problem::{Problem, hint};
+pub use crate::domain::hint::hint;
+pub use problem::Problem;
 pub use sections::{Admin, Bridge, schema};
 
 use crate::domain::routing::Route;
@@ -226,7 +227,7 @@ fn sources(section: Option<Value>, problems: &mut Problems) -> BTreeMap<String, 
         let kind = take_kind(&mut entry, &path, &kinds, problems);
         let parsed = kind.and_then(|kind| {
             let kind = source::KINDS.iter().find(|k| k.name == kind)?;
-            let config = parse::collect(entry, &path, &kind.parse, problems)?;
+            let config = parse::collect(entry, &path, &kind.parse, &sections::OF_SOURCES, problems)?;
             for (key, message) in config.problems() {
                 problems.add(format!("{path}.{key}"), message);
             }
@@ -248,7 +249,7 @@ fn sinks(section: Option<Value>, folder: &Path, problems: &mut Problems) -> BTre
         let kind = take_kind(&mut entry, &path, &kinds, problems);
         let parsed = kind.and_then(|kind| {
             let kind = sink::KINDS.iter().find(|k| k.name == kind)?;
-            let config = parse::collect(entry, &path, &kind.parse, problems)?;
+            let config = parse::collect(entry, &path, &kind.parse, &sections::OF_SINKS, problems)?;
             for (key, message) in config.problems() {
                 problems.add(format!("{path}.{key}"), message);
             }
@@ -296,7 +297,7 @@ fn rule_specs<'a>(
         }
         let Some(kind) = take_kind(&mut entry, &path, &kinds, problems) else { continue };
         let Some(kind) = rules::KINDS.iter().find(|k| k.name == kind) else { continue };
-        let Some(config) = parse::collect(entry, &path, &kind.parse, problems) else { continue };
+        let Some(config) = parse::collect(entry, &path, &kind.parse, &sections::OF_RULES, problems) else { continue };
         match config.build(zone) {
             Ok(rule) => {
                 if groups.0.is_empty() && counts_groups(&rule) {

@@ -4,7 +4,8 @@ use ::config::{ConfigError, Value, ValueKind};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Error as PathError, Path, Segment};
 
-use super::problem::{Problems, hint};
+use super::problem::Problems;
+use crate::domain::hint::hint;
 use crate::domain::strict::Strict;
 
 /// No section has more problems than a person would read.
@@ -18,7 +19,7 @@ const STEERING: [&str; 4] = ["kind", "manifest", "preset", "role"];
 /// Reads `value` as a `T`; everything that was wrong is in `problems`. What comes back then has stand-ins for it, so
 /// that more can be found out about the rest; `None` where not enough is left for that.
 pub fn read<T: DeserializeOwned>(value: Value, base: &str, problems: &mut Problems) -> Option<T> {
-    collect(value, base, &|v| serde_path_to_error::deserialize(Strict(v)), problems)
+    collect(value, base, &|v| serde_path_to_error::deserialize(Strict(v)), &[], problems)
 }
 
 /// What stands where something is missing or wrong.
@@ -29,11 +30,13 @@ struct StandIn {
     tried: usize,
 }
 
-/// Tries again and again: each round finds one problem, puts something in its place, and goes on.
+/// Tries again and again: each round finds one problem, puts something in its place, and goes on. `beside` are keys that
+/// belong to the section as well and are read elsewhere.
 pub fn collect<T>(
     mut value: Value,
     base: &str,
     parse: &dyn Fn(Value) -> Result<T, PathError<ConfigError>>,
+    beside: &[&str],
     problems: &mut Problems,
 ) -> Option<T> {
     let mut stand_ins: Vec<StandIn> = Vec::new();
@@ -54,7 +57,8 @@ pub fn collect<T>(
             }
             let origin = take(&mut value, &path, &name).and_then(|v| v.origin().map(str::to_owned));
             let known = between_ticks(&text, "expected ");
-            let hint = hint(&name, known.iter().map(String::as_str));
+            let beside = beside.iter().copied().filter(|_| path.is_empty());
+            let hint = hint(&name, known.iter().map(String::as_str).chain(beside));
             problems.add_at(join(base, &path, Some(&name)), origin.as_deref(), format!("unknown key{hint}"));
             told += 1;
         } else {

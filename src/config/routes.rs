@@ -12,9 +12,10 @@ use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::parse;
-use super::problem::{Problems, hint};
+use super::problem::Problems;
+use crate::domain::hint::hint;
 use super::sections::Bridge;
-use crate::domain::event::Severity;
+use crate::domain::event::{Severity, is_type_glob};
 use crate::domain::routing::{FieldMatch, Route, Test};
 use crate::domain::setting::{Decimal, Many, Plain, Span};
 use crate::domain::time::WeekStart;
@@ -177,7 +178,7 @@ pub(super) fn read(section: Option<Value>, scene: &Scene<'_>, problems: &mut Pro
 }
 
 fn route(read: RouteSection, path: &str, scene: &Scene<'_>, problems: &mut Problems) -> Route {
-    for glob in read.events.0.iter().filter(|g| !is_glob(g)) {
+    for glob in read.events.0.iter().filter(|g| !is_type_glob(g)) {
         let what = format!("{glob:?} is no glob on event types: letters, digits, `_`, `-`, `.` and `*`");
         problems.add(format!("{path}.events"), what);
     }
@@ -338,8 +339,4 @@ fn zone(name: Option<&str>, path: &str, scene: &Scene<'_>, problems: &mut Proble
         problems.add(path, format!("there is no time zone {name:?}; use an IANA name like \"Europe/Berlin\""));
     }
     found
-}
-
-fn is_glob(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-*".contains(c))
 }

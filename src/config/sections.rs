@@ -224,9 +224,14 @@ pub(super) fn prices(section: Option<Value>, problems: &mut Problems) -> OwnPric
     read
 }
 
+/// Keys that every source has, every sink, every rule; `kind` comes before all of them.
+pub(super) const OF_SOURCES: [&str; 6] = ["kind", "every", "timeout", "max_rps", "proxy", "ca_file"];
+pub(super) const OF_SINKS: [&str; 3] = ["kind", "timeout", "retry"];
+pub(super) const OF_RULES: [&str; 2] = ["kind", "sources"];
+
 /// Takes the settings every source has out of an entry.
 pub(super) fn source_common(entry: &mut Value, path: &str, problems: &mut Problems) -> Option<source::Common> {
-    let taken = take(entry, &["every", "timeout", "max_rps", "proxy", "ca_file"]);
+    let taken = take(entry, &OF_SOURCES[1..]);
     let read: SourceCommon = parse::read(taken, path, problems)?;
     let before = problems.found.len();
     for (key, span, least) in [("every", read.every, 1), ("timeout", read.timeout, 1)] {
@@ -253,7 +258,7 @@ pub(super) fn source_common(entry: &mut Value, path: &str, problems: &mut Proble
 
 /// Takes the settings every sink has out of an entry.
 pub(super) fn sink_common(entry: &mut Value, path: &str, problems: &mut Problems) -> Option<sink::Common> {
-    let taken = take(entry, &["timeout", "retry"]);
+    let taken = take(entry, &OF_SINKS[1..]);
     let read: SinkCommon = parse::read(taken, path, problems)?;
     let timeout = read.timeout.unwrap_or(Span::secs(15));
     if timeout.0.as_millis() < 1 {

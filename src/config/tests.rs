@@ -220,3 +220,26 @@ fn what_is_finer_than_a_micro_dollar_is_refused() {
     assert_eq!(told(text), [wrong]);
     assert_eq!(told(&text.replace("0.0000001", "0.000001")), [""; 0]);
 }
+
+#[test]
+fn keys_that_all_of_a_sort_have_are_hinted_at_too() {
+    let source = |key: &str| format!("[sources.s]\nkind = \"amp\"\nclient_id = \"a\"\nclient_secret = \"b\"\n{key} = \"5s\"\n");
+    let sink = |key: &str| format!("[sinks.s]\nkind = \"console\"\n{key} = \"5s\"\n");
+    let rule = |key: &str| format!("[rules.s]\nkind = \"spike\"\n{key} = \"5s\"\n");
+    for (text, meant) in [
+        (source("evry"), "every"),
+        (source("timout"), "timeout"),
+        (source("max_rp"), "max_rps"),
+        (source("proxxy"), "proxy"),
+        (source("ca_fil"), "ca_file"),
+        (source("client_i"), "client_id"),
+        (sink("tmeout"), "timeout"),
+        (sink("rety"), "retry"),
+        (sink("formatt"), "format"),
+        (rule("source"), "sources"),
+    ] {
+        let told = told(&text);
+        assert_eq!(told.len(), 1, "{text}: {told:?}");
+        assert!(told[0].ends_with(&format!("unknown key; did you mean {meant:?}?")), "{told:?}");
+    }
+}

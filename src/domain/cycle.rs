@@ -7,6 +7,7 @@ mod command;
 mod digest;
 mod live;
 mod look;
+mod order;
 mod plausible;
 mod quiet;
 mod release;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use jiff::civil::Date;
 
 use super::collection::{CollectionId, CollectionSpec, LookNotes};
-use super::delivery::{self, Delivery, Report};
+use super::delivery::{self, Delivery, RecipientState, Report};
 use super::diff::Match;
 use super::doc::{Doc, DocKey, Docs};
 use super::event::StoredEvent;
@@ -94,6 +95,8 @@ pub enum Input {
     Incidents,
     /// What became of attempts.
     Settled(Vec<Settled>),
+    /// Part of an attempt is done for good; the rest goes on.
+    Noted(Noted),
     /// Deliveries that were claimed and may not go before quiet hours end.
     Quiet(Vec<Kept>),
     Command(Command),
@@ -130,6 +133,18 @@ pub struct Settled {
     pub unit: f64,
 }
 
+/// What an attempt has achieved so far.
+#[derive(Debug, Clone)]
+pub struct Noted {
+    pub sink: String,
+    /// The delivery's id and number.
+    pub id: String,
+    pub seq: u64,
+    /// The lease under which it is being sent.
+    pub claim: u64,
+    pub recipients: BTreeMap<String, RecipientState>,
+}
+
 /// What must be known to plan an input.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Needs {
@@ -148,6 +163,8 @@ pub struct Needs {
     pub deliveries: BTreeSet<String>,
     /// Rooms whose events are wanted: sink, room.
     pub rooms: Vec<(String, String)>,
+    /// What waits at a sink about something: sink, subject.
+    pub waiting: BTreeSet<(String, String)>,
     /// Claims whose outcome came in: sink, claim, delivery number.
     pub claims: Vec<(String, u64, u64)>,
 }
@@ -172,6 +189,8 @@ pub struct Known {
     pub deliveries: BTreeMap<String, Delivery>,
     /// What waits in rooms, oldest first: number and event. As much as goes into one message.
     pub rooms: BTreeMap<String, Vec<(u64, StoredEvent)>>,
+    /// By sink and subject: what waits there, oldest first.
+    pub waiting: BTreeMap<(String, String), Vec<Waiting>>,
     /// Claims that ran out and were given to someone else; their outcomes do not count.
     pub void_claims: BTreeSet<u64>,
 }
@@ -208,6 +227,8 @@ pub struct Plan {
     pub released: Vec<(String, String, Vec<u64>)>,
     /// Deliveries as they are after an attempt, with the claim they were sent under.
     pub settled: Vec<(u64, Delivery)>,
+    /// Deliveries as they are during an attempt, with its claim, which goes on.
+    pub noted: Vec<(u64, Delivery)>,
     /// Deliveries changed by a command, claims or not.
     pub changed: Vec<Delivery>,
     /// (sink, incident) to what later deliveries need.
@@ -218,6 +239,9 @@ pub struct Plan {
     /// Days of money (source, from, up to and including) that would have told more. Whoever plans loads them too and
     /// plans again; a plan made without them is right but says less.
     pub lacks: Vec<(String, Date, Date)>,
+    /// What else waits at sinks (sink, subject) must be known before this may be committed. Whoever plans loads it and plans
+    /// again.
+    pub asks: BTreeSet<(String, String)>,
     /// A command has more to do; issue it again.
     pub more: bool,
     /// What a command came to, for the person who gave it.
@@ -230,12 +254,34 @@ pub struct Wait {
     pub sink: String,
     pub room: String,
     pub event: String,
+    /// Its subject, where what goes out about that is to go after it.
+    pub about: Option<String>,
+}
+
+/// An event that waits at a sink, found by its subject.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Waiting {
+    pub seq: u64,
+    pub room: String,
+    pub event: StoredEvent,
+}
+
+impl Needs {
+    /// Adds what a plan found lacking; false where that is nothing new.
+    pub fn extend_by(&mut self, plan: &Plan) -> bool {
+        let days: Vec<_> = plan.lacks.iter().filter(|days| !self.ledger.contains(days)).cloned().collect();
+        let asks: Vec<_> = plan.asks.difference(&self.waiting).cloned().collect();
+        let more = !days.is_empty() || !asks.is_empty();
+        self.ledger.extend(days);
+        self.waiting.extend(asks);
+        more
+    }
 }
 
 /// What must be known to plan `input`.
 pub fn needs(world: &World, now: Timestamp, input: &Input) -> Needs {
     let mut needs = Needs::default();
-    if !matches!(input, Input::Begin { .. } | Input::AskedToWait { .. } | Input::Quiet(_)) {
+    if !matches!(input, Input::Begin { .. } | Input::AskedToWait { .. } | Input::Quiet(_) | Input::Noted(_)) {
         tell::needs(world, &mut needs);
     }
     match input {
@@ -251,6 +297,10 @@ pub fn needs(world: &World, now: Timestamp, input: &Input) -> Needs {
         Input::Settled(list) => {
             needs.docs.extend(list.iter().map(|s| DocKey::Sink(s.delivery.sink.clone())));
             needs.claims.extend(list.iter().map(|s| (s.delivery.sink.clone(), s.claim, s.delivery.seq)));
+        }
+        Input::Noted(note) => {
+            needs.claims.push((note.sink.clone(), note.claim, note.seq));
+            needs.deliveries.insert(note.id.clone());
         }
         Input::Quiet(list) => {
             needs.claims.extend(list.iter().map(|k| (k.delivery.sink.clone(), k.claim, k.delivery.seq)));
@@ -272,6 +322,7 @@ pub fn plan(world: &World, now: Timestamp, known: &Known, input: &Input) -> Plan
         Input::SweepEnd(end) => look::end(&mut step, end),
         Input::Tick { sources } => spending::evaluate(&mut step, sources, spending::After::Limits),
         Input::Settled(list) => settle(&mut step, list),
+        Input::Noted(note) => take_note(&mut step, note),
         Input::Quiet(list) => quiet::keep(&mut step, list),
         Input::Release { sink, rooms } => release::release(&mut step, sink, rooms),
         Input::Incidents => tell::watch_incidents(&mut step),
@@ -314,6 +365,7 @@ impl<'a> Step<'a> {
     }
 
     fn finish(mut self) -> Plan {
+        order::keep(&mut self);
         self.finish_telling();
         self.plan
     }
@@ -322,11 +374,15 @@ impl<'a> Step<'a> {
 fn settle(step: &mut Step<'_>, list: &[Settled]) {
     let mut sinks: BTreeMap<String, SinkState> = BTreeMap::new();
     for one in list.iter().filter(|one| !step.known.void_claims.contains(&one.claim)) {
-        let after = delivery::settle(one.delivery.clone(), &one.report, one.started, step.now, &one.policy, one.unit);
-        let name = after.sink.clone();
+        let name = one.delivery.sink.clone();
         let state = sinks
             .entry(name.clone())
             .or_insert_with(|| step.known.docs.sink(&DocKey::Sink(name.clone())).cloned().unwrap_or_default());
+        let mut before = one.delivery.clone();
+        if let Some(on) = state.on_since {
+            before.resumed(on.min(one.started));
+        }
+        let after = delivery::settle(before, &one.report, one.started, step.now, &one.policy, one.unit);
         for draft in health::sink_settled(state, &after, &one.report, step.now) {
             step.tell(draft, Some(&name));
         }
@@ -340,6 +396,14 @@ fn settle(step: &mut Step<'_>, list: &[Settled]) {
         if state != step.known.docs.sink(&DocKey::Sink(name.clone())).cloned().unwrap_or_default() {
             step.put(DocKey::Sink(name), Doc::Sink(state));
         }
+    }
+}
+
+fn take_note(step: &mut Step<'_>, note: &Noted) {
+    if let (Some(delivery), false) = (step.known.deliveries.get(&note.id), step.known.void_claims.contains(&note.claim)) {
+        let mut delivery = delivery.clone();
+        delivery.recipients.extend(note.recipients.clone());
+        step.plan.noted.push((note.claim, delivery));
     }
 }
 

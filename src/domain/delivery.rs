@@ -129,6 +129,9 @@ pub struct Delivery {
     /// Type of its (first) event, for lists and filters.
     pub event_type: String,
     pub subject: String,
+    /// What it is about, where that is several things; else `subject` says it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident: Option<String>,
     pub created: Timestamp,
@@ -188,6 +191,7 @@ impl Delivery {
             event_seqs: Vec::new(),
             event_type: String::new(),
             subject: String::new(),
+            subjects: Vec::new(),
             incident: None,
             created: now,
             state: DeliveryState::Due { at: now },
@@ -203,6 +207,11 @@ impl Delivery {
             urgent: false,
             quiet_since: None,
         }
+    }
+
+    /// The things it is about. Of each of them deliveries go out in the order they were made.
+    pub fn about(&self) -> &[String] {
+        if self.subjects.is_empty() { std::slice::from_ref(&self.subject) } else { &self.subjects }
     }
 
     pub fn due_at(&self) -> Option<Timestamp> {
@@ -224,6 +233,17 @@ impl Delivery {
         self.quiet_since = Some(now);
         self.state = DeliveryState::Due { at: until };
         self
+    }
+
+    /// The sink was switched on again then. While it was off nothing could be tried, so its patience begins anew.
+    pub fn resumed(&mut self, on: Timestamp) {
+        self.first_attempt = self.first_attempt.map(|first| first.max(on));
+    }
+
+    /// Attempts that failed in a row, as far as they are kept; those, too, that do not count against the sink's patience.
+    fn failed_in_a_row(&self, first: Timestamp) -> u32 {
+        let failed = self.log.iter().rev().take_while(|attempt| attempt.at >= first && attempt.outcome != "accepted");
+        self.attempts.max(u32::try_from(failed.count()).unwrap_or(u32::MAX)).max(1)
     }
 
     /// No longer kept. The hours it was kept do not count against the sink's patience: a short one would else be over
@@ -294,9 +314,21 @@ pub struct Report {
     pub reference: Option<serde_json::Value>,
 }
 
+impl Attempt {
+    /// What came back or went wrong, in a line that names the status of an answer.
+    pub fn said(&self) -> String {
+        one_line(&self.detail, self.status)
+    }
+}
+
 impl Report {
     pub fn new(outcome: Outcome, status: Option<u16>, detail: impl Into<String>) -> Self {
         Self { outcome, status, detail: detail.into(), timings: None, recipients: BTreeMap::new(), reference: None }
+    }
+
+    /// What came back or went wrong, in a line that names the status of an answer.
+    pub fn said(&self) -> String {
+        one_line(&self.detail, self.status)
     }
 
     /// With where its time went.
@@ -331,14 +363,15 @@ pub fn settle(
         let surplus = delivery.log.len() - ATTEMPTS_KEPT;
         delivery.log.drain(..surplus);
     }
-    let summary = one_line(&report.detail, report.status);
+    let summary = report.said();
+    let failed = delivery.failed_in_a_row(first);
     match &report.outcome {
         Outcome::Accepted => delivery.state = DeliveryState::Delivered { at: now },
         // Its due time stays: once the sink is on again, it goes before what came after it.
         Outcome::Stop => {}
         Outcome::Permanent => delivery.state = DeliveryState::Dead { at: now, reason: summary },
         Outcome::Throttled { after } => {
-            let next = policy.next_try(delivery.attempts.max(1), first, now, *after, unit);
+            let next = policy.next_try(failed, first, now, *after, unit);
             delivery.state = due_or_dead(next, now, &summary);
         }
         Outcome::Transient { after, refusal } => {
@@ -364,14 +397,15 @@ fn due_or_dead(next: Option<Timestamp>, now: Timestamp, summary: &str) -> Delive
     }
 }
 
+/// The first line of what was said; of HTTP with the status before it, where it is no success and not named already.
 fn one_line(detail: &str, status: Option<u16>) -> String {
     let line = cut(detail.lines().next().unwrap_or(""), 200);
-    match (status, line.is_empty()) {
-        (Some(code), true) => format!("HTTP {code}"),
-        (Some(code), false) if !line.contains(&code.to_string()) => format!("HTTP {code}: {line}"),
-        (None, true) => "no detail".to_owned(),
-        _ => line,
-    }
+    let failed = status.filter(|code| !(200..300).contains(code) && !line.contains(&code.to_string()));
+    let Some(code) = failed else {
+        return if line.is_empty() { "no detail".to_owned() } else { line };
+    };
+    let named = http::StatusCode::from_u16(code).map_or_else(|_| code.to_string(), |status| status.to_string());
+    if line.is_empty() || named.ends_with(&line) { named } else { format!("{named}: {line}") }
 }
 
 /// The longest prefix of at most `bytes` bytes that ends on a character boundary.
@@ -436,6 +470,46 @@ mod tests {
     fn a_stop_leaves_the_delivery_waiting() {
         assert!(step(delivery(), Outcome::Stop, 0).state.is_open());
         assert!(matches!(step(delivery(), Outcome::Permanent, 0).state, DeliveryState::Dead { .. }));
+    }
+
+    #[test]
+    fn a_line_names_the_status_of_an_answer() {
+        for (detail, status, said) in [
+            ("ok", Some(410), "410 Gone: ok"),
+            ("", Some(500), "500 Internal Server Error"),
+            ("Not Found", Some(404), "404 Not Found"),
+            ("550 5.1.1 nobody", Some(550), "550 5.1.1 nobody"),
+            ("Slack refused it: no_text\n{}", Some(200), "Slack refused it: no_text"),
+            ("nothing came", None, "nothing came"),
+            ("", None, "no detail"),
+        ] {
+            assert_eq!(Report::new(Outcome::Permanent, status, detail).said(), said);
+        }
+    }
+
+    #[test]
+    fn being_asked_to_slow_down_again_and_again_for_no_time_waits_ever_longer() {
+        let none = || Outcome::Throttled { after: Some(SignedDuration::ZERO) };
+        let (mut waiting, mut at, mut waits) = (delivery(), 0, Vec::new());
+        for _ in 0..4 {
+            waiting = step(waiting, none(), at);
+            let due = waiting.due_at().unwrap().as_second();
+            waits.push(due - at);
+            at = due;
+        }
+        assert_eq!((waits.as_slice(), waiting.attempts), ([2, 5, 11, 22].as_slice(), 0));
+    }
+
+    #[test]
+    fn a_sink_that_was_off_has_all_its_patience_again() {
+        let mut failed = step(delivery(), Outcome::Transient { after: None, refusal: false }, 0);
+        let on = plus(Timestamp::UNIX_EPOCH, SignedDuration::from_hours(100));
+        failed.resumed(on);
+        let again = step(failed, Outcome::Transient { after: None, refusal: false }, 100 * 3600 + 60);
+        assert!(again.state.is_open() && again.first_attempt == Some(on));
+        let mut untried = delivery();
+        untried.resumed(on);
+        assert_eq!(untried.first_attempt, None, "it begins with its first attempt");
     }
 
     #[test]

@@ -186,6 +186,11 @@ pub fn data_of<T: Serialize>(payload: &T) -> Map<String, Value> {
     }
 }
 
+/// Whether a glob on types is one: of characters that types have, and `*`.
+pub fn is_type_glob(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-*".contains(c))
+}
+
 /// `*` stands for any run of characters, everything else for itself.
 pub fn glob_matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');

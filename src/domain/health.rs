@@ -19,6 +19,8 @@ use super::time::{SignedDuration, Timestamp, elapsed, humanize, plus};
 
 /// Failed polls, or attempts, in a row from which it is news.
 pub const FAILURES_UNTIL_NEWS: u32 = 3;
+/// Failed attempts in a row from which a sink is only asked whether it takes one again.
+pub const FAILURES_UNTIL_PROBES: u32 = 5;
 /// A sink that was told as failing this often within [`FLAPPING`] needs twice as many failures for each further time: one
 /// that takes two messages of three would else be news every minute.
 const FLAPS_FREE: usize = 2;
@@ -55,12 +57,18 @@ pub struct SinkState {
     pub last_error: Option<String>,
     /// Start of the episode that was told.
     pub told_since: Option<Timestamp>,
-    /// Start of the newest episode, running or over.
+    /// Start of the newest episode or stop, running or over.
     pub last_since: Option<Timestamp>,
+    /// It was told that it was stopped; until it is switched on again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stop_told: bool,
     /// It asked to be left alone until then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_until: Option<Timestamp>,
-    /// When it was last switched on again: what was made before goes out one after the other, in order.
+    /// When it was last switched on again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_since: Option<Timestamp>,
+    /// What was made before goes out one after the other, in order: since it was switched on again, or sent again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_order_until: Option<Timestamp>,
     /// When it was last told as failing; as many as count.
@@ -77,17 +85,23 @@ impl SinkState {
         FAILURES_UNTIL_NEWS << surplus.saturating_sub(FLAPS_FREE - 1)
     }
 
-    /// Start of the running episode, a new one where none runs. Outcomes are booked many at once, so that several
-    /// episodes may fit into one reading of the clock; each still has a start of its own, for ids are made of it.
+    /// Start of the running episode, a new one where none runs.
     fn episode(&mut self, now: Timestamp) -> Timestamp {
         if let Some(since) = self.failing_since {
             return since;
         }
-        let just_now = self.last_since.filter(|last| *last >= now && elapsed(now, *last) < SAME_READING);
-        let since = just_now.map_or(now, |last| plus(last, SignedDuration::from_nanos(1)));
+        let since = self.start(now);
         self.failing_since = Some(since);
-        self.last_since = Some(since);
         since
+    }
+
+    /// A start that none had before. Outcomes are booked many at once, so that several episodes may fit into one reading of
+    /// the clock; each still has a start of its own, for ids are made of it.
+    fn start(&mut self, now: Timestamp) -> Timestamp {
+        let just_now = self.last_since.filter(|last| *last >= now && elapsed(now, *last) < SAME_READING);
+        let start = just_now.map_or(now, |last| plus(last, SignedDuration::from_nanos(1)));
+        self.last_since = Some(start);
+        start
     }
 }
 
@@ -291,35 +305,31 @@ pub fn sink_settled(state: &mut SinkState, after: &Delivery, report: &Report, no
             let error = state.last_error.take().unwrap_or_default();
             if let Some(since) = state.told_since.take() {
                 let lasted = humanize(elapsed(since, now));
-                drafts.push(sink_draft(
-                    &after.sink,
-                    "sink.recovered",
-                    failures,
-                    since,
-                    &error,
-                    false,
-                    Some(lasted),
-                    now,
-                ));
+                let told = Told { since, start: since, failures, error: &error, stopped: false, lasted: Some(lasted) };
+                drafts.push(sink_draft(&after.sink, told, now));
             }
             return drafts;
         }
         Outcome::Throttled { .. } if !died => return drafts,
         Outcome::Stop => {
-            state.stopped = Some((report.detail.lines().next().unwrap_or_default().to_owned(), now));
+            state.stopped = Some((report.said(), now));
         }
         _ => {}
     }
     state.failures = state.failures.saturating_add(1);
     let since = state.episode(now);
-    state.last_error = Some(report.detail.lines().next().unwrap_or_default().to_owned());
-    let stopped = matches!(report.outcome, Outcome::Stop);
-    let news = state.failures >= state.failures_until_news(now) || stopped || (died && !after.internal);
-    if news && state.told_since.is_none() {
-        state.told_since = Some(since);
+    state.last_error = Some(report.said());
+    // That nothing goes out any more until a person mends it is news whatever was told of its trouble before.
+    let stopped = matches!(report.outcome, Outcome::Stop) && !std::mem::replace(&mut state.stop_told, true);
+    let news = state.failures >= state.failures_until_news(now) || (died && !after.internal);
+    if stopped || (news && state.told_since.is_none()) {
+        // A stop in a running episode is a fact with a start of its own, and part of the episode's incident.
+        let start = if state.told_since.is_some() { state.start(now) } else { since };
+        let since = *state.told_since.get_or_insert(since);
         state.told_at.push(now);
         let error = state.last_error.clone().unwrap_or_default();
-        drafts.push(sink_draft(&after.sink, "sink.failing", state.failures, since, &error, stopped, None, now));
+        let told = Told { since, start, failures: state.failures, error: &error, stopped, lasted: None };
+        drafts.push(sink_draft(&after.sink, told, now));
     }
     if died && !after.internal {
         drafts.push(dead_draft(after, now));
@@ -358,18 +368,23 @@ fn dead_draft(delivery: &Delivery, now: Timestamp) -> Draft {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one sentence")]
-fn sink_draft(
-    sink: &str,
-    kind: &str,
-    failures: u32,
+/// What is told of a sink's health.
+struct Told<'a> {
+    /// Start of the episode.
     since: Timestamp,
-    error: &str,
+    /// Start of what is told: of the episode, or of a stop in it.
+    start: Timestamp,
+    failures: u32,
+    error: &'a str,
     stopped: bool,
+    /// For how long, where it is over.
     lasted: Option<String>,
-    now: Timestamp,
-) -> Draft {
+}
+
+fn sink_draft(sink: &str, told: Told<'_>, now: Timestamp) -> Draft {
+    let Told { since, start, failures, error, stopped, lasted } = told;
     let over = lasted.is_some();
+    let kind = if over { "sink.recovered" } else { "sink.failing" };
     let data = SinkHealthData {
         sink: sink.to_owned(),
         failures,
@@ -386,7 +401,7 @@ fn sink_draft(
         subject: sink.to_owned(),
         time: now,
         severity: if over { Severity::Info } else { Severity::Critical },
-        identity: vec![sink.to_owned(), kind.to_owned(), since.to_string()],
+        identity: vec![sink.to_owned(), kind.to_owned(), start.to_string()],
         why: json!({ "failures": failures, "error": error }),
         data: data_of(&data),
     }

@@ -61,6 +61,9 @@ pub struct Told {
     pub reminders: u32,
     #[serde(default)]
     pub escalated: bool,
+    /// Nothing of it was heard there so far, and why: it was silenced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unheard: Option<String>,
     /// Its message there, where the sink can edit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live: Option<Live>,
@@ -129,6 +132,7 @@ pub fn book(
             last: now,
             reminders: 0,
             escalated: false,
+            unheard: Some(String::new()),
             live: None,
         });
         (told.route, told.last) = (*route, now);

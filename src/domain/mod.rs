@@ -14,6 +14,7 @@ pub mod event;
 pub mod freshness;
 pub mod guard;
 pub mod health;
+pub mod hint;
 pub mod ids;
 pub mod incident;
 pub mod json;

@@ -6,9 +6,9 @@
 
 use jiff::SignedDuration;
 
-use super::time::{Timestamp, elapsed, plus};
+use super::time::{Timestamp, plus};
 
-/// Longest `Retry-After` obeyed as given; a receiver that asks for more is asked again after this.
+/// Longest `Retry-After` that is obeyed; whoever asks for more is asked again after this.
 pub const RETRY_AFTER_CAP: SignedDuration = SignedDuration::from_hours(24);
 
 /// How one sink retries. Validated: `0 < min <= max <= horizon`.
@@ -60,7 +60,14 @@ impl RetryPolicy {
         SignedDuration::try_from_secs_f64(floor + (ceiling - floor) * unit.clamp(0.0, 1.0)).unwrap_or(self.max)
     }
 
-    /// When to try again, or `None` when the horizon is used up. The last try is made at the horizon itself.
+    /// What a receiver asks for after the nth failure in a row, where that is a time at all: less than the shortest wait of
+    /// our own would make `Retry-After: 0` a way to be asked at once, for ever.
+    pub fn asked(&self, n: u32, after: Option<SignedDuration>) -> Option<SignedDuration> {
+        after.filter(|after| *after >= self.wait(n, 0.0)).map(|after| after.min(RETRY_AFTER_CAP))
+    }
+
+    /// When to try again, or `None` when the horizon is used up. The last try is made at the horizon itself, or when the
+    /// receiver asked for it.
     pub fn next_try(
         &self,
         n: u32,
@@ -69,19 +76,14 @@ impl RetryPolicy {
         after: Option<SignedDuration>,
         unit: f64,
     ) -> Option<Timestamp> {
-        let wait = match after {
-            // What the receiver asks for is never undercut.
-            Some(after) => after.clamp(SignedDuration::ZERO, RETRY_AFTER_CAP).max(self.wait(1, 0.0)),
-            None => self.wait(n, unit),
-        };
         let end = plus(first_attempt, self.horizon);
-        let next = plus(now, wait);
-        if next <= end {
-            Some(next)
-        } else if after.is_none() && now < end && elapsed(now, end) > self.wait(1, 0.0) {
-            Some(end)
-        } else {
-            None
+        if now >= end {
+            return None;
+        }
+        match self.asked(n, after) {
+            // What the receiver asks for is never undercut.
+            Some(asked) => Some(plus(now, asked)),
+            None => Some(plus(now, self.wait(n, unit)).min(end.max(plus(now, self.wait(1, 0.0))))),
         }
     }
 }
@@ -89,6 +91,7 @@ impl RetryPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::elapsed;
     use proptest::prelude::*;
 
     #[test]
@@ -108,6 +111,30 @@ mod tests {
             let next = policy.next_try(1, start, start, Some(SignedDuration::from_hours(asked)), 0.5);
             assert_eq!(next, Some(plus(start, SignedDuration::from_hours(waited))), "{asked} hours");
         }
+    }
+
+    #[test]
+    fn nobody_gives_up_before_the_horizon_has_passed() {
+        let (policy, start) = (RetryPolicy::default(), Timestamp::UNIX_EPOCH);
+        let end = plus(start, policy.horizon);
+        let before = |secs: i64| plus(end, SignedDuration::from_secs(-secs));
+        let asked = SignedDuration::from_hours(2);
+        assert_eq!(policy.next_try(1, start, before(60), Some(asked), 0.5), Some(plus(before(60), asked)));
+        assert_eq!(policy.next_try(30, start, before(60), None, 0.5), Some(end));
+        let last = policy.next_try(30, start, before(0) - SignedDuration::from_millis(1), None, 0.5);
+        assert!(last.is_some_and(|at| at > end));
+        assert_eq!(policy.next_try(1, start, end, Some(asked), 0.5), None);
+    }
+
+    #[test]
+    fn asking_for_no_time_does_not_turn_the_backoff_off() {
+        let (policy, start) = (RetryPolicy::default(), Timestamp::UNIX_EPOCH);
+        let wait = |n, secs| {
+            let after = Some(SignedDuration::from_secs(secs));
+            policy.next_try(n, start, start, after, 0.0).map(|at| elapsed(start, at).as_millis())
+        };
+        assert_eq!([1, 2, 3, 4].map(|n| wait(n, 0)), [500, 1_000, 2_000, 4_000].map(Some));
+        assert_eq!([1, 2, 3, 4].map(|n| wait(n, 2)), [2_000, 2_000, 2_000, 4_000].map(Some));
     }
 
     proptest! {

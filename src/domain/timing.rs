@@ -215,6 +215,12 @@ pub fn digest_room(route: usize) -> String {
     format!("digest:{route}")
 }
 
+/// Whether what goes out about something goes after what waits in the room about it. A digest is told by itself, and what
+/// it lists stands in no order with what is told one by one.
+pub fn keeps_order(room: &str) -> bool {
+    !room.starts_with("digest:")
+}
+
 /// Decides for one event, one sink and the route that sets the timing, and books it in `rooms`.
 pub fn place(timing: &Timing, route: usize, event: &Event, origin: &str, rooms: &mut Rooms, now: Timestamp) -> Place {
     if let Some(digest) = &timing.digest {
@@ -253,6 +259,15 @@ pub fn over_rate(rate: Rate, route: usize, rooms: &mut Rooms, now: Timestamp) ->
     sent.retain(|at| elapsed(*at, now) < rate.per && *at <= now);
     let first = sent.first().copied().unwrap_or(now);
     (sent.len() as u64 >= rate.max).then(|| plus(first, rate.per))
+}
+
+impl Room {
+    /// So many leave it. What is left goes out as another message, so under another name.
+    pub fn leave(&mut self, gone: u64) {
+        let (first, before) = self.first.split_once('+').unwrap_or((&self.first, "0"));
+        self.first = format!("{first}+{}", before.parse::<u64>().unwrap_or_default() + gone);
+        self.count = self.count.saturating_sub(gone).max(1);
+    }
 }
 
 /// The number of the route that a room belongs to.

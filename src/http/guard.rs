@@ -40,7 +40,8 @@ pub struct GuardError {
 impl AddressGuard {
     /// A guard for `url`; `key` is the config key of its `allow_networks`.
     pub fn new(url: &Url, allow: Vec<IpNet>, key: &str) -> Self {
-        Self { allow, literal: literal(url).filter(IpAddr::is_loopback), key: key.to_owned(), names: None }
+        let literal = literal(url).filter(|address| is_loopback(*address));
+        Self { allow, literal, key: key.to_owned(), names: None }
     }
 
     #[must_use]
@@ -81,6 +82,11 @@ impl AddressGuard {
             None => Ok(()),
         }
     }
+}
+
+/// An address of this machine, in its IPv6 disguise (`::ffff:127.0.0.1`), too.
+pub fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }
 
 fn literal(url: &Url) -> Option<IpAddr> {

@@ -7,10 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::domain::delivery::{Outcome, Report};
+use crate::domain::health::FAILURES_UNTIL_PROBES as FAILURES;
 use crate::domain::retry::RetryPolicy;
 
-/// Failures in a row from which only probes go.
-const FAILURES: u32 = 5;
 /// Longest pause a receiver can ask for.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 
@@ -31,12 +30,14 @@ pub struct Breaker(Mutex<State>);
 struct State {
     failures: u32,
     not_before: Option<Instant>,
+    /// As far as the receiver asked for it.
+    asked: Option<Instant>,
 }
 
 impl Breaker {
     /// `failures` in a row, and what the receiver asked for, are remembered from before the start.
     pub fn new(failures: u32, not_before: Option<Instant>) -> Self {
-        Self(Mutex::new(State { failures, not_before }))
+        Self(Mutex::new(State { failures, not_before, asked: not_before }))
     }
 
     pub fn gate(&self, now: Instant) -> Gate {
@@ -48,15 +49,23 @@ impl Breaker {
         }
     }
 
+    /// The same for whoever makes one attempt of each delivery: there is no storm to hold back, and only what the receiver
+    /// itself asked for counts.
+    pub fn gate_for_one_each(&self, now: Instant) -> Gate {
+        self.lock().asked.filter(|at| *at > now).map_or(Gate::Closed, Gate::Open)
+    }
+
     /// Takes an outcome in. `unit` is the jitter in `[0, 1)`.
     pub fn note(&self, report: &Report, policy: &RetryPolicy, now: Instant, unit: f64) {
         let mut state = self.lock();
         let wait = |n: u32| Duration::try_from(policy.wait(n, unit)).unwrap_or_default();
         match &report.outcome {
-            Outcome::Accepted => *state = State { failures: 0, not_before: None },
+            Outcome::Accepted => *state = State { failures: 0, not_before: None, asked: None },
             Outcome::Throttled { after } => {
-                let asked = after.and_then(|a| Duration::try_from(a).ok()).unwrap_or_else(|| wait(1));
-                state.hold(now + asked.min(LONGEST_PAUSE));
+                match policy.asked(1, *after).and_then(|a| Duration::try_from(a).ok()) {
+                    Some(asked) => state.ask(now + asked.min(LONGEST_PAUSE)),
+                    None => state.hold(now + wait(1)),
+                }
             }
             Outcome::Transient { refusal: false, after } => {
                 state.failures = state.failures.saturating_add(1);
@@ -67,7 +76,7 @@ impl Breaker {
                 // A gateway without its receiver, or a receiver that names a time: nothing else will get through before.
                 let gateway = matches!(report.status, Some(502 | 504));
                 if let Some(asked) = after.and_then(|a| Duration::try_from(a).ok()) {
-                    state.hold(now + asked.min(LONGEST_PAUSE));
+                    state.ask(now + asked.min(LONGEST_PAUSE));
                 } else if gateway {
                     state.hold(now + wait(1));
                 }
@@ -82,6 +91,12 @@ impl Breaker {
 }
 
 impl State {
+    /// The receiver asks to be left alone.
+    fn ask(&mut self, until: Instant) {
+        self.asked = self.asked.max(Some(until));
+        self.hold(until);
+    }
+
     fn hold(&mut self, until: Instant) {
         self.not_before = Some(self.not_before.map_or(until, |at| at.max(until)));
     }
@@ -125,6 +140,19 @@ mod tests {
             breaker.note(&report(Outcome::Permanent, 400), &policy, now, 0.5);
         }
         assert_eq!(breaker.gate(now), Gate::Closed);
+    }
+
+    #[test]
+    fn whoever_tries_each_once_waits_for_nothing_but_what_was_asked_for() {
+        let (breaker, policy, now) = (Breaker::new(9, None), RetryPolicy::default(), Instant::now());
+        breaker.note(&failed(), &policy, now, 0.5);
+        breaker.note(&report(Outcome::Throttled { after: None }, 429), &policy, now, 0.5);
+        breaker.note(&report(Outcome::Throttled { after: Some(SignedDuration::ZERO) }, 429), &policy, now, 0.5);
+        assert!(matches!(breaker.gate(now), Gate::Open(until) if until > now + Duration::from_millis(400)));
+        assert_eq!(breaker.gate_for_one_each(now), Gate::Closed);
+        let after = Some(SignedDuration::from_secs(40));
+        breaker.note(&report(Outcome::Throttled { after }, 429), &policy, now, 0.5);
+        assert_eq!(breaker.gate_for_one_each(now), Gate::Open(now + Duration::from_secs(40)));
     }
 
     #[test]

@@ -14,12 +14,13 @@ use tokio_util::task::TaskTracker;
 
 use super::Core;
 use super::breaker::{Breaker, Gate, LONGEST_PAUSE};
+use super::progress::Noted;
 use crate::domain::cycle::{Input, Settled};
 use crate::domain::delivery::{Delivery, DeliveryState, Outcome, Report};
 use crate::domain::event::StoredEvent;
-use crate::domain::time::{Timestamp, elapsed, plus};
+use crate::domain::time::{Timestamp, elapsed};
 use crate::sink::pace::{Pacer, Turn};
-use crate::sink::{Message, Sink};
+use crate::sink::{Message, Progress, Sink};
 use crate::store::{Claimed, StoreError, sink_state};
 use crate::telemetry::metrics::SinkMeter;
 
@@ -45,6 +46,15 @@ pub struct Tally {
     pub in_flight: AtomicU64,
 }
 
+/// What keeps a sink that fails from being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rests {
+    /// Whatever its failures make of it.
+    Ever,
+    /// What its receiver asks for, and nothing else: each delivery that is due has one attempt.
+    WhenAsked,
+}
+
 /// The loop of one sink.
 pub struct Dispatcher {
     core: Core,
@@ -55,6 +65,7 @@ pub struct Dispatcher {
     /// Attempts under way.
     attempts: TaskTracker,
     breaker: Arc<Breaker>,
+    rests: Rests,
     /// Where it may not send as fast as it can.
     pacer: Option<Arc<Pacer>>,
     meter: Arc<SinkMeter>,
@@ -66,6 +77,7 @@ impl Dispatcher {
         core: Core,
         sink: Arc<dyn Sink>,
         tally: Arc<Tally>,
+        rests: Rests,
         stop: CancellationToken,
     ) -> Result<(), StoreError> {
         let state = sink_state(core.store.as_ref(), sink.name()).await?;
@@ -88,6 +100,7 @@ impl Dispatcher {
             outcomes,
             attempts: TaskTracker::new(),
             breaker: Arc::new(breaker),
+            rests,
             pacer,
             meter: Arc::clone(&meter),
         };
@@ -122,7 +135,10 @@ impl Dispatcher {
                 continue;
             }
             let backlog = state.in_order_until.filter(|until| drained != Some(*until));
-            let gate = self.breaker.gate(Instant::now());
+            let gate = match self.rests {
+                Rests::Ever => self.breaker.gate(Instant::now()),
+                Rests::WhenAsked => self.breaker.gate_for_one_each(Instant::now()),
+            };
             if let Gate::Open(until) = gate {
                 self.nap(until, stop).await;
                 continue;
@@ -207,7 +223,7 @@ impl Dispatcher {
             let started = core.clock.now();
             let stopwatch = Instant::now();
             let Claimed { claim, delivery, events, .. } = claimed;
-            let (delivery, report) = attempt(&sink, &core, delivery, events, started).await;
+            let (delivery, report) = attempt(&sink, &core, claim, delivery, events, started).await;
             meter.attempt(&report.outcome, stopwatch.elapsed());
             breaker.note(&report, &sink.manners().retry, Instant::now(), core.dice.unit());
             // What a receiver asks for, it asks of everybody who sends there.
@@ -259,6 +275,7 @@ fn asked(outcome: &Outcome) -> Option<Duration> {
 async fn attempt(
     sink: &Arc<dyn Sink>,
     core: &Core,
+    claim: u64,
     delivery: Delivery,
     mut events: Vec<Arc<StoredEvent>>,
     now: Timestamp,
@@ -274,16 +291,22 @@ async fn attempt(
         let event = moved.over(&last.event);
         *last = Arc::new(StoredEvent { event, ..StoredEvent::clone(last) });
     }
-    let message = Message { delivery, events, reference, now };
+    let noted = sink.goes_one_by_one().then(|| Arc::new(Noted::of(core, claim, &delivery)));
+    let progress = noted.clone().map(|noted| noted as Arc<dyn Progress>);
+    let message = Message { delivery, events, reference, now, progress };
     let deadline = sink.manners().timeout + CUT_MARGIN;
     let failed = |why: String| Report::new(Outcome::Transient { after: None, refusal: false }, None, why);
     // A panic in a sink is an outcome and not the end of the loop.
     let sending = std::panic::AssertUnwindSafe(sink.send(&message)).catch_unwind();
-    let report = match tokio::time::timeout(deadline, sending).await {
+    let mut report = match tokio::time::timeout(deadline, sending).await {
         Ok(Ok(report)) => report,
         Ok(Err(_)) => failed("the sink failed inside ampbridge; please report this".to_owned()),
         Err(_) => failed(format!("no outcome within {deadline:?}")),
     };
+    if let Some(noted) = noted {
+        // However the attempt ended, what it has noted is so.
+        noted.add_to(&mut report.recipients);
+    }
     (message.delivery, report)
 }
 
@@ -342,23 +365,4 @@ fn log_attempt(sink: &str, delivery: &Delivery, report: &Report) {
             report.detail.lines().next().unwrap_or("")
         );
     }
-}
-
-/// When a delivery next becomes due, for `once`.
-pub async fn earliest_due(core: &Core, sinks: &[Arc<dyn Sink>]) -> Result<Option<Timestamp>, StoreError> {
-    let mut earliest = None;
-    for sink in sinks {
-        if sink_state(core.store.as_ref(), sink.name()).await?.stopped.is_some() {
-            continue;
-        }
-        if let Some(due) = core.store.next_due(sink.name()).await? {
-            earliest = Some(earliest.map_or(due, |e: Timestamp| e.min(due)));
-        }
-    }
-    Ok(earliest)
-}
-
-/// The deadline of a drain.
-pub fn drain_deadline(core: &Core, secs: u64) -> Timestamp {
-    plus(core.clock.now(), SignedDuration::from_secs(i64::try_from(secs).unwrap_or(86_400).min(86_400)))
 }

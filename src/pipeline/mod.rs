@@ -4,16 +4,16 @@ mod breaker;
 pub mod dispatcher;
 pub mod keeper;
 pub mod poller;
+mod progress;
 pub mod schedule;
 pub mod timekeeper;
 
 use std::sync::Arc;
 
-use crate::domain::cycle::{self, Input, Kept, Needs, Plan, World};
+use crate::domain::cycle::{self, Input, Kept, Plan, World};
 use crate::domain::record::Rows;
-use crate::domain::time::Timestamp;
 use crate::env::{Clock, Dice};
-use crate::store::{Claimed, Probe, Result, Store, StoreError, Ticket};
+use crate::store::{self, Claimed, Probe, Result, Store, StoreError, Ticket};
 
 /// Times a step is planned anew because someone else committed in between.
 const CONFLICTS: u32 = 20;
@@ -32,9 +32,9 @@ impl Core {
     pub async fn step(&self, input: &Input) -> Result<(Plan, Ticket)> {
         let mut left = CONFLICTS;
         loop {
-            let now = self.clock.now();
-            let needs = cycle::needs(&self.world, now, input);
-            let plan = self.plan(now, needs, input).await?;
+            let probe = probe(input);
+            let probe = probe.as_ref().map(|(id, rows)| Probe { collection: id, records: rows });
+            let plan = store::plan(self.store.as_ref(), &self.world, self.clock.now(), input, probe).await?;
             match self.store.commit(&plan).await {
                 Ok(ticket) => return Ok((plan, ticket)),
                 Err(StoreError::Conflict(what)) if left > 0 => {
@@ -62,20 +62,6 @@ impl Core {
             self.step(&Input::Quiet(kept)).await?;
         }
         Ok(going)
-    }
-
-    /// Loads and plans; once more with further days of money where those would have told more.
-    async fn plan(&self, now: Timestamp, mut needs: Needs, input: &Input) -> Result<Plan> {
-        let probe = probe(input);
-        let probe = probe.as_ref().map(|(id, rows)| Probe { collection: id, records: rows });
-        let known = self.store.load(&needs, probe).await?;
-        let plan = cycle::plan(&self.world, now, &known, input);
-        if plan.lacks.is_empty() {
-            return Ok(plan);
-        }
-        needs.ledger.extend(plan.lacks);
-        let known = self.store.load(&needs, probe).await?;
-        Ok(cycle::plan(&self.world, now, &known, input))
     }
 }
 

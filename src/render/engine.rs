@@ -91,6 +91,14 @@ impl Engine {
         self.tera.contains_template(name)
     }
 
+    /// Names that a template uses, whether the branch they stand in is taken or not; without those it sets itself.
+    pub fn variables(&self, name: &str) -> Vec<&str> {
+        let mut found: Vec<&str> =
+            self.tera.get_template_variables(name).map(|names| names.into_iter().collect()).unwrap_or_default();
+        found.sort_unstable();
+        found
+    }
+
     pub fn render(&self, name: &str, context: &Context) -> Result<String, String> {
         let mut out = Limited { bytes: Vec::new(), full: false };
         let outcome = catch_unwind(AssertUnwindSafe(|| self.tera.render_to(name, context, &mut out)));

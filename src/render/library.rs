@@ -16,7 +16,7 @@ use super::scene::Scene;
 use crate::domain::delivery::DeliveryKind;
 use crate::domain::event::Event;
 
-pub use check::check;
+pub use check::{check, strangers};
 pub use lint::{Finding, lint};
 
 /// One part of a message to one kind of sink.
@@ -105,6 +105,11 @@ impl Library {
             }
         }
         Ok(Self { builtin, engines, users, zone: zone.clone() })
+    }
+
+    /// Paths of the user's templates.
+    pub fn users(&self) -> impl Iterator<Item = &String> {
+        self.users.iter()
     }
 
     pub fn zone(&self) -> &TimeZone {

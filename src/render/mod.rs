@@ -21,6 +21,7 @@ mod slack;
 mod slack_lint;
 mod text;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -132,6 +133,11 @@ impl Renderer {
     /// Renders every template with every type's sample, a hostile one included, with no fallback; reports all failures.
     pub fn check(&self) -> Vec<TemplateError> {
         library::check(&self.library)
+    }
+
+    /// The user's templates that are for none of these types of events: path, and what is probably meant.
+    pub fn strangers(&self, types: &BTreeSet<String>) -> Vec<(String, String)> {
+        library::strangers(self.library.users(), types)
     }
 
     pub fn slack(&self, context: &Context<'_>) -> Rendered<SlackParts> {

@@ -50,7 +50,7 @@ struct Email {
     name: String,
     common: Common,
     server: Server,
-    tls: Option<TlsParameters>,
+    tls: TlsParameters,
     addresses: Addresses,
     signer: Option<Arc<Signer>>,
     /// Where the tokens come from that take a password's place.
@@ -121,6 +121,10 @@ impl Sink for Email {
         self.report(message, progress).timed(Some(timings))
     }
 
+    fn goes_one_by_one(&self) -> bool {
+        self.addresses.to.len() > 1
+    }
+
     async fn connect(&self) -> Result<String, String> {
         let opened = async {
             let mut session = self.open(Timestamp::UNIX_EPOCH).await?;
@@ -168,7 +172,9 @@ impl Email {
         let first = message.delivery.tries as usize % open.len();
         open.rotate_left(first);
         let mut session = self.take(message.now).await;
+        let mut left = open.len();
         for to in open {
+            left -= 1;
             let mut current = match session.take() {
                 Some(kept) => kept,
                 None => match self.open_timed(message.now, progress).await {
@@ -177,13 +183,17 @@ impl Email {
                 },
             };
             let key = to.email.to_string();
-            match current.deliver(&self.addresses.envelope, &to.email, letter).await {
-                Ok(()) => {
-                    progress.recipients.insert(key, RecipientState::Accepted);
-                    session = Some(current);
-                }
+            let delivered = current.deliver(&self.addresses.envelope, &to.email, letter).await;
+            if let Some(state) = self.note(&key, &delivered, progress)
+                && left > 0
+                && let Some(port) = &message.progress
+            {
+                // Whoever is killed now has forgotten one recipient at most: the one whose copy was taken just then.
+                port.recipient(&key, state).await;
+            }
+            match delivered {
+                Ok(()) => session = Some(current),
                 Err(fault) => {
-                    self.note(&key, &fault, progress);
                     if fault.blame == Blame::SignIn {
                         return;
                     }
@@ -204,7 +214,7 @@ impl Email {
             Some(oauth) => Some(oauth.credentials(now, self.common.timeout).await?),
             None => None,
         };
-        let opened = Session::open(&self.server, self.tls.as_ref(), token.as_ref()).await;
+        let opened = Session::open(&self.server, &self.tls, token.as_ref()).await;
         if let (Err(fault), Some(oauth)) = (&opened, &self.oauth)
             && fault.blame == Blame::SignIn
         {
@@ -222,13 +232,20 @@ impl Email {
         Ok(opened)
     }
 
-    fn note(&self, to: &str, fault: &Fault, progress: &mut Progress) {
-        if fault.blame == Blame::Refused {
-            let reason = cut(&self.redact.clean(&fault.text), REASON_BYTES);
-            progress.recipients.insert(to.to_owned(), RecipientState::Refused(reason));
-        } else {
-            progress.faults.push(Fault { text: format!("{} ({to})", fault.text), ..fault.clone() });
-        }
+    /// Takes down what became of a recipient's copy; what is so for good is returned.
+    fn note(&self, to: &str, delivered: &Result<(), Fault>, progress: &mut Progress) -> Option<RecipientState> {
+        let state = match delivered {
+            Ok(()) => RecipientState::Accepted,
+            Err(fault) if fault.blame == Blame::Refused => {
+                RecipientState::Refused(cut(&self.redact.clean(&fault.text), REASON_BYTES))
+            }
+            Err(fault) => {
+                progress.faults.push(Fault { text: format!("{} ({to})", fault.text), ..fault.clone() });
+                return None;
+            }
+        };
+        progress.recipients.insert(to.to_owned(), state.clone());
+        Some(state)
     }
 
     fn report(&self, message: &Message, progress: Progress) -> Report {
@@ -256,11 +273,7 @@ impl Email {
         } else if refused.is_empty() {
             (Outcome::Accepted, None, String::new())
         } else {
-            // The names come first: of a long list, only the beginning is kept.
-            let names: Vec<&str> = refused.keys().map(String::as_str).collect();
-            let mut detail = format!("refused for good: {}", names.join(", "));
-            detail.extend(refused.iter().map(|(to, reason)| format!("\n{to}: {reason}")));
-            (Outcome::Permanent, None, detail)
+            (Outcome::Permanent, None, told_of(&refused))
         };
         let mut report = Report::new(outcome, code, self.redact.clean(&detail));
         if report.outcome == Outcome::Accepted {
@@ -286,6 +299,18 @@ impl Email {
             kept.push((session, now));
         }
     }
+}
+
+/// Who was refused and why, in a line where that is short. Of a long list the names come first: only its beginning is kept.
+fn told_of(refused: &BTreeMap<String, &String>) -> String {
+    let list = |each: &dyn Fn((&String, &&String)) -> String| refused.iter().map(each).collect::<Vec<_>>().join(", ");
+    let whole = format!("refused for good: {}", list(&|(to, reason)| format!("{to} ({reason})")));
+    if whole.len() <= REASON_BYTES {
+        return whole;
+    }
+    let mut detail = format!("refused for good: {}", list(&|(to, _)| to.clone()));
+    detail.extend(refused.iter().map(|(to, reason)| format!("\n{to}: {reason}")));
+    detail
 }
 
 /// What became of a recipient's copy in earlier attempts.

@@ -23,13 +23,20 @@ use serde_json::Value;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
-use crate::domain::delivery::{Delivery, Report};
+use crate::domain::delivery::{Delivery, RecipientState, Report};
 use crate::domain::event::StoredEvent;
 use crate::domain::retry::RetryPolicy;
 use crate::domain::time::Timestamp;
 use crate::render::Renderer;
 
 use pace::{Pacer, Pacers};
+
+/// Takes down what an attempt has achieved for good, before it ends.
+#[async_trait]
+pub trait Progress: std::fmt::Debug + Send + Sync {
+    /// A recipient's copy was taken, or refused for good. Returns once that survives the process, or can't.
+    async fn recipient(&self, address: &str, state: RecipientState);
+}
 
 /// A delivery about to be sent.
 #[derive(Debug, Clone)]
@@ -41,6 +48,8 @@ pub struct Message {
     pub reference: Option<Value>,
     /// The attempt's time.
     pub now: Timestamp,
+    /// Where a sink that [goes one by one](Sink::goes_one_by_one) says how far it has come.
+    pub progress: Option<Arc<dyn Progress>>,
 }
 
 /// How the dispatcher treats a sink.
@@ -70,6 +79,10 @@ pub trait Sink: Send + Sync {
     /// What [`Self::send`] would send, where the rendered parts alone don't show it; without secrets.
     fn preview(&self, _: &Message) -> Option<Value> {
         None
+    }
+    /// Whether one attempt may take several steps that each count for themselves.
+    fn goes_one_by_one(&self) -> bool {
+        false
     }
     /// Whether it can edit what it sent, by the reference it left.
     fn edits(&self) -> bool {

@@ -38,6 +38,13 @@ impl Pacer {
         *next = next.max(Some(until));
     }
 
+    /// For how long nothing goes, where that is longer than the pace: somebody asked for it.
+    pub fn rest(&self) -> Option<Duration> {
+        let next = *self.place().next();
+        let left = next?.saturating_duration_since(Instant::now());
+        (left > self.pace).then_some(left)
+    }
+
     /// Waits in line for the right to send next. Whoever has it may wait for its time, or let it be.
     pub async fn turn(&self) -> Turn<'_> {
         loop {
@@ -169,6 +176,10 @@ mod tests {
         pacer.hold(Instant::now());
         pacer.turn().await.take();
         assert_eq!(pacer.turn().await.not_before(), Some(until));
+        assert!(pacer.rest().is_some_and(|rest| rest <= LONG));
+        let paced = Pacer::new(LONG);
+        paced.turn().await.take();
+        assert_eq!(paced.rest(), None, "it is its pace");
     }
 
     #[tokio::test]

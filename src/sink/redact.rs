@@ -103,10 +103,9 @@ impl Redactor {
             utf8_percent_encode(text, NON_ALPHANUMERIC).to_string(),
             json.trim_matches('"').to_owned(),
             json.trim_matches('"').replace('/', "\\/"),
-            text.replace('&', "&amp;"),
             text.trim_end_matches('=').to_owned(),
         ];
-        for spelling in spellings {
+        for spelling in spellings.into_iter().chain(escaped(text)) {
             let text = spelling.to_ascii_lowercase();
             match self.needles.iter_mut().find(|needle| needle.text == text) {
                 Some(known) => known.alone &= alone,
@@ -164,6 +163,17 @@ fn plain(text: &str) -> String {
     text.chars().filter(|c| *c != '\r').map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
 }
 
+/// The text as web pages write it.
+fn escaped(text: &str) -> impl Iterator<Item = String> {
+    let plain = text.replace('&', "&amp;");
+    let angled = plain.replace('<', "&lt;").replace('>', "&gt;");
+    let quotes = ["&quot;", "&#34;", "&#x22;", "\""];
+    let ticks = ["&#39;", "&#x27;", "&apos;", "'"];
+    let pairs = quotes.into_iter().flat_map(move |quote| ticks.map(|tick| (quote, tick)));
+    let both = pairs.map(move |(quote, tick)| angled.replace('"', quote).replace('\'', tick));
+    both.chain([plain])
+}
+
 fn stands_alone(text: &str, (start, end): (usize, usize)) -> bool {
     let before = text.get(..start).and_then(|text| text.chars().next_back());
     let after = text.get(end..).and_then(|text| text.chars().next());
@@ -204,6 +214,20 @@ mod tests {
             assert!(cleaned.contains(MARK) && !cleaned.contains(left), "{cleaned}");
         }
         assert_eq!(r.clean("not found"), "not found");
+    }
+
+    #[test]
+    fn what_a_web_page_makes_of_a_secret_goes() {
+        let r = Redactor::default().secret("a<b>\"c'&d");
+        for page in [
+            "a&lt;b&gt;&quot;c&#39;&amp;d",
+            "a&lt;b&gt;&#34;c&#x27;&amp;d",
+            "A&lt;B&gt;&QUOT;C&#X27;&AMP;D",
+            "a&lt;b&gt;\"c'&amp;d",
+            "a<b>\"c'&amp;d",
+        ] {
+            assert_eq!(r.clean(&format!("<p>{page}</p>")), "<p>…</p>");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use url::{Host, Url};
 
 use crate::domain::setting::{Many, Secret};
-use crate::http::AddressGuard;
+use crate::http::{AddressGuard, is_loopback};
 
 /// A checked target.
 #[derive(Clone)]
@@ -77,8 +77,8 @@ impl Target {
     /// Whether what is sent with the URL can't be read on the way: TLS, or an address of this machine.
     pub fn keeps_secrets(&self) -> bool {
         let loopback = match self.url.host() {
-            Some(Host::Ipv4(v4)) => v4.is_loopback(),
-            Some(Host::Ipv6(v6)) => v6.is_loopback(),
+            Some(Host::Ipv4(v4)) => is_loopback(v4.into()),
+            Some(Host::Ipv6(v6)) => is_loopback(v6.into()),
             Some(Host::Domain(name)) => name == "localhost",
             None => false,
         };
@@ -162,6 +162,8 @@ mod tests {
         assert!(parse("http://10.1.2.3/hook", &["10.1.2.3"]).is_ok());
         assert!(parse("http://127.0.0.1:9/hook", &[]).is_ok());
         assert!(parse("http://[::1]:9/hook", &[]).is_ok());
+        assert!(parse("http://[::ffff:127.0.0.1]:9/hook", &[]).is_ok_and(|target| target.keeps_secrets()));
+        assert!(parse("http://[::ffff:10.1.2.3]/hook", &[]).is_err());
         assert!(parse("http://169.254.169.254/latest", &[]).is_err());
     }
 

@@ -43,7 +43,7 @@ pub fn message() -> Message {
     let event = event("evt_1");
     let mut delivery = Delivery::single("ampbridge", "x", &event.event, now(), false);
     delivery.id = "dlv_1".into();
-    Message { delivery, events: vec![event], reference: None, now: now() }
+    Message { delivery, events: vec![event], reference: None, now: now(), progress: None }
 }
 
 pub fn common() -> Common {

@@ -35,8 +35,8 @@ pub fn is_exposed(url: &Url, proxy: Option<&Url>) -> bool {
 
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Ipv4(address)) => crate::http::is_loopback(address.into()),
+        Some(url::Host::Ipv6(address)) => crate::http::is_loopback(address.into()),
         Some(url::Host::Domain(name)) => name == "localhost",
         None => false,
     }

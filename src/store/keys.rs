@@ -26,7 +26,7 @@ pub const OPEN: &[u8] = b"o";
 /// Deliveries of a segment of events.
 pub const DELIVERIES_OF: &[u8] = b"n";
 pub const REFERENCES: &[u8] = b"r";
-/// What waits: sink, room, event number.
+/// What waits: sink, room, event number. The value is its subject, where its order counts.
 pub const WAITING: &[u8] = b"w";
 /// Where an event waits: event number, sink.
 pub const WAITING_OF: &[u8] = b"y";

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::domain::collection::CollectionId;
-use crate::domain::cycle::{Known, Needs, Plan};
+use crate::domain::cycle::{self, Input, Known, Needs, Plan, World};
 use crate::domain::delivery::Delivery;
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::event::StoredEvent;
@@ -172,6 +172,8 @@ pub struct DeliveryFilter {
 pub struct Listed {
     pub delivery: Delivery,
     pub leased: bool,
+    /// It waits for an older one about the same.
+    pub behind: bool,
 }
 
 impl Listed {
@@ -218,6 +220,8 @@ pub struct Pruned {
 pub struct QueueDepth {
     pub waiting: usize,
     pub leased: usize,
+    /// Of those that wait: an attempt was made and did not get through.
+    pub retrying: usize,
 }
 
 /// The store. Implementations pass `tests/store_conformance.rs`.
@@ -271,6 +275,24 @@ pub trait Store: Send + std::marker::Sync {
     async fn import(&self, lines: Box<dyn BufRead + Send>) -> Result<u64>;
     /// Flushes and gives everything back.
     async fn close(&self) -> Result<()>;
+}
+
+/// Loads what an input needs and plans it; anew with what the plan finds lacking.
+pub async fn plan(
+    store: &dyn Store,
+    world: &World,
+    now: Timestamp,
+    input: &Input,
+    probe: Option<Probe<'_>>,
+) -> Result<Plan> {
+    let mut needs = cycle::needs(world, now, input);
+    loop {
+        let known = store.load(&needs, probe).await?;
+        let plan = cycle::plan(world, now, &known, input);
+        if !needs.extend_by(&plan) {
+            return Ok(plan);
+        }
+    }
 }
 
 /// How a sink stands; as at its beginning where nothing is known of it.

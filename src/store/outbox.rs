@@ -1,10 +1,14 @@
 //! Which open delivery may go next: due times, order per subject, leases. In memory, rebuilt at start from the open
 //! deliveries of the store.
 //!
-//! Invariants: of one subject at most one delivery is out at a time, the oldest first, unless older ones were released;
-//! a claim id is good for one settlement. About 100 bytes per waiting delivery.
+//! Invariants: of one subject at most one delivery is out at a time, the oldest first, unless older ones were released; one
+//! about several subjects waits for its turn in each of them; a claim id is good for one settlement. About 100 bytes per
+//! waiting delivery.
+
+mod urgency;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use jiff::SignedDuration;
 use xxhash_rust::xxh3::xxh3_64;
@@ -33,15 +37,28 @@ struct Queue {
     /// By subject: what quiet hours keep, and what they do not.
     quiet: BTreeSet<(u64, u64)>,
     urgent: BTreeSet<(u64, u64)>,
+    /// By subject: what is about others as well.
+    spanning: BTreeSet<(u64, u64)>,
+    /// How many wait for another attempt.
+    retrying: usize,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// What a delivery is about, as hashes.
+#[derive(Debug, Clone)]
+enum Subjects {
+    One(u64),
+    Many(Arc<[u64]>),
+}
+
+#[derive(Debug, Clone)]
 struct Entry {
-    subject: u64,
+    subjects: Subjects,
     due: Timestamp,
     /// When it last was where it is: its last attempt, or when it was made.
     since: Timestamp,
     released: bool,
+    /// An attempt was made.
+    tried: bool,
     /// Until when quiet hours keep it, unless something urgent waits behind it.
     quiet: Option<Timestamp>,
     /// The claim it is leased under.
@@ -58,28 +75,28 @@ impl Outbox {
     /// A delivery waits (new, or back after an attempt).
     pub fn insert(&mut self, delivery: &Delivery) {
         let Some(due) = delivery.due_at() else { return };
-        let subject = xxh3_64(delivery.subject.as_bytes());
+        let subjects = Subjects::of(delivery);
         let queue = self.sinks.entry(delivery.sink.clone()).or_default();
         queue.forget_ready(delivery.seq);
-        let tried = delivery.log.last().map_or(delivery.created, |attempt| attempt.at);
-        let since = delivery.quiet_since.unwrap_or(tried);
+        let last = delivery.log.last().map_or(delivery.created, |attempt| attempt.at);
+        let since = delivery.quiet_since.unwrap_or(last);
         let quiet = delivery.kept_until();
-        mark(&mut queue.quiet, (subject, delivery.seq), quiet.is_some());
-        mark(&mut queue.urgent, (subject, delivery.seq), delivery.urgent);
-        let entry = Entry { subject, due, since, released: delivery.released, quiet, claim: None };
+        let tried = delivery.first_attempt.is_some();
+        let entry =
+            Entry { subjects: subjects.clone(), due, since, released: delivery.released, tried, quiet, claim: None };
         let known = queue.entries.insert(delivery.seq, entry);
-        if known.is_none() {
-            let chain = queue.chains.entry(subject).or_default();
-            let at = chain.partition_point(|seq| *seq < delivery.seq);
-            chain.insert(at, delivery.seq);
-            if at + 1 < chain.len() && !delivery.released {
-                // An old one is back: what could have gone now waits behind it.
-                let later: Vec<u64> = chain.iter().skip(at + 1).copied().collect();
-                queue.unready(&later);
+        queue.retrying += usize::from(tried);
+        queue.retrying -= known.as_ref().map_or(0, |known| usize::from(known.tried));
+        for subject in subjects.as_slice() {
+            let place = (*subject, delivery.seq);
+            mark(&mut queue.quiet, place, quiet.is_some());
+            mark(&mut queue.urgent, place, delivery.urgent);
+            mark(&mut queue.spanning, place, matches!(subjects, Subjects::Many(_)));
+            if known.is_none() {
+                queue.link(*subject, delivery.seq, delivery.released);
             }
         }
-        queue.press(subject);
-        queue.refresh(subject);
+        queue.changed(&subjects);
     }
 
     /// A delivery no longer waits.
@@ -87,16 +104,19 @@ impl Outbox {
         let Some(queue) = self.sinks.get_mut(sink) else { return };
         queue.forget_ready(seq);
         let Some(entry) = queue.entries.remove(&seq) else { return };
-        if let Some(chain) = queue.chains.get_mut(&entry.subject) {
-            chain.retain(|s| *s != seq);
-            if chain.is_empty() {
-                queue.chains.remove(&entry.subject);
+        queue.retrying -= usize::from(entry.tried);
+        for subject in entry.subjects.as_slice() {
+            if let Some(chain) = queue.chains.get_mut(subject) {
+                chain.retain(|s| *s != seq);
+                if chain.is_empty() {
+                    queue.chains.remove(subject);
+                }
             }
+            mark(&mut queue.quiet, (*subject, seq), false);
+            mark(&mut queue.urgent, (*subject, seq), false);
+            mark(&mut queue.spanning, (*subject, seq), false);
         }
-        mark(&mut queue.quiet, (entry.subject, seq), false);
-        mark(&mut queue.urgent, (entry.subject, seq), false);
-        queue.press(entry.subject);
-        queue.refresh(entry.subject);
+        queue.changed(&entry.subjects);
     }
 
     /// Leases up to `limit` due deliveries until `until`: (claim id, seq).
@@ -119,8 +139,7 @@ impl Outbox {
 
     /// Whether something urgent waits behind it.
     pub fn is_pressed(&self, sink: &str, seq: u64) -> bool {
-        let Some(queue) = self.sinks.get(sink) else { return false };
-        queue.entries.get(&seq).and_then(|entry| queue.last_urgent(entry.subject)).is_some_and(|last| seq < last)
+        self.sinks.get(sink).is_some_and(|queue| queue.is_pressed(seq))
     }
 
     /// Whether a claim is still good for this delivery.
@@ -139,6 +158,12 @@ impl Outbox {
         self.sinks.get(sink).and_then(|q| q.entries.get(&seq)).is_some_and(|e| e.claim.is_some())
     }
 
+    /// Whether it waits for an older one about the same.
+    pub fn is_behind(&self, sink: &str, seq: u64) -> bool {
+        let Some(queue) = self.sinks.get(sink) else { return false };
+        queue.entries.get(&seq).is_some_and(|entry| !queue.is_first(seq, entry.subjects.as_slice()))
+    }
+
     pub fn next_due(&self, sink: &str) -> Option<Timestamp> {
         let queue = self.sinks.get(sink)?;
         let ready = queue.ready.first().map(|(due, _)| *due);
@@ -149,7 +174,11 @@ impl Outbox {
     pub fn depth(&self, sink: &str) -> QueueDepth {
         self.sinks
             .get(sink)
-            .map_or_else(QueueDepth::default, |q| QueueDepth { waiting: q.entries.len(), leased: q.leases.len() })
+            .map_or_else(QueueDepth::default, |q| QueueDepth {
+                waiting: q.entries.len(),
+                leased: q.leases.len(),
+                retrying: q.retrying,
+            })
     }
 
     /// Sinks for which something waits.
@@ -164,13 +193,50 @@ impl Outbox {
     }
 }
 
+impl Subjects {
+    fn of(delivery: &Delivery) -> Self {
+        let hash = |subject: &String| xxh3_64(subject.as_bytes());
+        match delivery.about() {
+            [only] => Self::One(hash(only)),
+            several => Self::Many(several.iter().map(hash).collect::<BTreeSet<u64>>().into_iter().collect()),
+        }
+    }
+
+    fn as_slice(&self) -> &[u64] {
+        match self {
+            Self::One(subject) => std::slice::from_ref(subject),
+            Self::Many(subjects) => subjects,
+        }
+    }
+}
+
 impl Queue {
+    /// Takes its place in the order of a subject.
+    fn link(&mut self, subject: u64, seq: u64, released: bool) {
+        let chain = self.chains.entry(subject).or_default();
+        let at = chain.partition_point(|other| *other < seq);
+        chain.insert(at, seq);
+        if at + 1 < chain.len() && !released {
+            // An old one is back: what could have gone now waits behind it.
+            let later: Vec<u64> = chain.iter().skip(at + 1).copied().collect();
+            self.unready(&later);
+        }
+    }
+
+    /// Something about these subjects came, went, or stands otherwise.
+    fn changed(&mut self, subjects: &Subjects) {
+        self.press(subjects.as_slice());
+        for subject in subjects.as_slice() {
+            self.refresh(*subject);
+        }
+    }
+
     /// Puts what may go of a subject into `ready`: everything up to the first that still holds the rest back.
     fn refresh(&mut self, subject: u64) {
         let Some(chain) = self.chains.get(&subject) else { return };
         for seq in chain {
             let Some(entry) = self.entries.get(seq) else { continue };
-            if entry.claim.is_none() {
+            if entry.claim.is_none() && self.has_its_turn(*seq, &entry.subjects) {
                 self.ready.insert((entry.due, *seq));
             }
             if !entry.released {
@@ -179,22 +245,18 @@ impl Queue {
         }
     }
 
-    fn last_urgent(&self, subject: u64) -> Option<u64> {
-        self.urgent.range((subject, 0)..=(subject, u64::MAX)).next_back().map(|(_, seq)| *seq)
+    /// The same of what is found in the order of one of its subjects: there it has its turn.
+    fn has_its_turn(&self, seq: u64, subjects: &Subjects) -> bool {
+        matches!(subjects, Subjects::One(_)) || self.is_first(seq, subjects.as_slice())
     }
 
-    /// What quiet hours keep goes now where something urgent waits behind it, and stays where nothing does any more.
-    fn press(&mut self, subject: u64) {
-        let last = self.last_urgent(subject);
-        for (_, seq) in self.quiet.range((subject, 0)..=(subject, u64::MAX)) {
-            let Some(entry) = self.entries.get_mut(seq) else { continue };
-            let Some(until) = entry.quiet else { continue };
-            let due = if last.is_some_and(|last| *seq < last) { entry.since } else { until };
-            if self.ready.remove(&(entry.due, *seq)) {
-                self.ready.insert((due, *seq));
-            }
-            entry.due = due;
-        }
+    /// Whether nothing holds it back in the order of any of its subjects.
+    fn is_first(&self, seq: u64, subjects: &[u64]) -> bool {
+        let is_released = |other: &u64| self.entries.get(other).is_none_or(|entry| entry.released);
+        let first_in = |subject| self.chains.get(subject).is_none_or(|chain: &VecDeque<u64>| {
+            chain.iter().take_while(|other| **other != seq).all(is_released)
+        });
+        subjects.iter().all(first_in)
     }
 
     fn unready(&mut self, seqs: &[u64]) {
@@ -217,8 +279,10 @@ impl Queue {
     fn give_back(&mut self, seq: u64) {
         let Some(entry) = self.entries.get_mut(&seq) else { return };
         entry.claim = None;
-        let subject = entry.subject;
-        self.refresh(subject);
+        let subjects = entry.subjects.clone();
+        for subject in subjects.as_slice() {
+            self.refresh(*subject);
+        }
     }
 
     /// What may be claimed first. A wait that began in the future was measured by a clock that was set back since: it is
@@ -291,6 +355,11 @@ mod tests {
         outbox.claim("ops", at(1), 9, at(60));
         outbox.insert(&delivery(1, "a", 100));
         assert!(outbox.claim("ops", at(2), 9, at(60)).is_empty());
+        let depth = |outbox: &Outbox| (outbox.depth("ops").waiting, outbox.depth("ops").retrying);
+        assert_eq!(depth(&outbox), (2, 0));
+        outbox.insert(&Delivery { first_attempt: Some(at(1)), ..delivery(1, "a", 100) });
+        outbox.insert(&Delivery { first_attempt: Some(at(1)), ..delivery(1, "a", 100) });
+        assert_eq!(depth(&outbox), (2, 1), "counted once");
         outbox.insert(&Delivery { released: true, ..delivery(1, "a", 100) });
         assert_eq!(seqs(&outbox.claim("ops", at(3), 9, at(60))), [2]);
         assert_eq!(outbox.next_due("ops"), Some(at(60)), "the lease comes before the retry");
@@ -315,6 +384,35 @@ mod tests {
         outbox.insert(&Delivery { created: at(900_000), ..delivery(1, "a", 900_500) });
         outbox.insert(&delivery(2, "b", 900_500));
         assert_eq!(seqs(&outbox.claim("ops", at(10), 9, at(60))), [1], "the other waits as long as it was told to");
+    }
+
+    fn about(seq: u64, subjects: &[&str], due: i64) -> Delivery {
+        let subjects = subjects.iter().map(|subject| (*subject).to_owned()).collect();
+        Delivery { subjects, ..delivery(seq, "2 events", due) }
+    }
+
+    #[test]
+    fn what_is_about_several_things_waits_for_its_turn_in_each_and_holds_back_what_comes_after_it() {
+        let mut outbox = Outbox::default();
+        for delivery in [delivery(1, "a", 0), about(2, &["a", "b"], 0), delivery(3, "b", 0), delivery(4, "c", 0)] {
+            outbox.insert(&delivery);
+        }
+        assert!([2, 3].into_iter().all(|seq| outbox.is_behind("ops", seq)) && !outbox.is_behind("ops", 1));
+        assert_eq!(seqs(&outbox.claim("ops", at(1), 9, at(60))), [1, 4], "3 comes after 2, and that after 1");
+        outbox.insert(&delivery(1, "a", 100));
+        assert!(outbox.claim("ops", at(2), 9, at(60)).is_empty());
+        outbox.remove("ops", 1);
+        let claimed = outbox.claim("ops", at(2), 9, at(60));
+        assert_eq!(seqs(&claimed), [2]);
+        outbox.release("ops", claimed[0].0);
+        assert_eq!(seqs(&outbox.claim("ops", at(2), 9, at(60))), [2]);
+        outbox.insert(&Delivery { released: true, ..about(2, &["a", "b"], 100) });
+        assert_eq!(seqs(&outbox.claim("ops", at(3), 9, at(60))), [3]);
+        outbox.remove("ops", 3);
+        outbox.insert(&about(5, &["b", "c"], 0));
+        assert!(outbox.claim("ops", at(3), 9, at(60)).is_empty(), "4 is out");
+        outbox.remove("ops", 4);
+        assert_eq!(seqs(&outbox.claim("ops", at(3), 9, at(60))), [5]);
     }
 
     #[test]

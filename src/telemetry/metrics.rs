@@ -7,6 +7,7 @@ use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::collection::LookNotes;
 use crate::domain::delivery::{DeliveryState, Outcome};
@@ -16,6 +17,9 @@ use crate::domain::time::Timestamp;
 const SECONDS: &[f64] = &[0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 const LONG_SECONDS: &[f64] = &[0.1, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 14_400.0, 86_400.0];
 
+/// How often samples are put into their buckets.
+const UPKEEP: Duration = Duration::from_secs(10);
+
 /// Starts collecting; `None` where something else already does (in tests).
 pub fn start() -> Option<PrometheusHandle> {
     let builder = PrometheusBuilder::new()
@@ -24,6 +28,17 @@ pub fn start() -> Option<PrometheusHandle> {
     let handle = builder.ok()?.install_recorder().ok()?;
     describe();
     Some(handle)
+}
+
+/// Keeps what was recorded small, until `stop`: samples are kept one by one until somebody reads them, or this does.
+pub async fn upkeep(handle: PrometheusHandle, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        handle.run_upkeep();
+        tokio::select! {
+            () = tokio::time::sleep(UPKEEP) => {}
+            () = stop.cancelled() => {}
+        }
+    }
 }
 
 /// The help text of each metric.

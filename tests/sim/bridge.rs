@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use ampbridge::domain::collection::{CollectionId, CollectionState};
-use ampbridge::domain::cycle::{self, Input, Plan};
+use ampbridge::domain::cycle::{Input, Plan};
 use ampbridge::domain::doc::{Doc, DocKey};
 use ampbridge::domain::record::{Page, Rows};
 use ampbridge::domain::time::Timestamp;
 use ampbridge::env::{Clock, SeededDice};
 use ampbridge::pipeline::Core;
 use ampbridge::store::memory::{self, MemoryKv};
-use ampbridge::store::{Claimed, Probe, Store, StoreError, Ticket};
+use ampbridge::store::{self, Claimed, Probe, Store, StoreError, Ticket};
 
 use crate::setup::Setup;
 
@@ -83,8 +83,7 @@ impl Bridge {
             }
             _ => None,
         };
-        let known = self.store().load(&cycle::needs(world, now, input), probe).await.unwrap();
-        cycle::plan(world, now, &known, input)
+        store::plan(self.store().as_ref(), world, now, input, probe).await.unwrap()
     }
 
     /// What the store says to a plan, where it refuses it. Where it does not, the plan has been committed.

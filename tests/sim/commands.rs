@@ -29,7 +29,7 @@ impl Sim {
             return self.contest_delivery().await;
         }
         let command = match self.rng.below(10) {
-            0..=2 if !ids.is_empty() => Command::RetryDelivery { id: self.rng.pick(&ids).clone() },
+            0..=2 if !ids.is_empty() => Command::RetryDelivery { id: self.rng.pick(&ids).clone(), in_order_at: None },
             3..=4 if !ids.is_empty() => Command::DropDelivery { id: self.rng.pick(&ids).clone() },
             5..=7 => Command::EnableSink { sink },
             8 => Command::DisableSink { sink },
@@ -49,7 +49,7 @@ impl Sim {
         }
         let id = self.rng.pick(&behind).clone();
         let sink = self.model.outbox.items[&id].sink.clone();
-        self.order(Command::RetryDelivery { id }).await;
+        self.order(Command::RetryDelivery { id, in_order_at: None }).await;
         self.flush().await;
         self.claim(&sink, 4).await;
     }
@@ -59,7 +59,8 @@ impl Sim {
         let items = &self.model.outbox.items;
         let kept = || items.values().filter(|item| item.kept.is_some() && item.state.is_open());
         let is_behind = |item: &Item| {
-            kept().any(|first| first.sink == item.sink && first.subject == item.subject && first.seq < item.seq)
+            let same = |first: &Item| first.sink == item.sink && !first.subjects.is_disjoint(&item.subjects);
+            kept().any(|first| same(first) && first.seq < item.seq)
         };
         items.iter().filter(|(_, item)| is_behind(item)).map(|(id, _)| id.clone()).collect()
     }
@@ -97,7 +98,7 @@ impl Sim {
     async fn contest_delivery(&mut self) {
         let Some(flight) = self.flights.first() else { return };
         let (id, sink) = (flight.delivery.id.clone(), flight.sink.clone());
-        let command = if self.rng.percent(50) { Command::RetryDelivery { id } } else { Command::DropDelivery { id } };
+        let command = if self.rng.percent(50) { Command::RetryDelivery { id, in_order_at: None } } else { Command::DropDelivery { id } };
         let input = Input::Command(command);
         let early = self.bridge.prepare(&input).await;
         self.settle(&sink, 1, false).await;
@@ -153,12 +154,13 @@ impl Sim {
                 let hold = known.hold.as_mut().unwrap();
                 hold.rejected = Some(hold.missing.clone());
             }
-            Command::RetryDelivery { id } => {
+            Command::RetryDelivery { id, .. } => {
                 self.receivers.excuse(id);
                 self.leases.retain(|_, (leased, _)| leased != id);
                 let item = self.model.outbox.items.get_mut(id).unwrap();
                 item.state = DeliveryState::Due { at: now };
                 (item.attempts, item.first, item.refusals, item.released) = (0, None, 0, false);
+                item.since_first.clear();
                 (item.public, item.resent) = (false, true);
                 (item.urgent, item.kept) = (true, None);
             }
@@ -180,7 +182,10 @@ impl Sim {
             }
             Command::EnableSink { sink } => {
                 let health = self.model.sinks.entry(sink.clone()).or_default();
-                (health.stopped, health.failures) = (false, 0);
+                if std::mem::take(&mut health.stopped) {
+                    health.on = Some(now);
+                }
+                (health.stop_told, health.failures) = (false, 0);
             }
             Command::DisableSink { sink } => self.model.sinks.entry(sink.clone()).or_default().stopped = true,
             Command::Reset { collection, spend } => {

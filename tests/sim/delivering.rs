@@ -167,7 +167,9 @@ impl Sim {
             assert_eq!((claim, &after.id), (&one.claim, id));
             let outcome = &one.report.outcome;
             let was_internal = self.model.outbox.items[id].internal;
-            if let Err(why) = self.model.outbox.settle(id, outcome, one.started, now, &self.setup.policy, after) {
+            let on = self.model.sinks.get(sink).and_then(|health| health.on);
+            let times = (one.started, now);
+            if let Err(why) = self.model.outbox.settle(id, outcome, times, on, &self.setup.policy, after) {
                 panic!("{outcome:?}: {why}");
             }
             if let (Some(reference), Some(incident)) = (&one.report.reference, &one.delivery.incident) {

@@ -48,7 +48,7 @@ impl Sim {
         let facts = messages.iter().map(|message| digest(&self.model.events, why, message)).collect();
         check_spend(&plan, spent.as_ref());
         *self.shapes.entry("digest of spend alone".to_owned()).or_default() += u32::from(told);
-        self.check_all(&plan, facts, messages).await;
+        self.check_all(&plan, facts, messages, Vec::new()).await;
     }
 }
 

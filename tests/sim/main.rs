@@ -58,7 +58,7 @@ const KINDS: [&str; 24] = [
     "thread.deleted",
 ];
 /// What must become of events, for the same reason.
-const SHAPES: [&str; 11] = [
+const SHAPES: [&str; 12] = [
     "told alone",
     "told with others",
     "silenced",
@@ -70,6 +70,7 @@ const SHAPES: [&str; 11] = [
     "digest of spend alone",
     "kept",
     "goes with what is critical",
+    "goes before what comes after it",
 ];
 /// Lines of a failed story that are shown.
 const TAIL: usize = 60;

@@ -14,7 +14,7 @@ use crate::delivering::{Flight, Receivers};
 use crate::fact::Fact;
 use crate::looks::Running;
 use crate::model::outbox::Leases;
-use crate::model::timing::Message;
+use crate::model::timing::{Going, Message};
 use crate::model::{Model, money};
 use crate::remote::Remote;
 use crate::rng::Rng;
@@ -200,11 +200,17 @@ impl Sim {
 
     /// Compares what a step made with what it had to make, and books it.
     pub async fn check(&mut self, plan: &Plan, expected: Vec<Fact>) {
-        self.check_all(plan, expected, Vec::new()).await;
+        self.check_all(plan, expected, Vec::new(), Vec::new()).await;
     }
 
-    /// The same of a step that also sends what waited.
-    pub async fn check_all(&mut self, plan: &Plan, mut expected: Vec<Fact>, mut messages: Vec<Message>) {
+    /// The same of a step that also sends what waited. `going` is what of that keeps an order.
+    pub async fn check_all(
+        &mut self,
+        plan: &Plan,
+        mut expected: Vec<Fact>,
+        mut messages: Vec<Message>,
+        mut going: Vec<Going>,
+    ) {
         let mut made: Vec<Fact> = plan.events.iter().map(Fact::of).filter(|f| !f.is_statistical()).collect();
         made.sort();
         expected.sort();
@@ -218,6 +224,7 @@ impl Sim {
             );
         }
         let mut repeats = BTreeSet::new();
+        let first = self.model.desk.count;
         for stored in &plan.events {
             let (id, fact) = (&stored.event.id, Fact::of(stored));
             let other = self.ids.insert(id.clone(), fact.clone());
@@ -230,11 +237,18 @@ impl Sim {
                 self.say(&format!("{id} {} {} {}", fact.kind, fact.subject, fact.detail));
                 self.model.events.insert(id.clone(), fact.clone());
             }
+            let number = self.model.desk.count;
+            self.model.desk.count += 1;
+            self.model.desk.came.entry(id.clone()).or_insert((number, stored.seen));
             if !fact.kind.starts_with("digest.") {
-                messages.extend(self.tell(stored, &fact, again, plan));
+                messages.extend(self.tell(stored, &fact, again, number, plan, &mut going));
             }
         }
-        self.check_messages(plan, messages, &repeats).await;
+        let now = self.bridge.now();
+        let early = self.model.desk.early(&self.setup, &self.model.events, &going, first, now);
+        *self.shapes.entry("goes before what comes after it".to_owned()).or_default() += early.len() as u32;
+        messages.extend(early.iter().cloned());
+        self.check_messages(plan, messages, &early, &repeats).await;
     }
 
     /// What the budgets that look at any of these sources must say. Each budget once, however many of its sources.

@@ -28,6 +28,8 @@ pub enum Command {
     /// Send again, dead or not, with a fresh horizon.
     RetryDelivery {
         id: String,
+        /// Its sink, where it is to keep the order in which it is sent again: one after the other.
+        in_order_at: Option<String>,
     },
     /// Give up by hand.
     DropDelivery {
@@ -80,7 +82,11 @@ impl Command {
                 needs.docs.insert(DocKey::Gauge(collection.clone()));
                 needs.docs.insert(DocKey::Spend(collection.source.clone()));
             }
-            Self::RetryDelivery { id } | Self::DropDelivery { id } => {
+            Self::RetryDelivery { id, in_order_at } => {
+                needs.deliveries.insert(id.clone());
+                needs.docs.extend(in_order_at.clone().map(DocKey::Sink));
+            }
+            Self::DropDelivery { id } => {
                 needs.deliveries.insert(id.clone());
             }
             Self::EnableSink { sink } | Self::DisableSink { sink } => {
@@ -96,7 +102,7 @@ impl Command {
             Self::ApproveHold { spec, hold } => remove_held(step, &spec.id(), hold, Some(spec)),
             Self::RebaselineHold { collection, hold } => remove_held(step, collection, hold, None),
             Self::RejectHold { collection, hold } => reject(step, collection, hold),
-            Self::RetryDelivery { id } => retry(step, id),
+            Self::RetryDelivery { id, in_order_at } => retry(step, id, in_order_at.as_deref()),
             Self::DropDelivery { id } => drop_delivery(step, id),
             Self::EnableSink { sink } => enable(step, sink),
             Self::DisableSink { sink } => disable(step, sink),
@@ -161,7 +167,7 @@ fn no_such_hold(hold: &str) -> String {
     format!("no change is held under {hold}; `ampbridge hold list` shows what is")
 }
 
-fn retry(step: &mut Step<'_>, id: &str) -> Result<String, String> {
+fn retry(step: &mut Step<'_>, id: &str, in_order_at: Option<&str>) -> Result<String, String> {
     let mut delivery = step.known.deliveries.get(id).cloned().ok_or_else(|| no_such_delivery(id))?;
     let was = delivery.state.as_str();
     delivery.state = DeliveryState::Due { at: step.now };
@@ -178,6 +184,12 @@ fn retry(step: &mut Step<'_>, id: &str) -> Result<String, String> {
         delivery.recipients.retain(|_, state| *state == crate::domain::delivery::RecipientState::Accepted);
     }
     step.plan.changed.push(delivery);
+    if let Some(sink) = in_order_at {
+        let key = DocKey::Sink(sink.to_owned());
+        let mut state = step.known.docs.sink(&key).cloned().unwrap_or_default();
+        state.in_order_until = Some(step.now);
+        step.put(key, Doc::Sink(state));
+    }
     Ok(format!("{id} was {was}; it is due now, under the same id"))
 }
 
@@ -203,8 +215,10 @@ fn enable(step: &mut Step<'_>, sink: &str) -> Result<String, String> {
     let mut state = step.known.docs.sink(&key).cloned().unwrap_or_default();
     let was = state.stopped.take();
     state.failures = 0;
+    state.stop_told = false;
     if was.is_some() {
         state.in_order_until = Some(step.now);
+        state.on_since = Some(step.now);
     }
     step.put(key, Doc::Sink(state));
     Ok(match was {

@@ -88,12 +88,14 @@ pub(super) fn of_events(step: &mut Step<'_>, sink: &str, key: &str, room: &Room,
     let data = data(weekly, (room.since, step.now), events, money);
     let top: Vec<String> = data.top.iter().map(|item| item.id.clone()).collect();
     let event = tell(step, sink, key, weekly, &room.first, &data);
-    let mut delivery = together(step, sink, room, events);
+    let mut delivery = together(step, sink, room.kind, &room.first, events);
     // The digest first, then what it names, then the rest: a sink is handed the first hundred.
     let rest = delivery.event_ids.iter().filter(|id| !top.contains(id)).cloned();
     delivery.event_ids = std::iter::once(event.id.clone()).chain(top.clone()).chain(rest).collect();
     delivery.event_type = event.kind;
+    // It is about the sink, whatever it lists.
     delivery.subject = event.subject;
+    delivery.subjects = Vec::new();
     // A digest has a time of its own, whatever it tells of.
     delivery.urgent = false;
     step.plan.deliveries.push(delivery);

@@ -23,9 +23,8 @@ pub(super) struct Telling {
 pub(super) fn needs(world: &World, needs: &mut Needs) {
     needs.docs.insert(DocKey::Silences);
     needs.docs.insert(DocKey::Incidents);
-    for sink in world.timed_sinks() {
-        needs.docs.insert(DocKey::Rooms(sink));
-    }
+    // Of every sink: something may wait from before the routes were edited.
+    needs.docs.extend(world.sinks.iter().map(|sink| DocKey::Rooms(sink.clone())));
 }
 
 impl Step<'_> {
@@ -36,16 +35,14 @@ impl Step<'_> {
         let (event, why) = draft.into_event(&self.world.bridge);
         let mut routed = routing::route(&self.world.routes, &self.world.sinks, &event, &origin, about);
         self.tell_of_the_end(&event, &mut routed);
+        let unheard = self.unheard(&event);
         self.book_incident(&event, &origin, &routed.sinks);
         let internal = routing::is_internal(&event.kind);
         for (sink, route) in &routed.sinks {
             let mut delivery = Delivery::single(&self.world.bridge, sink, &event, self.now, internal);
-            if let Some((id, comment)) = self.silenced(&event, &origin, sink) {
-                let reason = if comment.is_empty() {
-                    format!("silenced by {id}")
-                } else {
-                    format!("silenced by {id}: {comment}")
-                };
+            let reason = self.silenced(&event, &origin, sink).or_else(|| unheard.get(sink).cloned());
+            self.note_heard(&event, sink, reason.as_deref());
+            if let Some(reason) = reason {
                 routed.notes.push(format!("{sink} does not hear of it: {reason}"));
                 delivery.state = DeliveryState::Suppressed { at: self.now, reason };
                 self.plan.deliveries.push(delivery);
@@ -54,8 +51,9 @@ impl Step<'_> {
             match self.place(*route, &event, &origin, sink) {
                 Place::Now => self.plan.deliveries.push(delivery),
                 Place::Room(room) => {
-                    routed.notes.push(format!("at {sink} it waits in {room}"));
-                    self.plan.waits.push(Wait { sink: sink.clone(), room, event: event.id.clone() });
+                    routed.notes.push(format!("at {sink} it was put into {room}, to go out in its time"));
+                    let about = timing::keeps_order(&room).then(|| event.subject.clone());
+                    self.plan.waits.push(Wait { sink: sink.clone(), room, event: event.id.clone(), about });
                 }
             }
         }
@@ -124,10 +122,30 @@ impl Step<'_> {
         }
     }
 
-    fn silenced(&self, event: &Event, origin: &str, sink: &str) -> Option<(String, String)> {
+    /// Why the event is not told at a sink.
+    fn silenced(&self, event: &Event, origin: &str, sink: &str) -> Option<String> {
         let silences = self.known.docs.silences(&DocKey::Silences)?;
-        silence::covering(silences, event, origin, sink, self.now)
-            .map(|(id, comment)| (id.to_owned(), comment.to_owned()))
+        let (id, comment) = silence::covering(silences, event, origin, sink, self.now)?;
+        Some(if comment.is_empty() { format!("silenced by {id}") } else { format!("silenced by {id}: {comment}") })
+    }
+
+    /// Sinks that heard nothing of what is over now, and why. Who never heard that it was bad needs not hear that it is
+    /// good.
+    fn unheard(&mut self, event: &Event) -> BTreeMap<String, String> {
+        let Some(id) = event.incident().filter(|_| !incident::is_open(event)) else { return BTreeMap::new() };
+        let told = self.incidents().get(id).map(|incident| &incident.told).into_iter().flatten();
+        let why = |told: &Told| Some(format!("what is over was {}", told.unheard.as_ref()?));
+        told.filter_map(|(sink, told)| Some((sink.clone(), why(told)?))).collect()
+    }
+
+    /// Takes down whether a sink hears of a level that is bad.
+    fn note_heard(&mut self, event: &Event, sink: &str, silenced: Option<&str>) {
+        let Some(id) = event.incident() else { return };
+        let Some(told) = self.incidents().get_mut(id).and_then(|incident| incident.told.get_mut(sink)) else { return };
+        told.unheard = match (told.unheard.take(), silenced) {
+            (Some(_), Some(reason)) => Some(reason.to_owned()),
+            _ => None,
+        };
     }
 }
 
@@ -162,6 +180,7 @@ pub(super) fn watch_incidents(step: &mut Step<'_>) {
             if timing.remind.is_some_and(|every| elapsed(told.last, now) >= every) {
                 told.last = now;
                 told.reminders += 1;
+                told.unheard = None;
                 reminded.push((sink.clone(), told.reminders.to_string()));
             }
             if let Some(others) = due_escalation(timing, told, opened, now) {
@@ -178,7 +197,7 @@ pub(super) fn watch_incidents(step: &mut Step<'_>) {
             let is_about = incident.kind.starts_with("sink.") && incident.subject == sink;
             if !incident.told.contains_key(&sink) && !is_about {
                 messages.push(message(world, &sink, (id, incident), DeliveryKind::Single, "", now));
-                incident.told.insert(sink, Told { route, last: now, reminders: 0, escalated: true, live: None });
+                incident.told.insert(sink, Told { route, last: now, reminders: 0, escalated: true, unheard: None, live: None });
             }
         }
     }

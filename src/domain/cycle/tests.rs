@@ -7,6 +7,7 @@ mod holds;
 mod live;
 mod looks;
 mod money;
+mod order;
 mod own_limits;
 mod quiet;
 mod timing;

@@ -1,10 +1,16 @@
 //! Rendering every template with every sample, with no way out.
 
+use std::collections::BTreeSet;
+
 use super::{Library, Part};
 use crate::domain::delivery::DeliveryKind;
 use crate::domain::event::Event;
+use crate::domain::hint::hint;
 use crate::render::scene;
 use crate::render::{TemplateError, samples};
+
+/// Names that stand for no type.
+const APART: [&str; 3] = ["default", "group", "digest"];
 
 /// All templates that fail with a sample they may meet, each with its first failure.
 pub fn check(library: &Library) -> Vec<TemplateError> {
@@ -37,8 +43,39 @@ pub fn check(library: &Library) -> Vec<TemplateError> {
             problems.extend(failures.into_iter().flatten());
         }
     }
+    let failed: BTreeSet<String> = problems.iter().map(|problem| problem.template.clone()).collect();
+    problems.extend(undefined(library).into_iter().filter(|problem| !failed.contains(&problem.template)));
     problems.sort();
     problems.dedup_by(|a, b| a.template == b.template);
+    problems
+}
+
+/// The user's templates that are for no event: named neither after a type nor after a family of them. `types` are those
+/// that there can be; each comes with what is probably meant.
+pub fn strangers<'p>(paths: impl Iterator<Item = &'p String>, types: &BTreeSet<String>) -> Vec<(String, String)> {
+    let is_family = |name: &str| types.iter().any(|kind| kind.split('.').next() == Some(name));
+    let strange = |path: &'p String| {
+        let (_, name) = Part::of(path)?;
+        let is_known = name.starts_with('_') || APART.contains(&name) || types.contains(name) || is_family(name);
+        let hint = hint(name, types.iter().map(String::as_str));
+        (!is_known).then(|| (path.clone(), format!("no event has the type {name}, so it is never used{hint}")))
+    };
+    paths.filter_map(strange).collect()
+}
+
+/// The user's templates that name what no message has, wherever that stands: no sample takes every branch.
+fn undefined(library: &Library) -> Vec<TemplateError> {
+    let event = samples::sample("budget.exceeded");
+    let scene = library.scene(DeliveryKind::Single, event.iter().collect());
+    let mut problems = Vec::new();
+    for path in &library.users {
+        let Some((part, _)) = Part::of(path) else { continue };
+        let names = library.engines.get(part.dialect).variables(path);
+        if let Some(name) = names.into_iter().find(|name| !scene.context.contains_key(name)) {
+            let message = format!("`{name}` is nothing that a message has; what there is, docs/templates.md lists");
+            problems.push(TemplateError { template: path.clone(), message });
+        }
+    }
     problems
 }
 
@@ -80,7 +117,7 @@ fn other_types(library: &Library) -> Vec<(String, String)> {
     let named = library.users.iter().filter_map(|path| Part::of(path).map(|(_, name)| (path, name)));
     named
         .filter(|(_, name)| {
-            !name.starts_with('_') && !matches!(*name, "default" | "group" | "digest") && !sampled(name)
+            !name.starts_with('_') && !APART.contains(name) && !sampled(name)
         })
         .map(|(path, name)| {
             (path.clone(), if name.contains('.') { name.to_owned() } else { format!("{name}.created") })

@@ -2,13 +2,13 @@
 //! finds what would only show later: parts cut because they are too long, blocks Slack would not take or that are left
 //! out, a part without the one its readers fall back to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::{Library, Part, builtin, check, default_name, folder};
+use super::{Library, Part, builtin, check, default_name, folder, strangers};
 use crate::domain::delivery::DeliveryKind;
 use crate::domain::event::Event;
 use crate::render::scene::{self, Scene};
@@ -28,8 +28,8 @@ pub struct Finding {
     pub fatal: bool,
 }
 
-/// Looks through a folder of templates, or the built-in ones.
-pub fn lint(folder: Option<&Path>) -> Vec<Finding> {
+/// Looks through a folder of templates, or the built-in ones. `types` are those that events can have.
+pub fn lint(folder: Option<&Path>, types: &BTreeSet<String>) -> Vec<Finding> {
     let files: BTreeMap<String, String> = match folder {
         Some(folder) => folder::read(folder).0,
         None => builtin::TEMPLATES.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect(),
@@ -55,6 +55,18 @@ pub fn lint(folder: Option<&Path>) -> Vec<Finding> {
         // The same of many samples is one thing.
         found.dedup_by(|a, b| (&a.file, &a.field, a.line) == (&b.file, &b.field, b.line));
         findings.extend(found);
+    }
+    if folder.is_some() {
+        let strange = strangers(files.keys(), types).into_iter().map(|(file, message)| Finding {
+            file,
+            line: 1,
+            field: String::new(),
+            message,
+            fatal: false,
+        });
+        let is_new = |finding: &Finding| findings.iter().all(|known| known.file != finding.file || !known.fatal);
+        let strange: Vec<Finding> = strange.filter(is_new).collect();
+        findings.extend(strange);
     }
     findings.sort();
     findings.dedup();
@@ -201,7 +213,8 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        lint(Some(folder.path())).into_iter().map(|f| (f.file, f.line, f.field)).collect()
+        let types = samples::types().into_iter().map(str::to_owned).collect();
+        lint(Some(folder.path()), &types).into_iter().map(|f| (f.file, f.line, f.field)).collect()
     }
 
     fn at(file: &str, line: usize, field: &str) -> (String, usize, String) {
@@ -210,7 +223,7 @@ mod tests {
 
     #[test]
     fn the_built_in_templates_leave_nothing_to_say() {
-        assert_eq!(lint(None), []);
+        assert_eq!(lint(None, &BTreeSet::new()), []);
     }
 
     #[test]
@@ -220,6 +233,12 @@ mod tests {
         const HTML: &str = "email/budget.body.html";
         assert_eq!(findings(&[(TEXT, "{{ head }}\n{{ event.data.spent }}")]), [at(TEXT, 2, "spent")]);
         assert_eq!(findings(&[(TEXT, "{{ head }}\n{{ head | nope }}")]), [at(TEXT, 2, "nope")]);
+        let branch = "{{ head }}\n{% if event.severity == 'nope' %}{{ spent }}{% endif %}";
+        assert_eq!(findings(&[(TEXT, branch)]), [at(TEXT, 2, "spent")], "no sample comes there");
+        let own = "{% set spent = 1 %}{% for e in events %}{{ loop.index }}{{ e.id }}{% endfor %}{{ spent }}{{ head }}";
+        assert_eq!(findings(&[(TEXT, own)]), []);
+        assert_eq!(findings(&[("slack/thing.craeted.text.txt", "x")]), [at("slack/thing.craeted.text.txt", 1, "")]);
+        assert_eq!(findings(&[("slack/mission.text.txt", "x"), ("slack/mision.text.txt", "x")]).len(), 1);
         let section = r#"{ "type": "section", "text": { "type": "mrkdwn", "text": "{{ head }}" } },"#;
         let long = section.replace("{{ head }}", &"x".repeat(3_001));
         let text = (TEXT, "{{ head }}");

@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::domain::setting::Secret;
+use crate::http::is_loopback;
 
 /// Where letters are handed in, and how.
 #[derive(Clone)]
@@ -28,7 +29,7 @@ pub enum Security {
     Tls,
     /// STARTTLS (RFC 3207), required: without it nothing is sent. Port 587.
     StartTls,
-    /// None. Port 25.
+    /// None, unless the server offers STARTTLS. Port 25.
     Plain,
 }
 
@@ -46,7 +47,7 @@ impl Server {
         }
         let security = match url.scheme() {
             "smtps" => Security::Tls,
-            "smtp" if allow_plaintext || is_loopback(&host) => Security::Plain,
+            "smtp" if allow_plaintext || is_local(&host) => Security::Plain,
             "smtp" => Security::StartTls,
             _ => return Err(format!("must begin with smtps:// or smtp://; {form}")),
         };
@@ -59,12 +60,17 @@ impl Server {
         Ok(Self { host, port, security, credentials, url })
     }
 
+    /// Whether it is on this machine: nobody is between it and us.
+    pub fn is_local(&self) -> bool {
+        is_local(&self.host)
+    }
+
     /// Host, port and protection: what may be shown.
     pub fn shown(&self) -> String {
         let how = match self.security {
             Security::Tls => "TLS",
             Security::StartTls => "STARTTLS",
-            Security::Plain => "no encryption",
+            Security::Plain => "STARTTLS if offered",
         };
         format!("{}:{} ({how})", self.host, self.port)
     }
@@ -88,8 +94,8 @@ fn host(url: &Url) -> Option<String> {
 }
 
 /// This machine: a literal loopback address, or the name for it.
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+fn is_local(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(is_loopback)
 }
 
 fn credentials(url: &Url) -> Result<Option<Credentials>, String> {
@@ -124,6 +130,7 @@ mod tests {
             ("smtp://127.0.0.1:2525", false, Security::Plain, 2525),
             ("smtp://127.8.8.8", false, Security::Plain, 25),
             ("smtp://[::1]:2525", false, Security::Plain, 2525),
+            ("smtp://[::ffff:127.0.0.1]", false, Security::Plain, 25),
             ("smtp://localhost", false, Security::Plain, 25),
             ("smtp://127.0.0.1.example.com", false, Security::StartTls, 587),
             ("smtp://localhost.example.com", false, Security::StartTls, 587),

@@ -61,11 +61,7 @@ async fn a_refused_recipient_keeps_it_from_nobody_and_is_named() {
     assert_eq!(report.outcome, Outcome::Permanent);
     assert_eq!(accepted(&report), ["ann@example.com", "cyd@example.com"]);
     assert_eq!(report.recipients["bob@example.com"], RecipientState::Refused("550 5.1.1 no such user".into()));
-    assert!(
-        report.detail.contains("refused for good: bob@example.com\nbob@example.com: 550 5.1.1 no such user"),
-        "{}",
-        report.detail
-    );
+    assert_eq!(report.said(), "refused for good: bob@example.com (550 5.1.1 no such user)");
     assert!(!report.detail.contains("ann@"));
     assert_eq!((server.lines("CONNECT").len(), server.lines("RSET").len()), (1, 1));
 }
@@ -84,7 +80,7 @@ async fn who_has_it_is_not_asked_again_and_who_refused_it_neither() {
     again.delivery.recipients.insert("bob@example.com".into(), RecipientState::Refused("550 no".into()));
     let report = sink.send(&again).await;
     assert_eq!((report.outcome.clone(), accepted(&report)), (Outcome::Permanent, vec!["cyd@example.com"]));
-    assert!(report.detail.contains("bob@example.com: 550 no"));
+    assert_eq!(report.detail, "refused for good: bob@example.com (550 no)");
     assert_eq!(server.taken().iter().filter(|t| t.to == "ann@example.com").count(), 0);
 }
 
@@ -103,6 +99,8 @@ async fn what_each_answer_means_for_a_single_recipient() {
         ("RCPT", "450 greylisted", RETRIED),
         ("RCPT", "452 full", RETRIED),
         ("RCPT", "553 bad name", Outcome::Permanent),
+        ("RCPT", "530 5.7.1 not from you", Outcome::Permanent),
+        ("DATA", "535 not this one", Outcome::Permanent),
         ("DATA", "451 later", RETRIED),
         ("DATA", "554 no", Outcome::Permanent),
         (".", "451 later", RETRIED),
@@ -190,7 +188,7 @@ async fn without_starttls_nothing_is_handed_over() {
     // As it would be for any host but this machine.
     let server_settings = Server { security: Security::StartTls, ..Server::parse(&url, false).unwrap() };
     let tls = TlsParameters::new("mail.example.com".into()).unwrap();
-    let fault = Session::open(&server_settings, Some(&tls), None).await.err().unwrap();
+    let fault = Session::open(&server_settings, &tls, None).await.err().unwrap();
     assert_eq!(fault.blame, Blame::Trouble);
     assert!(fault.text.contains("STARTTLS"), "{}", fault.text);
     assert!(server.lines("AUTH").is_empty() && server.lines("MAIL").is_empty());
@@ -219,9 +217,9 @@ async fn encrypted_from_the_start_or_after_starttls_with_a_trusted_certificate_o
     // As it would be for any host but this machine.
     let settings = Server { security: Security::StartTls, ..Server::parse(&url, false).unwrap() };
     let strangers = TlsParameters::new("127.0.0.1".into()).unwrap();
-    assert_eq!(Session::open(&settings, Some(&strangers), None).await.err().unwrap().blame, Blame::Trouble);
+    assert_eq!(Session::open(&settings, &strangers, None).await.err().unwrap().blame, Blame::Trouble);
     assert!(server.lines("AUTH").is_empty());
-    let session = Session::open(&settings, config.tls(&settings).unwrap().as_ref(), None).await.unwrap();
+    let session = Session::open(&settings, &config.tls(&settings).unwrap(), None).await.unwrap();
     session.quit().await;
     assert_eq!((server.lines("STARTTLS").len(), server.lines("EHLO").len(), server.lines("AUTH").len()), (2, 3, 1));
 }
@@ -248,7 +246,7 @@ async fn no_secret_is_reported_whatever_the_server_says() {
 async fn connecting_signs_in_and_writes_nothing() {
     let server = Stub::start(|_| Reply::Usual).await;
     let said = email(&server, &ALL, &common()).connect().await.unwrap();
-    assert_eq!(said, format!("signed in at {} (no encryption)", server.address));
+    assert_eq!(said, format!("signed in at {} (STARTTLS if offered)", server.address));
     assert_eq!((server.lines("AUTH").len(), server.lines("QUIT").len(), server.lines("MAIL").len()), (1, 1, 0));
     let closed = Stub::start(|line| if line.starts_with("AUTH") { say("535 no") } else { Reply::Usual }).await;
     assert!(email(&closed, &ALL, &common()).connect().await.unwrap_err().contains("535 no"));
@@ -287,7 +285,7 @@ fn problems_name_their_key_and_no_secret() {
 
 #[test]
 fn a_recipient_named_twice_gets_one_copy() {
-    let to = ["a@example.com", "A <a@example.com>"];
+    let to = ["a@example.com", "A <a@example.com>", "A@Example.COM"];
     let config: EmailConfig = config(json!({ "smtp_url": "smtp://127.0.0.1", "from": "b@example.com", "to": to }));
     assert_eq!(config.addresses().unwrap().to.len(), 1);
 }
@@ -347,4 +345,93 @@ async fn the_envelope_names_another_sender_and_the_letter_is_signed() {
     let letter = &server.taken()[0].letter;
     assert!(letter.starts_with("DKIM-Signature: v=1; a=ed25519-sha256;"), "{letter}");
     assert!(letter.contains("From: Bridge <bridge@example.com>\r\n"));
+}
+
+/// Notes what it is told, and how far the server had come by then.
+struct Notes(Arc<Stub>, Mutex<Vec<(String, RecipientState, usize)>>);
+
+impl std::fmt::Debug for Notes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Notes({:?})", self.1)
+    }
+}
+
+#[async_trait]
+impl crate::sink::Progress for Notes {
+    async fn recipient(&self, address: &str, state: RecipientState) {
+        let commands = self.0.lines("MAIL").len();
+        self.1.lock().unwrap().push((address.to_owned(), state, commands));
+    }
+}
+
+#[tokio::test]
+async fn each_copy_is_noted_before_the_next_is_handed_in_but_the_last_which_the_report_tells() {
+    let server = Stub::start(|line| match line {
+        "RCPT TO:<bob@example.com>" => say("550 no"),
+        _ => Reply::Usual,
+    })
+    .await;
+    let server = Arc::new(server);
+    let sink = email(&server, &ALL, &common());
+    assert!(sink.goes_one_by_one() && !email(&server, &ALL[..1], &common()).goes_one_by_one());
+    let notes = Arc::new(Notes(Arc::clone(&server), Mutex::default()));
+    let report = sink.send(&Message { progress: Some(notes.clone()), ..message() }).await;
+    assert_eq!(report.recipients.len(), 3);
+    let noted = notes.1.lock().unwrap().clone();
+    assert_eq!(
+        noted,
+        [
+            ("ann@example.com".to_owned(), RecipientState::Accepted, 1),
+            ("bob@example.com".to_owned(), RecipientState::Refused("550 no".into()), 2)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn where_encryption_is_not_asked_for_it_is_taken_where_it_is_offered() {
+    let (pem, acceptor) = certificate();
+    let offering = || Stub::encrypting(Cipher::OnStartTls(acceptor.clone()), |_| Reply::Usual);
+    // On this machine, whatever certificate there is.
+    let server = offering().await;
+    let report = email(&server, &ALL[..1], &common()).send(&message()).await;
+    assert_eq!((report.outcome, server.lines("STARTTLS").len()), (Outcome::Accepted, 1), "{}", report.detail);
+    let lines = server.lines("");
+    let at = |what: &str| lines.iter().position(|line| line.starts_with(what));
+    assert!(at("STARTTLS") < at("AUTH"), "{lines:?}");
+    // Elsewhere only with one that is trusted, and never with less than was offered.
+    let server = offering().await;
+    let url = Secret::new(format!("smtp://{LOGIN}@{}", server.address));
+    let here = Server::parse(&url, true).unwrap();
+    // Another way to write it, which is not taken for this machine.
+    let there = Server { host: "127.1".into(), ..here.clone() };
+    let strangers = TlsParameters::new("127.0.0.1".into()).unwrap();
+    let fault = Session::open(&there, &strangers, None).await.err().unwrap();
+    assert!(fault.text.contains("ca_file") && server.lines("AUTH").is_empty(), "{}", fault.text);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), pem).unwrap();
+    let mut with_ca = settings(&server, &ALL);
+    with_ca["ca_file"] = file.path().to_str().unwrap().into();
+    let trusting = config::<EmailConfig>(with_ca).tls(&Server { security: Security::StartTls, ..there.clone() });
+    Session::open(&there, &trusting.unwrap(), None).await.unwrap().quit().await;
+    // A server here that can't do what it offers is talked to all the same.
+    let before = server.lines("AUTH").len();
+    Session::open(&here, &strangers, None).await.unwrap().quit().await;
+    assert_eq!(server.lines("AUTH").len(), before + 1);
+}
+
+#[tokio::test]
+async fn what_went_wrong_is_said_with_what_to_do() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut settings = json!({ "smtp_url": format!("smtp://{nobody}"), "from": "b@example.com", "to": "a@example.com" });
+    let report = sink::<EmailConfig>(settings.clone(), &common()).send(&message()).await;
+    assert!(report.detail.starts_with(&format!("no connection to {nobody}: Connection refused")), "{}", report.detail);
+    let server = Stub::start(|line| if line.starts_with("EHLO") { say("250 stub") } else { Reply::Usual }).await;
+    settings["smtp_url"] = format!("smtp://{LOGIN}@{}", server.address).into();
+    let report = sink::<EmailConfig>(settings.clone(), &common()).send(&message()).await;
+    assert!(report.detail.contains("take the user and password out of smtp_url"), "{}", report.detail);
+    let url = Secret::new(format!("smtp://{}", server.address));
+    let wanting = Server { security: Security::StartTls, ..Server::parse(&url, false).unwrap() };
+    let tls = TlsParameters::new("127.0.0.1".into()).unwrap();
+    let fault = Session::open(&wanting, &tls, None).await.err().unwrap();
+    assert!(fault.text.contains("use smtps://") && !fault.text.contains("internal client error"), "{}", fault.text);
 }

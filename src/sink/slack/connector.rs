@@ -5,14 +5,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 use http::{Method, StatusCode};
 use jiff::SignedDuration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use slack_morphism::errors::{
     SlackClientApiError, SlackClientError, SlackClientProtocolError, SlackClientSystemError, SlackRateLimitError,
 };
@@ -56,11 +55,30 @@ impl LastCall {
     }
 }
 
+/// What a good answer looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Good {
+    /// Incoming webhooks say `ok`, workflow ones nothing.
+    Word,
+    /// The Web API says `"ok": true` in JSON.
+    Json,
+    /// Where files go, they say something in plain words: the status counts.
+    Status,
+}
+
+impl Good {
+    fn of(context: &SlackClientApiCallContext<'_>) -> Self {
+        if context.token.is_some() { Self::Json } else { Self::Word }
+    }
+}
+
 /// What the crate's own errors have no room for. Travels as the cause of a `SystemError`.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     #[error("{0}")]
     NoAnswer(HttpError),
+    #[error("the answer does not say that it was taken")]
+    NotTaken { body: String },
     #[error("HTTP {status}")]
     Status { status: StatusCode, after: Option<SignedDuration>, body: String },
 }
@@ -72,15 +90,15 @@ impl From<Fault> for SlackClientError {
 }
 
 impl Connector {
-    async fn call<RS: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> ClientResult<RS> {
+    async fn call<RS: DeserializeOwned>(&self, request: reqwest::RequestBuilder, good: Good) -> ClientResult<RS> {
         let cap = Cap::Cut(RESPONSE_BYTES);
         let request = built(request).map_err(Fault::NoAnswer)?;
         let (reply, timings) = self.http.send_timed(request, self.deadline, cap).await;
         self.timings.note(timings);
-        self.read(&reply.map_err(Fault::NoAnswer)?)
+        self.read(&reply.map_err(Fault::NoAnswer)?, good)
     }
 
-    fn read<RS: DeserializeOwned>(&self, reply: &Reply) -> ClientResult<RS> {
+    fn read<RS: DeserializeOwned>(&self, reply: &Reply, good: Good) -> ClientResult<RS> {
         let after = reply.retry_after(self.now);
         let body = reply.excerpt(RESPONSE_BYTES);
         let text = body.trim();
@@ -92,19 +110,33 @@ impl Connector {
         if !reply.status.is_success() || text.starts_with('<') {
             return Err(Fault::Status { status: reply.status, after, body }.into());
         }
-        // Incoming webhooks say `ok`, workflow ones nothing.
-        let json = if text.is_empty() || text == "ok" { "{}" } else { text };
-        let value: Value = serde_json::from_str(json).map_err(|e| undecodable(e, text))?;
-        if value.get("ok") == Some(&Value::Bool(false)) {
-            let code = value.get("error").and_then(Value::as_str).unwrap_or("no error code").to_owned();
-            if matches!(code.as_str(), "ratelimited" | "rate_limited") {
-                let after = after.and_then(|d| Duration::try_from(d).ok());
-                return Err(SlackClientError::RateLimitError(SlackRateLimitError::new().opt_retry_after(after)));
-            }
-            return Err(SlackClientError::ApiError(SlackClientApiError::new(code).with_http_response_body(body)));
+        if good == Good::Status || (good == Good::Word && (text.is_empty() || text == "ok")) {
+            return serde_json::from_value(json!({})).map_err(|e| undecodable(e, text));
         }
-        serde_json::from_value(value).map_err(|e| undecodable(e, text))
+        let value: Value = match serde_json::from_str(text) {
+            Ok(value) => value,
+            Err(error) if good == Good::Json && !is_refused(text) => return Err(undecodable(error, text)),
+            Err(_) => return Err(Fault::NotTaken { body }.into()),
+        };
+        match value.get("ok").and_then(Value::as_bool) {
+            Some(true) => serde_json::from_value(value).map_err(|e| undecodable(e, text)),
+            Some(false) => {
+                let code = value.get("error").and_then(Value::as_str).unwrap_or("no error code").to_owned();
+                if matches!(code.as_str(), "ratelimited" | "rate_limited") {
+                    let after = after.and_then(|d| Duration::try_from(d).ok());
+                    return Err(SlackClientError::RateLimitError(SlackRateLimitError::new().opt_retry_after(after)));
+                }
+                Err(SlackClientError::ApiError(SlackClientApiError::new(code).with_http_response_body(body)))
+            }
+            None => Err(Fault::NotTaken { body }.into()),
+        }
     }
+}
+
+/// Whether an answer that is cut off says at its beginning that it is a refusal.
+fn is_refused(text: &str) -> bool {
+    let start: String = text.chars().filter(|c| !c.is_whitespace()).take(11).collect();
+    start == "{\"ok\":false"
 }
 
 fn undecodable(error: serde_json::Error, body: &str) -> SlackClientError {
@@ -125,11 +157,11 @@ impl SlackClientHttpConnector for Connector {
     where
         RS: for<'de> serde::de::Deserialize<'de> + Send + 'a,
     {
-        let mut request = self.http.request(Method::GET, uri);
+        let (mut request, good) = (self.http.request(Method::GET, uri), Good::of(&context));
         if let Some(token) = context.token {
             request = request.bearer_auth(&token.token_value.0);
         }
-        self.call(request).boxed()
+        self.call(request, good).boxed()
     }
 
     fn http_post_uri<'a, RQ, RS>(
@@ -142,14 +174,14 @@ impl SlackClientHttpConnector for Connector {
         RQ: Serialize + Send + Sync,
         RS: for<'de> serde::de::Deserialize<'de> + Send + 'a,
     {
-        let mut request = self.http.request(Method::POST, uri);
+        let (mut request, good) = (self.http.request(Method::POST, uri), Good::of(&context));
         if let Some(token) = context.token {
             request = request.bearer_auth(&token.token_value.0);
         }
         match serde_json::to_vec(body) {
             Ok(bytes) => {
                 let json = "application/json; charset=utf-8";
-                self.call(request.header(http::header::CONTENT_TYPE, json).body(bytes)).boxed()
+                self.call(request.header(http::header::CONTENT_TYPE, json).body(bytes), good).boxed()
             }
             Err(error) => ready(Err(Fault::NoAnswer(HttpError::Request(error.to_string())).into())).boxed(),
         }
@@ -203,9 +235,7 @@ impl SlackClientHttpConnector for Connector {
         async move {
             let reply =
                 self.http.send(request, self.deadline, Cap::Cut(RESPONSE_BYTES)).await.map_err(Fault::NoAnswer)?;
-            // In plain words, `OK - 1234`: the status counts.
-            let reply = if reply.status.is_success() { Reply { body: Bytes::new(), ..reply } } else { reply };
-            self.read(&reply)
+            self.read(&reply, Good::Status)
         }
         .boxed()
     }

@@ -163,6 +163,29 @@ async fn an_answer_that_cannot_be_read_means_it_was_taken_but_a_web_page_does_no
     assert!(report.detail.contains("web page"), "{}", report.detail);
 }
 
+#[tokio::test]
+async fn an_answer_that_does_not_say_that_it_was_taken_is_none() {
+    let answering = async |body: &'static str| Receiver::start(move |_, _| body.into_response()).await;
+    for (body, by_webhook, by_bot) in [
+        ("ok", Outcome::Accepted, Outcome::Accepted),
+        ("", Outcome::Accepted, Outcome::Accepted),
+        (r#"{"ok":true}"#, Outcome::Accepted, Outcome::Accepted),
+        ("upstream error", RETRIED, Outcome::Accepted),
+        ("no_text", RETRIED, Outcome::Accepted),
+        ("{}", RETRIED, RETRIED),
+        ("[]", RETRIED, RETRIED),
+        ("null", RETRIED, RETRIED),
+        (r#"{ "ok" : false, "error":"channel_not_fou"#, RETRIED, RETRIED),
+    ] {
+        let slack = answering(body).await;
+        for (sink, expected) in [(incoming(&slack.base, &common()), by_webhook), (bot(&slack.base, &common()), by_bot)] {
+            let report = sink.send(&message()).await;
+            assert_eq!(report.outcome, expected, "{body}: {}", report.detail);
+            assert!(expected == Outcome::Accepted || report.said().contains("not that it was taken"), "{report:?}");
+        }
+    }
+}
+
 fn post_of(value: Value) -> Map<String, Value> {
     serde_json::from_value(value).unwrap()
 }

@@ -85,6 +85,10 @@ pub enum Answer {
         after: Option<SignedDuration>,
         body: String,
     },
+    /// A 200 that says anything but that it was taken.
+    NotTaken {
+        body: String,
+    },
     RateLimited {
         after: Option<SignedDuration>,
     },
@@ -120,7 +124,7 @@ impl Answer {
     /// The HTTP status, where there was an answer.
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Posted { .. } | Self::Refused { .. } => Some(200),
+            Self::Posted { .. } | Self::Refused { .. } | Self::NotTaken { .. } => Some(200),
             Self::Status { status, .. } => Some(status.as_u16()),
             Self::RateLimited { .. } => Some(429),
             Self::Silence(_) => None,
@@ -136,6 +140,7 @@ impl Answer {
                 format!("HTTP {status} with a web page: is something between ampbridge and Slack?")
             }
             Self::Status { status, body, .. } => format!("HTTP {status}: {body}"),
+            Self::NotTaken { body } => format!("it was answered 200, but not that it was taken: {body}"),
             Self::RateLimited { .. } => "Slack asks to slow down".to_owned(),
             // Slack has no idempotency key: the next attempt may post it a second time.
             Self::Silence(error @ (HttpError::Timeout(_) | HttpError::Body(_))) => {
@@ -167,7 +172,7 @@ impl Answer {
                 400..=499 => Outcome::Transient { after: None, refusal: true },
                 _ => transient(None),
             },
-            Self::Silence(_) => transient(None),
+            Self::NotTaken { .. } | Self::Silence(_) => transient(None),
         }
     }
 
@@ -231,6 +236,7 @@ impl From<Fault> for Answer {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::NoAnswer(error) => Self::Silence(error),
+            Fault::NotTaken { body } => Self::NotTaken { body },
             Fault::Status { status, after, body } => Self::Status { status, after, body },
         }
     }

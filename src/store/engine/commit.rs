@@ -73,6 +73,10 @@ impl<K: Kv> Shared<K> {
         for (sink, room) in &needs.rooms {
             known.rooms.insert(room.clone(), self.waiting_in(sink, room, ROOM_EVENTS)?);
         }
+        for (sink, subject) in &needs.waiting {
+            let waiting = self.waiting_about(sink, subject)?;
+            known.waiting.insert((sink.clone(), subject.clone()), waiting);
+        }
         for id in &needs.deliveries {
             if let Some(listed) = self.delivery(id)? {
                 known.deliveries.insert(id.clone(), listed.delivery);
@@ -99,7 +103,8 @@ impl<K: Kv> Shared<K> {
                 return Err(StoreError::Conflict(format!("delivery {}", expected.id)));
             }
         }
-        if let Some((_, late)) = plan.settled.iter().find(|(claim, d)| !state.outbox.holds(&d.sink, *claim, d.seq)) {
+        let under_claims = plan.settled.iter().chain(&plan.noted);
+        if let Some((_, late)) = under_claims.into_iter().find(|(claim, d)| !state.outbox.holds(&d.sink, *claim, d.seq)) {
             return Err(StoreError::Conflict(format!("the lease of {}", late.id)));
         }
         let mut batch = Batch::default();
@@ -191,13 +196,11 @@ impl<K: Kv> Shared<K> {
         for wait in &plan.waits {
             // Nothing waits twice: of an event that was told before, what waited then is what counts.
             let Some(event) = fresh.get(wait.event.as_str()) else { continue };
-            batch.put(keys::waiting(&wait.sink, &wait.room, *event), Vec::new());
-            batch.put(keys::waiting_of(*event, &wait.sink), wait.room.clone().into_bytes());
+            state.waits.add(&wait.sink, &wait.room, *event, wait.about.as_deref(), batch);
         }
         for (sink, room, events) in &plan.released {
             for event in events {
-                batch.remove(keys::waiting(sink, room, *event));
-                batch.remove(keys::waiting_of(*event, sink));
+                state.waits.remove(&self.kv, sink, room, *event, batch)?;
             }
         }
         let mut published = Vec::new();
@@ -231,6 +234,10 @@ impl<K: Kv> Shared<K> {
             if delivery.state.is_open() {
                 published.push(delivery);
             }
+        }
+        for (_, delivery) in &plan.noted {
+            // Its lease goes on, and so does its place in the outbox.
+            entries.delivery(delivery)?;
         }
         for (_, delivery) in &plan.settled {
             entries.delivery(delivery)?;

@@ -14,7 +14,7 @@ use super::super::kv::{Batch, Kv};
 use super::super::{Result, StoreError, codec, keys};
 use super::ledger::{self, Entries, Ledger};
 use super::read::decode_event;
-use super::{FORMAT, Meta, Shared, StoredDoc, scan_all, segments};
+use super::{FORMAT, Meta, Shared, StoredDoc, scan_all, segments, waits};
 use crate::domain::collection::CollectionId;
 use crate::domain::delivery::Delivery;
 use crate::domain::doc::{Doc, DocKey};
@@ -43,7 +43,13 @@ enum Line {
     Delivery(Box<Delivery>),
     EventDelivery { event: u64, delivery: u64 },
     Reference { sink: String, incident: String, reference: Value },
-    Waiting { sink: String, room: String, event: u64 },
+    Waiting {
+        sink: String,
+        room: String,
+        event: u64,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        about: String,
+    },
     End { lines: u64 },
 }
 
@@ -120,8 +126,11 @@ fn write_the_rest(kv: &dyn Kv, meta: &Meta, writer: &mut Writer) -> Result<()> {
         writer.line(&Line::Delivery(Box::new(codec::from_json(value, "a delivery")?)))
     })?;
     ledger::each_link(kv, |event, delivery| writer.line(&Line::EventDelivery { event, delivery }))?;
-    scan_all(kv, keys::WAITING, |key, _| match keys::parse_waiting(key) {
-        Some((sink, room, event)) => writer.line(&Line::Waiting { sink, room, event }),
+    scan_all(kv, keys::WAITING, |key, about| match keys::parse_waiting(key) {
+        Some((sink, room, event)) => {
+            let about = String::from_utf8_lossy(about).into_owned();
+            writer.line(&Line::Waiting { sink, room, event, about })
+        }
         None => Ok(()),
     })?;
     scan_all(kv, keys::REFERENCES, |key, value| match keys::parse_reference(key) {
@@ -235,10 +244,7 @@ impl Import {
             Line::Reference { sink, incident, reference } => {
                 batch.put(keys::reference(&sink, &incident), codec::encode(&reference)?);
             }
-            Line::Waiting { sink, room, event } => {
-                batch.put(keys::waiting(&sink, &room, event), Vec::new());
-                batch.put(keys::waiting_of(event, &sink), room.into_bytes());
-            }
+            Line::Waiting { sink, room, event, about } => waits::put(batch, &sink, &room, event, about.as_bytes()),
             Line::End { .. } => {}
         }
         Ok(())

@@ -11,6 +11,7 @@ mod rows;
 mod segments;
 mod spend_cache;
 mod stored_doc;
+mod waits;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, Write};
@@ -40,6 +41,7 @@ use ledger::Ledger;
 use rows::RowIndex;
 use spend_cache::SpendCache;
 use stored_doc::StoredDoc;
+use waits::Waits;
 
 /// The format this version writes, and the newest it reads. Older ones are migrated forward when opened.
 pub const FORMAT: u32 = 2;
@@ -86,6 +88,7 @@ struct State {
     spend: SpendCache,
     ledger: Ledger,
     outbox: Outbox,
+    waits: Waits,
     /// New deliveries whose commit is not durable yet.
     unpublished: Vec<(u64, Delivery)>,
     /// A failed write leaves memory and disk in doubt: nothing more is done.
@@ -113,6 +116,7 @@ impl<K: Kv> Engine<K> {
             spend: SpendCache::default(),
             ledger,
             outbox,
+            waits: Waits::load(&kv)?,
             unpublished: Vec::new(),
             broken: None,
         };

@@ -27,7 +27,7 @@ impl<K: Kv> Shared<K> {
         }
     }
 
-    fn event_at(&self, seq: u64) -> Result<Option<StoredEvent>> {
+    pub(super) fn event_at(&self, seq: u64) -> Result<Option<StoredEvent>> {
         segments::value(&self.kv, keys::EVENTS, seq)?.map(|value| decode_event(&value)).transpose()
     }
 
@@ -120,9 +120,11 @@ impl<K: Kv> Shared<K> {
     }
 
     fn listed(&self, delivery: Delivery) -> Listed {
-        let leased =
-            delivery.state.is_open() && self.lock().is_ok_and(|s| s.outbox.is_leased(&delivery.sink, delivery.seq));
-        Listed { delivery, leased }
+        let (sink, seq) = (&delivery.sink, delivery.seq);
+        let open = delivery.state.is_open().then(|| self.lock().ok()).flatten();
+        let found = open.map(|state| (state.outbox.is_leased(sink, seq), state.outbox.is_behind(sink, seq)));
+        let (leased, behind) = found.unwrap_or_default();
+        Listed { delivery, leased, behind }
     }
 
     /// Every segment up to that of a number, the newest first.

@@ -49,6 +49,10 @@ pub struct SinkHealth {
     pub stopped: bool,
     pub failures: u32,
     pub told: bool,
+    /// That it was stopped has been told, since it was last switched on.
+    pub stop_told: bool,
+    /// When it was last switched on again.
+    pub on: Option<Timestamp>,
     /// When it was told as failing.
     pub told_at: Vec<Timestamp>,
 }
@@ -90,10 +94,12 @@ impl SinkHealth {
         // News within the hour make further news dearer: the third time takes six failures, the fourth twelve.
         self.told_at.retain(|at| *at <= now && now.duration_since(*at) < SignedDuration::from_hours(1));
         let from = [3, 3, 6, 12, 24, 48, 96][self.told_at.len().min(6)];
-        let news = self.failures >= from || word == Word::Stop || (died.is_some() && !internal);
-        if news && !std::mem::replace(&mut self.told, true) {
+        let news = self.failures >= from || (died.is_some() && !internal);
+        let stop = word == Word::Stop && !std::mem::replace(&mut self.stop_told, true);
+        if stop || (news && !self.told) {
+            self.told = true;
             self.told_at.push(now);
-            facts.push(bridge("sink.failing", Severity::Critical, &json!({ "stopped": word == Word::Stop })));
+            facts.push(bridge("sink.failing", Severity::Critical, &json!({ "stopped": stop })));
         }
         if let Some((delivery, attempts)) = died.filter(|_| !internal) {
             let detail = detail_of(&[("delivery", json!(delivery)), ("attempts", json!(attempts))]);

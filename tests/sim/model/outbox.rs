@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ampbridge::domain::delivery::{Delivery, DeliveryState, Outcome};
+use ampbridge::domain::delivery::{ATTEMPTS_KEPT, Delivery, DeliveryState, Outcome};
 use ampbridge::domain::retry::RetryPolicy;
 use ampbridge::domain::time::{SignedDuration, Timestamp, plus};
 
@@ -17,7 +17,7 @@ pub struct Item {
     pub seq: u64,
     pub sink: String,
     pub event: String,
-    pub subject: String,
+    pub subjects: BTreeSet<String>,
     pub state: DeliveryState,
     pub attempts: u32,
     pub tries: u32,
@@ -29,6 +29,8 @@ pub struct Item {
     pub public: bool,
     /// A person has sent it again, so it may come after later ones.
     pub resent: bool,
+    /// The times of its last attempts, while its patience lasts.
+    pub since_first: Vec<Timestamp>,
     /// Its last attempt, or when it was made.
     pub tried: Timestamp,
     /// Critical, or sent by a person: quiet hours do not keep it, nor what goes before it.
@@ -46,7 +48,7 @@ impl Item {
             seq: delivery.seq,
             sink: delivery.sink.clone(),
             event: delivery.event_ids.concat(),
-            subject: delivery.subject.clone(),
+            subjects: delivery.about().iter().cloned().collect(),
             state: delivery.state.clone(),
             attempts: delivery.attempts,
             tries: delivery.tries,
@@ -56,10 +58,17 @@ impl Item {
             internal: delivery.internal,
             public: false,
             resent: false,
+            since_first: Vec::new(),
             tried: delivery.log.last().map_or(delivery.created, |attempt| attempt.at),
             urgent: delivery.urgent,
             kept: delivery.quiet_since,
         }
+    }
+
+    /// How the same stands in the store: what only the model knows, and the rest as it is stored.
+    pub fn as_kept(&self, stored: &Delivery) -> Self {
+        let since_first = self.since_first.clone();
+        Self { public: self.public, resent: self.resent, since_first, ..Self::of(stored) }
     }
 
     /// A night is no time of trying.
@@ -80,7 +89,7 @@ impl Item {
 
 impl Outbox {
     /// What a claim must return: of each subject everything up to the first that holds the others back, the earliest
-    /// due first.
+    /// due first. Of what is about several subjects, that must be so in each of them.
     pub fn claimable(&self, sink: &str, now: Timestamp, limit: usize, leases: &Leases) -> Vec<String> {
         let leased: BTreeSet<&str> = leases.values().map(|(id, _)| id.as_str()).collect();
         let mut open: Vec<(&String, &Item)> =
@@ -89,11 +98,12 @@ impl Outbox {
         let mut closed: BTreeSet<&str> = BTreeSet::new();
         let mut ready: Vec<(Timestamp, u64, &String, Timestamp)> = Vec::new();
         for (id, item) in open {
-            if closed.contains(item.subject.as_str()) {
-                continue;
-            }
+            let is_behind = item.subjects.iter().any(|subject| closed.contains(subject.as_str()));
             if !item.released {
-                closed.insert(&item.subject);
+                closed.extend(item.subjects.iter().map(String::as_str));
+            }
+            if is_behind {
+                continue;
             }
             let pressed = item.kept.filter(|_| self.is_pressed(id));
             let due = item.due().map(|due| pressed.unwrap_or(due));
@@ -109,14 +119,22 @@ impl Outbox {
         ready.into_iter().filter(may).take(limit).map(|(_, _, id, _)| id.clone()).collect()
     }
 
-    /// Something urgent waits behind it.
+    /// Something urgent waits behind it, or behind what waits behind it.
     pub fn is_pressed(&self, id: &str) -> bool {
-        let item = &self.items[id];
-        let presses = |other: &Item| {
-            let same = other.sink == item.sink && other.subject == item.subject;
-            same && other.seq > item.seq && other.urgent && other.public && other.state.is_open()
-        };
-        self.items.values().any(presses)
+        let mut open: Vec<&Item> =
+            self.items.values().filter(|i| i.sink == self.items[id].sink && i.public && i.state.is_open()).collect();
+        open.sort_by_key(|item| std::cmp::Reverse(item.seq));
+        let mut pressed: BTreeSet<&str> = BTreeSet::new();
+        for item in open {
+            let is_pressed = item.subjects.iter().any(|subject| pressed.contains(subject.as_str()));
+            if item.seq == self.items[id].seq {
+                return is_pressed;
+            }
+            if item.urgent || is_pressed {
+                pressed.extend(item.subjects.iter().map(String::as_str));
+            }
+        }
+        false
     }
 
     /// Nothing was sent: it stays until then.
@@ -131,7 +149,7 @@ impl Outbox {
         let item = &self.items[id];
         let earlier = |other: &Item| {
             other.sink == item.sink
-                && other.subject == item.subject
+                && !other.subjects.is_disjoint(&item.subjects)
                 && other.seq < item.seq
                 && other.state.is_open()
                 && !other.released
@@ -145,16 +163,22 @@ impl Outbox {
         &mut self,
         id: &str,
         outcome: &Outcome,
-        started: Timestamp,
-        now: Timestamp,
+        (started, now): (Timestamp, Timestamp),
+        on: Option<Timestamp>,
         policy: &RetryPolicy,
         after: &Delivery,
     ) -> Result<(), String> {
         let item = self.items.get_mut(id).ok_or_else(|| format!("{id} is not known"))?;
+        // Neither is a time in which the sink was off.
+        item.first = item.first.map(|first| on.map_or(first, |on| first.max(on.min(started))));
         item.wake(started);
         item.tries += 1;
         item.tried = started;
-        let end = plus(*item.first.get_or_insert(started), policy.horizon);
+        let first = *item.first.get_or_insert(started);
+        let end = plus(first, policy.horizon);
+        item.since_first.push(started);
+        let surplus = item.since_first.len().saturating_sub(ATTEMPTS_KEPT);
+        item.since_first.drain(..surplus);
         let counts = !matches!(outcome, Outcome::Throttled { .. });
         item.attempts += u32::from(counts);
         if let Outcome::Transient { refusal: true, .. } = outcome {
@@ -167,13 +191,19 @@ impl Outbox {
             Outcome::Stop => {}
             Outcome::Permanent => require(&after.state, "dead")?,
             Outcome::Throttled { after: asked } | Outcome::Transient { after: asked, .. } => {
-                next_try(*asked, item.attempts.max(1), now, end, policy, &after.state)?;
+                // To be asked to slow down does not count, but is no reason to come back faster each time.
+                let in_a_row = item.since_first.iter().rev().take_while(|at| **at >= first).count();
+                let attempt = match outcome {
+                    Outcome::Throttled { .. } => item.attempts.max(u32::try_from(in_a_row).unwrap()),
+                    _ => item.attempts,
+                };
+                next_try(*asked, attempt, now, end, policy, &after.state)?;
             }
         }
         if !matches!(outcome, Outcome::Accepted | Outcome::Stop) {
             item.state = after.state.clone();
         }
-        let expected = Item { public: item.public, resent: item.resent, ..Item::of(after) };
+        let expected = item.as_kept(after);
         if *item != expected {
             return Err(format!("{id} stands at {expected:?}, expected {item:?}"));
         }
@@ -199,20 +229,20 @@ fn next_try(
     state: &DeliveryState,
 ) -> Result<(), String> {
     let ceiling = policy.ceiling(attempt);
-    let asked = asked.map(|a| a.min(SignedDuration::from_hours(24)));
+    let floor = SignedDuration::from_secs_f64(ceiling.as_secs_f64() / 10.01);
+    // Less than the shortest wait is not asking for time.
+    let asked = asked.filter(|asked| *asked > floor).map(|asked| asked.min(SignedDuration::from_hours(24)));
     let fault =
         || Err(format!("{state:?} at {now}, attempt {attempt}, asked {asked:?}, ceiling {ceiling:?}, horizon {end}"));
     let DeliveryState::Due { at } = state else {
-        // Dead only where even the longest wait allowed would reach the horizon.
-        let longest = plus(now, asked.unwrap_or(ceiling).max(policy.min));
-        return if longest > end { require(state, "dead") } else { fault() };
+        return if now >= end { require(state, "dead") } else { fault() };
     };
     let wait = at.duration_since(now);
-    let least =
-        asked.unwrap_or(SignedDuration::from_secs_f64(ceiling.as_secs_f64() / 10.01)).min(end.duration_since(now));
-    let most = asked.unwrap_or(ceiling).max(policy.min);
-    if *at > end || wait < least || wait > most {
-        return fault();
-    }
-    Ok(())
+    let is_good = match asked {
+        Some(asked) => wait == asked,
+        None if *at <= end => wait <= ceiling && (wait >= floor || *at == end),
+        // So near to the horizon that the shortest wait passes it.
+        None => wait <= policy.min,
+    };
+    if now < end && is_good { Ok(()) } else { fault() }
 }

@@ -88,6 +88,8 @@ struct Told {
     route: Option<usize>,
     last: Timestamp,
     escalated: bool,
+    /// Nothing of it was heard there: silences that covered what was told last.
+    unheard: Option<BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -100,6 +102,10 @@ pub struct Desk {
     pub troubles: BTreeMap<String, Trouble>,
     /// By event and sink.
     pub fates: BTreeMap<(String, String), Fate>,
+    /// By event: which it was of all that were told, and when.
+    pub came: BTreeMap<String, (u64, Timestamp)>,
+    /// How many were told.
+    pub count: u64,
     /// When digests last told of spend.
     pub digests: Digests,
     /// By event and sink: the route that sets the time.
@@ -112,6 +118,30 @@ pub struct Message {
     pub sink: String,
     pub kind: DeliveryKind,
     pub events: Vec<String>,
+}
+
+/// Something that goes out: about what, and of each how new its news are.
+#[derive(Debug, Clone)]
+pub struct Going {
+    pub sink: String,
+    pub limits: BTreeMap<String, u64>,
+}
+
+impl Going {
+    /// Says again what was told before.
+    pub fn again(sink: &str, subject: &str) -> Self {
+        Self { sink: sink.to_owned(), limits: BTreeMap::from([(subject.to_owned(), u64::MAX)]) }
+    }
+
+    /// News of these.
+    pub fn of<'a>(sink: &str, news: impl Iterator<Item = (&'a str, u64)>) -> Self {
+        let mut limits: BTreeMap<String, u64> = BTreeMap::new();
+        for (subject, number) in news {
+            let limit = limits.entry(subject.to_owned()).or_default();
+            *limit = (*limit).max(number);
+        }
+        Self { sink: sink.to_owned(), limits }
+    }
 }
 
 impl Message {
@@ -220,10 +250,19 @@ impl Desk {
         }
         let events = std::mem::take(&mut waiting.events);
         let all = events.len();
+        // A group that is full before its time leaves in whole messages; the rest waits for more.
+        let group = timed.as_ref().and_then(|t| t.group.clone()).filter(|_| room.why == "group");
+        let waited = now.duration_since(waiting.since);
+        let full = group.as_ref().filter(|(_, wait, _)| {
+            waited >= SignedDuration::ZERO && waited < SignedDuration::from_secs(*wait)
+        });
+        let whole = |max: u64| all - all % usize::try_from(max).unwrap();
+        let due = full.map_or(all, |(_, _, max)| whole(*max));
         let night = timed.as_ref().and_then(|t| t.night.clone()).and_then(|night| night_end(&night, now));
-        let night = night.filter(|_| all > 0);
+        let night = night.filter(|_| due > 0);
         let is_grave = |id: &String| severities[id].severity == Severity::Critical;
-        let mut leaving: Vec<String> = events.iter().filter(|id| night.is_none() || is_grave(id)).cloned().collect();
+        let due = &events[..due];
+        let mut leaving: Vec<String> = due.iter().filter(|id| night.is_none() || is_grave(id)).cloned().collect();
         let rate = timed.as_ref().and_then(|t| t.rate).filter(|_| room.why == "group" && !leaving.is_empty());
         let over = rate.and_then(|rate| self.over_rate(rate, sink, room.route, now));
         if over.is_some() {
@@ -231,19 +270,83 @@ impl Desk {
         }
         let gone = leaving.len() as u64;
         if all > leaving.len() || (all > 0 && gone < waiting.count) {
-            waiting.due = over.or(night).unwrap_or(waiting.due);
             waiting.count = waiting.count.saturating_sub(gone).max(1);
+            match (over.or(night), full) {
+                (Some(until), _) => waiting.due = until,
+                (None, Some((_, wait, max))) => {
+                    waiting.since = events.get(leaving.len()).map_or(now, |id| self.came[id].1.min(now));
+                    let own = plus(waiting.since, SignedDuration::from_secs(*wait));
+                    waiting.due = if waiting.count >= *max { now } else { own };
+                }
+                (None, None) => {}
+            }
             waiting.events = events.into_iter().filter(|id| !leaving.contains(id)).collect();
             self.rooms.insert(key, waiting);
         }
-        let group = timed.as_ref().and_then(|t| t.group.as_ref()).filter(|_| room.why == "group");
-        let most = group.map_or(HANDED, |(_, _, max)| usize::try_from(*max).unwrap()).min(HANDED);
+        let most = group.as_ref().map_or(HANDED, |(_, _, max)| usize::try_from(*max).unwrap()).min(HANDED);
         let mut messages = Vec::new();
         for part in leaving.chunks(most) {
             let kind = if part.len() == 1 { DeliveryKind::Single } else { DeliveryKind::Group };
             messages.push(Message::new(sink, kind, part));
             if room.why == "group" && timed.as_ref().is_some_and(|t| t.rate.is_some()) {
                 self.note_sent(sink, room.route, now);
+            }
+        }
+        messages
+    }
+
+    /// What leaves its room early, because something about the same goes out that came after it: right before each of
+    /// `going`, which are in order. Digests are no part of that. `first` is the number of the first event that is new.
+    pub fn early(
+        &mut self,
+        setup: &Setup,
+        facts: &BTreeMap<String, Fact>,
+        going: &[Going],
+        first: u64,
+        now: Timestamp,
+    ) -> Vec<Message> {
+        let mut messages = Vec::new();
+        let mut merged: BTreeSet<&str> = BTreeSet::new();
+        for one in going {
+            let mut wanted = vec![one];
+            // What was there before is older than all that is new: it goes before the first of that, together.
+            if one.limits.values().any(|limit| *limit >= first) && merged.insert(&one.sink) {
+                wanted.extend(going.iter().filter(|other| other.sink == one.sink));
+            }
+            let goes = |id: &String, (number, _): &(u64, Timestamp)| {
+                let limit = |going: &&Going| going.limits.get(&facts[id].subject).copied();
+                let own = limit(&one).is_some_and(|limit| *number < limit);
+                own || wanted.iter().filter_map(limit).any(|limit| limit >= first && *number < first)
+            };
+            let (mut old, mut new) = (Vec::new(), Vec::new());
+            let mut rates = BTreeSet::new();
+            for ((_, room), waiting) in self.rooms.iter_mut().filter(|((sink, _), _)| *sink == one.sink) {
+                if matches!(room.why, "daily" | "weekly") {
+                    continue;
+                }
+                let before = waiting.events.len();
+                let leaving: Vec<String> = waiting.events.iter().filter(|id| goes(id, &self.came[*id])).cloned().collect();
+                waiting.events.retain(|id| !leaving.contains(id));
+                if waiting.events.len() < before {
+                    waiting.count = waiting.count.saturating_sub(leaving.len() as u64);
+                    rates.insert(room.clone());
+                }
+                for id in leaving {
+                    let number = self.came[&id].0;
+                    if number < first { old.push((number, id)) } else { new.push((number, id)) }
+                }
+            }
+            self.rooms.retain(|(sink, room), waiting| *sink != one.sink || !rates.contains(room) || waiting.count > 0);
+            let rated = |room: &&Room| setup.timed(room.route).is_some_and(|timed| timed.rate.is_some());
+            for room in rates.iter().filter(rated) {
+                self.note_sent(&one.sink, room.route, now);
+            }
+            old.sort();
+            new.sort();
+            for part in old.chunks(HANDED).chain(new.chunks(1)) {
+                let ids: Vec<String> = part.iter().map(|(_, id)| id.clone()).collect();
+                let kind = if ids.len() == 1 { DeliveryKind::Single } else { DeliveryKind::Group };
+                messages.push(Message::new(&one.sink, kind, &ids));
             }
         }
         messages
@@ -256,6 +359,22 @@ impl Desk {
             for (sink, told) in trouble.told.iter().filter(|(_, told)| told.escalated) {
                 routed.entry(sink.clone()).or_insert(told.route);
             }
+        }
+    }
+
+    /// Sinks that heard nothing of what is over now.
+    pub fn unheard(&self, stored: &StoredEvent) -> BTreeMap<String, BTreeSet<String>> {
+        let trouble = stored.event.incident().and_then(|id| self.troubles.get(id)).filter(|_| !is_open(stored));
+        let told = trouble.into_iter().flat_map(|trouble| &trouble.told);
+        told.filter_map(|(sink, told)| Some((sink.clone(), told.unheard.clone()?))).collect()
+    }
+
+    /// A sink hears of a level, or does not.
+    pub fn heard(&mut self, stored: &StoredEvent, sink: &str, hushed: &BTreeSet<String>) {
+        let trouble = stored.event.incident().and_then(|id| self.troubles.get_mut(id));
+        if let Some(told) = trouble.and_then(|trouble| trouble.told.get_mut(sink)) {
+            let still = told.unheard.is_some() && !hushed.is_empty();
+            told.unheard = still.then(|| hushed.clone());
         }
     }
 
@@ -285,7 +404,7 @@ impl Desk {
         trouble.ends = end_of_period(stored);
         trouble.fact = fact;
         for (sink, route) in routed {
-            let told = Told { route: *route, last: now, escalated: false };
+            let told = Told { route: *route, last: now, escalated: false, unheard: Some(BTreeSet::new()) };
             let told = trouble.told.entry(sink.clone()).or_insert(told);
             (told.route, told.last) = (*route, now);
         }
@@ -308,6 +427,7 @@ impl Desk {
                 let passed = |since: Timestamp, secs: i64| now.duration_since(since) >= SignedDuration::from_secs(secs);
                 if timed.remind.is_some_and(|secs| passed(told.last, secs)) {
                     told.last = now;
+                    told.unheard = None;
                     let event = std::slice::from_ref(&trouble.event);
                     messages.push(Message::new(sink, DeliveryKind::Reminder, event));
                 }
@@ -323,7 +443,7 @@ impl Desk {
                 if !trouble.told.contains_key(&sink) && trouble.fact.about.as_ref() != Some(&sink) {
                     messages.push(Message::new(&sink, DeliveryKind::Single, std::slice::from_ref(&trouble.event)));
                     self.routes.insert((trouble.event.clone(), sink.clone()), route);
-                    trouble.told.insert(sink, Told { route, last: now, escalated: true });
+                    trouble.told.insert(sink, Told { route, last: now, escalated: true, unheard: None });
                 }
             }
         }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::domain::collection::{
     CollectionId, CollectionSpec, CollectionState, EventNames, LookNotes, Role, UpdateRule,
 };
-use crate::domain::cycle::{self, Command, Input, Known, Needs, Plan, Settled, SweepEnd, World};
+use crate::domain::cycle::{self, Command, Input, Known, Needs, Plan, Settled, SweepEnd, Waiting, World};
 use crate::domain::delivery::{Delivery, Outcome, Report};
 use crate::domain::diff::Match;
 use crate::domain::doc::{Doc, DocKey};
@@ -20,6 +20,7 @@ use crate::domain::routing::Route;
 use crate::domain::spend::DaySpend;
 use crate::domain::sweep::{Missing, SAMPLE, believable};
 use crate::domain::time::{SignedDuration, Timestamp, plus};
+use crate::domain::timing;
 
 /// Held rows handed out at once.
 const HELD: usize = 7;
@@ -63,15 +64,14 @@ impl Bench {
     /// One step: the plan, applied.
     pub fn step(&mut self, input: &Input) -> Plan {
         let mut needs = cycle::needs(&self.world, self.now, input);
-        let known = self.load(&needs, input);
-        let mut plan = cycle::plan(&self.world, self.now, &known, input);
-        if !plan.lacks.is_empty() {
-            needs.ledger.extend(plan.lacks);
+        loop {
             let known = self.load(&needs, input);
-            plan = cycle::plan(&self.world, self.now, &known, input);
+            let plan = cycle::plan(&self.world, self.now, &known, input);
+            if !needs.extend_by(&plan) {
+                self.apply(&plan);
+                return plan;
+            }
         }
-        self.apply(&plan);
-        plan
     }
 
     fn load(&mut self, needs: &Needs, input: &Input) -> Known {
@@ -105,6 +105,16 @@ impl Bench {
         for (sink, room) in &needs.rooms {
             let waiting = self.waiting.get(&(sink.clone(), room.clone())).cloned();
             known.rooms.insert(room.clone(), waiting.unwrap_or_default());
+        }
+        for (sink, subject) in &needs.waiting {
+            let at_sink = self.waiting.iter().filter(|((s, room), _)| s == sink && timing::keeps_order(room));
+            let all = at_sink.flat_map(|((_, room), list)| list.iter().map(move |(seq, event)| (*seq, room, event)));
+            let mut found: Vec<Waiting> = all
+                .filter(|(_, _, stored)| stored.event.subject == *subject)
+                .map(|(seq, room, event)| Waiting { seq, room: room.clone(), event: event.clone() })
+                .collect();
+            found.sort_by_key(|waiting| waiting.seq);
+            known.waiting.insert((sink.clone(), subject.clone()), found);
         }
         for id in &needs.deliveries {
             known.deliveries.extend(self.deliveries.get(id).map(|d| (id.clone(), d.clone())));
@@ -170,7 +180,7 @@ impl Bench {
             let room = self.waiting.entry((sink.clone(), room.clone())).or_default();
             room.retain(|(seq, _)| !gone.contains(seq));
         }
-        let settled = plan.settled.iter().map(|(_, d)| d);
+        let settled = plan.settled.iter().chain(&plan.noted).map(|(_, d)| d);
         for delivery in plan.deliveries.iter().chain(settled).chain(&plan.changed) {
             self.deliveries.insert(delivery.id.clone(), delivery.clone());
         }

@@ -4,8 +4,9 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::bench::{Bench, threads, titled};
-use crate::domain::cycle::{Command, Input};
-use crate::domain::delivery::{DeliveryState, Outcome};
+use crate::domain::cycle::{Command, Input, Known, Noted};
+use crate::domain::delivery::{Delivery, DeliveryState, Outcome, RecipientState};
+use crate::domain::doc::{Doc, DocKey};
 use crate::domain::event::Severity;
 
 const NOTHING: [&str; 0] = [];
@@ -41,7 +42,7 @@ fn three_failed_attempts_in_a_row_are_news_elsewhere() {
     let failing = bench.last_event().event.clone();
     assert_eq!(
         (failing.severity, &failing.data["failures"], &failing.data["error"]),
-        (Severity::Critical, &json!(3), &json!("said no"))
+        (Severity::Critical, &json!(3), &json!("500 Internal Server Error: said no"))
     );
     assert_eq!(bench.sinks_of_last().into_keys().collect::<Vec<_>>(), ["b", "c"], "not at the sink it is about");
     assert_eq!(bench.settle(&a, failed()), NOTHING);
@@ -81,7 +82,7 @@ fn a_death_is_told_and_the_death_of_such_news_is_not() {
     assert!(bench.deliveries[&at_c].internal);
     assert_eq!(bench.settle(&at_c, Outcome::Permanent), NOTHING, "ledger, metric and log only");
     assert!(
-        matches!(&bench.deliveries[&at_c].state, DeliveryState::Dead { reason, .. } if reason == "HTTP 500: said no")
+        matches!(&bench.deliveries[&at_c].state, DeliveryState::Dead { reason, .. } if reason == "500 Internal Server Error: said no")
     );
 }
 
@@ -104,6 +105,51 @@ fn a_closed_sink_stops_and_its_delivery_waits() {
     assert!(bench.deliveries[&a].state.is_open());
     assert_eq!(bench.command(Command::EnableSink { sink: "a".into() }).unwrap().0, NOTHING);
     assert_eq!(bench.settle(&a, Outcome::Accepted), ["sink.recovered a"]);
+}
+
+#[test]
+fn a_stop_is_told_whatever_was_told_before_and_again_after_it_was_switched_on() {
+    let (mut bench, a, _) = bench();
+    for _ in 0..3 {
+        bench.settle(&a, failed());
+    }
+    let failing = bench.last_event().event.clone();
+    assert_eq!((failing.kind.as_str(), &failing.data["stopped"]), ("sink.failing", &json!(false)));
+    let mut ids = std::collections::BTreeSet::from([failing.id]);
+    for _ in 0..2 {
+        // Of several attempts under way, the first says it.
+        let batch = vec![bench.outcome(&a, Outcome::Stop), bench.outcome(&a, Outcome::Stop)];
+        let before = bench.events.len();
+        bench.step(&Input::Settled(batch));
+        assert_eq!(bench.told_since(before), ["sink.failing a"]);
+        let told = &bench.last_event().event;
+        assert_eq!((&told.data["stopped"], &told.data["incident"]), (&json!(true), &failing.data["incident"]));
+        assert!(ids.insert(told.id.clone()), "another fact");
+        bench.command(Command::EnableSink { sink: "a".into() }).unwrap();
+    }
+    assert_eq!(bench.settle(&a, Outcome::Accepted), ["sink.recovered a"]);
+    assert_eq!(bench.last_event().event.data["incident"], failing.data["incident"]);
+}
+
+#[test]
+fn a_sink_that_a_person_stopped_says_so_when_it_is_gone() {
+    let (mut bench, a, _) = bench();
+    bench.command(Command::DisableSink { sink: "a".into() }).unwrap();
+    assert_eq!(bench.settle(&a, Outcome::Stop), ["sink.failing a"], "an attempt was under way");
+}
+
+#[test]
+fn what_a_sink_was_off_does_not_use_up_its_patience() {
+    let (mut bench, a, _) = bench();
+    bench.settle(&a, failed());
+    bench.command(Command::DisableSink { sink: "a".into() }).unwrap();
+    bench.later(4 * 86_400);
+    bench.command(Command::EnableSink { sink: "a".into() }).unwrap();
+    bench.settle(&a, failed());
+    assert!(bench.deliveries[&a].state.is_open());
+    bench.later(3 * 86_400);
+    bench.settle(&a, failed());
+    assert!(!bench.deliveries[&a].state.is_open());
 }
 
 #[test]
@@ -152,7 +198,7 @@ fn retried_by_hand_it_starts_afresh_under_its_id() {
         bench.settle(&a, Outcome::Transient { after: None, refusal: true });
     }
     bench.settle(&a, Outcome::Permanent);
-    assert_eq!(bench.command(Command::RetryDelivery { id: a.clone() }).unwrap().0, NOTHING);
+    assert_eq!(bench.command(Command::RetryDelivery { id: a.clone(), in_order_at: None }).unwrap().0, NOTHING);
     let again = &bench.deliveries[&a];
     assert_eq!((again.due_at(), again.attempts, again.refusals, again.released), (Some(bench.now), 0, 0, false));
     assert_eq!((again.tries, again.first_attempt), (4, None));
@@ -160,7 +206,7 @@ fn retried_by_hand_it_starts_afresh_under_its_id() {
     let deaths: Vec<_> = bench.events.iter().filter(|e| e.event.kind == "delivery.dead").map(|e| &e.event.id).collect();
     assert_eq!(deaths.len(), 2);
     assert_ne!(deaths[0], deaths[1], "it died twice");
-    assert!(bench.command(Command::RetryDelivery { id: "dlv_0".into() }).unwrap_err().contains("deliveries list"));
+    assert!(bench.command(Command::RetryDelivery { id: "dlv_0".into(), in_order_at: None }).unwrap_err().contains("deliveries list"));
 }
 
 #[test]
@@ -183,4 +229,37 @@ fn a_receiver_is_never_asked_sooner_than_it_asked_for() {
     bench.settle(&a, Outcome::Transient { after, refusal: false });
     let due = bench.deliveries[&a].due_at().unwrap();
     assert_eq!(due.duration_since(bench.now).as_secs(), 90);
+}
+
+#[test]
+fn what_is_sent_again_in_order_keeps_its_sink_to_one_at_a_time_and_gives_nobody_new_patience() {
+    let (mut bench, a, _) = bench();
+    bench.settle(&a, Outcome::Accepted);
+    bench.command(Command::RetryDelivery { id: a, in_order_at: Some("a".into()) }).unwrap();
+    let Some((_, doc)) = bench.docs.get(&DocKey::Sink("a".into())) else { panic!("no state") };
+    let Doc::Sink(state) = doc.as_ref() else { panic!("{doc:?}") };
+    assert_eq!((state.in_order_until, state.on_since), (Some(bench.now), None));
+}
+
+#[test]
+fn what_an_attempt_has_achieved_is_kept_while_it_goes_on_and_not_by_a_lease_that_was_lost() {
+    let (mut bench, a, _) = bench();
+    let note = Noted {
+        sink: "a".into(),
+        id: a.clone(),
+        seq: 0,
+        claim: 1,
+        recipients: [("ann@example.com".to_owned(), RecipientState::Accepted)].into(),
+    };
+    let before = bench.deliveries[&a].clone();
+    let plan = bench.step(&Input::Noted(note.clone()));
+    let after = Delivery { recipients: note.recipients.clone(), ..before };
+    assert_eq!((plan.noted, plan.settled.len(), plan.events.len()), (vec![(1, after)], 0, 0));
+    let known = Known {
+        void_claims: [1].into(),
+        deliveries: [(a.clone(), bench.deliveries[&a].clone())].into(),
+        ..Known::default()
+    };
+    let late = crate::domain::cycle::plan(&bench.world, bench.now, &known, &Input::Noted(note));
+    assert!(late.noted.is_empty());
 }

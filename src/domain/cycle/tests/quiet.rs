@@ -103,7 +103,7 @@ fn what_a_person_sends_goes_at_any_hour() {
     let (mut bench, id) = bench();
     bench.later(HOUR + 1800);
     keep(&mut bench, &id);
-    bench.command(Command::RetryDelivery { id: id.clone() }).unwrap();
+    bench.command(Command::RetryDelivery { id: id.clone(), in_order_at: None }).unwrap();
     let sent = bench.deliveries[&id].clone();
     assert_eq!((sent.due_at(), sent.quiet_since), (Some(bench.now), None));
     assert_eq!(kept(&bench, &sent, false), None);

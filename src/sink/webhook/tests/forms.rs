@@ -126,3 +126,20 @@ async fn a_group_is_one_alert_each_at_pagerduty_and_an_attempt_ends_at_the_first
         receiver.seen().iter().map(|s| s.json()["dedup_key"].as_str().unwrap().to_owned()).collect();
     assert_eq!(keys, ["evt_1", "evt_2", "evt_1", "evt_2", "evt_3"]);
 }
+
+#[tokio::test]
+async fn a_reminder_says_the_event_again_under_an_id_of_its_own() {
+    let told = with(vec![event("evt_1")]);
+    let mut again = told.clone();
+    (again.delivery.kind, again.delivery.id) = (DeliveryKind::Reminder, "dlv_2".into());
+    for settings in [
+        json!({ "secrets": SECRET }),
+        json!({ "secrets": SECRET, "mode": "binary" }),
+        json!({ "secrets": SECRET, "body": "{{ event.id }}", "content_type": "text/plain" }),
+    ] {
+        let (first, second) = (&sent(settings.clone(), &told).await[0], &sent(settings, &again).await[0]);
+        assert_eq!((first.header("webhook-id"), second.header("webhook-id")), ("evt_1", "dlv_2"));
+        assert_eq!((&first.body, first.header("ce-id")), (&second.body, second.header("ce-id")));
+        standardwebhooks::Webhook::new(SECRET).unwrap().verify(&second.body, &second.headers).unwrap();
+    }
+}
