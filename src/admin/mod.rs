@@ -121,6 +121,9 @@ pub enum OpError {
     NotFound(String),
     #[error("{0}")]
     Refused(String),
+    /// What was asked for can't be meant.
+    #[error("{0}")]
+    Invalid(String),
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The running service could not be asked.

@@ -180,6 +180,7 @@ impl From<OpError> for Failure {
     fn from(error: OpError) -> Self {
         match error {
             OpError::Store(error) => error.into(),
+            OpError::Invalid(why) => Self::Usage(why),
             other => Self::Failed(vec![other.to_string()]),
         }
     }

@@ -164,6 +164,21 @@ digest = { every = "daily", at = "9 o'clock", timezone = "Mars" }
 }
 
 #[test]
+fn a_rule_names_a_source_once() {
+    let text = r#"
+[sources.a]
+kind = "amp_missions"
+api_key = "key"
+[rules.daily]
+kind = "budget"
+limit_usd = 5
+period = "day"
+sources = ["a", "a"]
+"#;
+    assert_eq!(told(text), ["rules.daily.sources[1] (line 9): names \"a\" again; a source counts once"]);
+}
+
+#[test]
 fn a_reference_that_names_nothing_says_so() {
     let source = |id: &str| format!("[sources.acme]\nkind = \"amp\"\nclient_secret = \"s\"\nclient_id = {id}\n");
     for (id, message) in [

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::event::Severity;
 use super::quota::Quota;
 use super::record::key_hash;
+use super::spend::Uncounted;
 use super::time::{SignedDuration, Timestamp, plus};
 
 /// What kind of rows a collection has.
@@ -265,6 +266,8 @@ pub struct LookNotes {
     pub days: Option<(jiff::civil::Date, jiff::civil::Date)>,
     /// The first day of money that was asked for, where the answer was read to its end.
     pub asked_from: Option<jiff::civil::Date>,
+    /// Days whose money was not counted in full.
+    pub uncounted: Uncounted,
     /// Days of money rows that this machine's clock has yet to come to, the next few.
     pub ahead: BTreeSet<jiff::civil::Date>,
     pub created: u64,

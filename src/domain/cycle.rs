@@ -257,7 +257,7 @@ pub fn plan(world: &World, now: Timestamp, known: &Known, input: &Input) -> Plan
         Input::Begin { spec } => look::begin(&mut step, spec),
         Input::Page { spec, page } => look::page(&mut step, spec, page),
         Input::SweepEnd(end) => look::end(&mut step, end),
-        Input::Tick { sources } => spending::evaluate(&mut step, sources, spending::After::Limits),
+        Input::Tick { sources } => spending::evaluate(&mut step, sources, spending::After::Time),
         Input::Settled(list) => settle(&mut step, list),
         Input::Quiet(list) => quiet::keep(&mut step, list),
         Input::Release { sink, rooms } => release::release(&mut step, sink, rooms),

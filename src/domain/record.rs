@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::spend::SpendRow;
+use super::spend::{SpendRow, Uncounted};
 use super::time::Timestamp;
 
 /// One row of a `record` collection as just observed.
@@ -169,6 +169,8 @@ pub struct Page {
     pub rows: Rows,
     /// Rows that could not be used: one line each, what was wrong with which.
     pub quarantined: Vec<String>,
+    /// Of money: the days that these rows, and tokens without a price, may be of.
+    pub uncounted: Uncounted,
     /// Who is who, where this page tells: user id to email or name.
     pub people: BTreeMap<String, Person>,
     /// Keys whose cost was asked for, whatever the answer was.
@@ -185,6 +187,7 @@ impl Page {
         Self {
             rows,
             quarantined: Vec::new(),
+            uncounted: Uncounted::default(),
             people: BTreeMap::new(),
             asked: Vec::new(),
             strange: BTreeMap::new(),

@@ -186,7 +186,7 @@ impl Sim {
             Command::Reset { collection, spend } => {
                 self.model.collections.get_mut(&collection.to_string()).unwrap().forget();
                 if *spend {
-                    self.model.money.ledger.remove(&collection.source);
+                    self.model.money.forget(&collection.source);
                 }
             }
         }

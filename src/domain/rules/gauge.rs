@@ -36,13 +36,17 @@ pub struct Level {
     /// The move that left what is good; names the incident.
     #[serde(default)]
     pub opened: u64,
+    /// It was there at the first look at its collection, and has not been good since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first: bool,
 }
 
-/// Takes one look's levels in.
+/// Takes one look's levels in. `first_look`: no look at the collection has reached its end yet.
 pub fn observe(
     spec: &CollectionSpec,
     state: &GaugeState,
     rows: &[GaugeRow],
+    first_look: bool,
     epoch: u32,
     now: Timestamp,
 ) -> (GaugeState, Vec<Draft>) {
@@ -50,7 +54,8 @@ pub fn observe(
     let mut drafts = Vec::new();
     for row in rows {
         let Some(band) = band_of(&spec.gauge, &row.value) else { continue };
-        let level = next.levels.entry(row.key.clone()).or_default();
+        let level =
+            next.levels.entry(row.key.clone()).or_insert_with(|| Level { first: first_look, ..Level::default() });
         if level.band.as_deref() == Some(&band) {
             level.candidate = None;
             level.value = row.value.clone();
@@ -111,7 +116,8 @@ fn draft(
 ) -> Option<Draft> {
     let band = level.band.as_deref()?;
     let kind = spec.gauge.events.get(band).or_else(|| spec.gauge.events.get("*"))?.clone();
-    let baseline = before.is_none();
+    // One that came later speaks like any other.
+    let baseline = before.is_none() && level.first;
     let severity = spec.events.severities.get(&kind).copied().unwrap_or(if band == OK {
         Severity::Info
     } else {
@@ -173,11 +179,16 @@ mod tests {
     }
 
     fn run(spec: &CollectionSpec, values: &[Value]) -> Vec<Draft> {
+        run_after(spec, values, 0)
+    }
+
+    /// The level is there from a look on.
+    fn run_after(spec: &CollectionSpec, values: &[Value], before: usize) -> Vec<Draft> {
         let mut state = GaugeState::default();
         let mut told = Vec::new();
-        for value in values {
+        for (look, value) in values.iter().enumerate() {
             let row = GaugeRow { key: "wallet".into(), name: None, value: value.clone(), facts: BTreeMap::new() };
-            let (next, drafts) = observe(spec, &state, &[row], 1, Timestamp::UNIX_EPOCH);
+            let (next, drafts) = observe(spec, &state, &[row], look + before == 0, 1, Timestamp::UNIX_EPOCH);
             state = next;
             told.extend(drafts);
         }
@@ -211,6 +222,17 @@ mod tests {
         let told = run(&spec, &[json!(0), json!(0), json!(0)]);
         assert_eq!(kinds(&told), ["wallet.depleted"]);
         assert_eq!((told[0].severity, &told[0].data["baseline"]), (Severity::Warning, &json!(true)));
+    }
+
+    #[test]
+    fn a_bad_level_that_came_after_the_first_look_speaks_like_any_other() {
+        let mut spec = spec();
+        spec.events.severities.insert("wallet.depleted".into(), Severity::Critical);
+        let told = run_after(&spec, &[json!(0), json!(0)], 1);
+        assert_eq!(kinds(&told), ["wallet.depleted"]);
+        let data = &told[0].data;
+        assert_eq!((told[0].severity, &data["baseline"]), (Severity::Critical, &json!(false)));
+        assert_eq!((&data["before"], &data["band_before"]), (&Value::Null, &Value::Null));
     }
 
     #[test]

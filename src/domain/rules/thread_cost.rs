@@ -1,7 +1,7 @@
 //! Single threads that have cost more than a limit.
 //!
-//! Invariant: a limit speaks once per thread; what a thread had already cost when it was first looked at is marked as
-//! baseline, and all of that at the rule's first sight, the whole first look, is one event.
+//! Invariant: a limit speaks once per thread; what threads that were there at the first look had already cost is marked as
+//! baseline, and all that this look shows of it is one event. A thread that came later speaks like any other.
 
 use std::collections::BTreeMap;
 
@@ -37,6 +37,14 @@ pub struct ThreadCostState {
     pub passed: BTreeMap<String, Micros>,
 }
 
+/// A cost as shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shown {
+    pub row: CostRow,
+    /// The thread was there at the first look, which did not get round to asking what it costs.
+    pub earlier: bool,
+}
+
 pub struct Scene<'a> {
     pub now: Timestamp,
     pub rule: &'a str,
@@ -48,12 +56,12 @@ pub struct Scene<'a> {
 pub fn evaluate(
     rule: &ThreadCostRule,
     state: Option<&ThreadCostState>,
-    rows: &[CostRow],
+    shown: &[Shown],
     scene: &Scene<'_>,
 ) -> (ThreadCostState, Vec<Draft>) {
     let mut next = state.cloned().unwrap_or_default();
     let mut drafts = Vec::new();
-    for row in rows {
+    for Shown { row, earlier } in shown {
         let before = next.passed.get(&row.key).copied();
         let told = before.unwrap_or_default();
         let crossed: Vec<Micros> = rule.limits.iter().copied().filter(|l| row.cost >= *l && *l > told).collect();
@@ -62,9 +70,8 @@ pub fn evaluate(
         if crossed.is_empty() {
             continue;
         }
-        if let Some(since) = next.since {
-            let older = before.is_none() && created_before(row, since);
-            drafts.push(draft(scene, row, crossed, older, Vec::new()));
+        if next.since.is_some() {
+            drafts.push(draft(scene, row, crossed, *earlier && before.is_none(), Vec::new()));
         } else {
             let known = next.first.entry(row.key.clone()).or_insert_with(|| (row.clone(), Vec::new()));
             known.0 = row.clone();
@@ -96,14 +103,6 @@ fn by_cost(rows: &BTreeMap<String, (CostRow, Vec<Micros>)>) -> Vec<&String> {
     let mut order: Vec<(Micros, &String)> = rows.iter().map(|(key, (row, _))| (row.cost, key)).collect();
     order.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
     order.into_iter().map(|(_, key)| key).collect()
-}
-
-fn created_before(row: &CostRow, since: Timestamp) -> bool {
-    row.facts
-        .get("createdAt")
-        .and_then(Value::as_str)
-        .and_then(|text| text.parse::<Timestamp>().ok())
-        .is_some_and(|created| created < since)
 }
 
 fn draft(scene: &Scene<'_>, row: &CostRow, crossed: Vec<Micros>, baseline: bool, also: Vec<String>) -> Draft {
@@ -151,11 +150,12 @@ mod tests {
         Micros(n * Micros::PER_DOLLAR)
     }
 
-    fn row(key: &str, cost: i64) -> CostRow {
-        CostRow { key: key.into(), cost: usd(cost), estimated: false, facts: BTreeMap::new() }
+    fn row(key: &str, cost: i64) -> Shown {
+        let row = CostRow { key: key.into(), cost: usd(cost), estimated: false, facts: BTreeMap::new() };
+        Shown { row, earlier: false }
     }
 
-    fn run(state: Option<&ThreadCostState>, rows: &[CostRow]) -> (ThreadCostState, Vec<(String, String, bool)>) {
+    fn run(state: Option<&ThreadCostState>, rows: &[Shown]) -> (ThreadCostState, Vec<(String, String, bool)>) {
         let rule = ThreadCostRule { limits: vec![usd(5), usd(25), usd(100)] };
         let people = BTreeMap::new();
         let scene = Scene { now: Timestamp::UNIX_EPOCH, rule: "dear", source: "acme", people: &people };
@@ -186,11 +186,26 @@ mod tests {
     }
 
     #[test]
+    fn only_what_was_there_at_the_first_look_is_baseline() {
+        let (state, told) = run(None, &[row("T-1", 1)]);
+        assert!(told.is_empty());
+        let mut old = row("T-2", 30);
+        old.row.facts.insert("createdAt".into(), json!("1969-01-01T00:00:00Z"));
+        let (state, told) = run(Some(&state), &[old]);
+        assert_eq!(told, [("T-2".to_owned(), "25.00".to_owned(), false)], "whenever it was made, it came later");
+        let waited = Shown { earlier: true, ..row("T-3", 6) };
+        let (state, told) = run(Some(&state), &[waited]);
+        assert_eq!(told, [("T-3".to_owned(), "5.00".to_owned(), true)]);
+        let (_, told) = run(Some(&state), &[Shown { earlier: true, ..row("T-3", 30) }, row("T-1", 9)]);
+        assert_eq!(told.iter().map(|t| t.2).collect::<Vec<_>>(), [false, false], "grown since");
+    }
+
+    #[test]
     fn first_sight_lasts_as_long_as_the_first_look() {
         let rule = ThreadCostRule { limits: vec![usd(5)] };
         let people = BTreeMap::new();
         let scene = Scene { now: Timestamp::UNIX_EPOCH, rule: "dear", source: "acme", people: &people };
-        let rows: Vec<CostRow> = (0..600).map(|n| row(&format!("T-{n:03}"), n)).collect();
+        let rows: Vec<Shown> = (0..600).map(|n| row(&format!("T-{n:03}"), n)).collect();
         let mut state = ThreadCostState::default();
         for page in rows.chunks(20) {
             let (next, told) = evaluate(&rule, Some(&state), page, &scene);

@@ -14,7 +14,7 @@ use super::place::RowView;
 use super::plan::Money;
 use crate::domain::money::Micros;
 use crate::domain::record::{Page, Person, Rows};
-use crate::domain::spend::{Basis, SpendRow};
+use crate::domain::spend::{Basis, SpendRow, Uncounted};
 use crate::domain::time::{plus, start_of_utc_day};
 use crate::source::prices::{Picos, PriceBook, Rates, Tokens};
 
@@ -61,6 +61,7 @@ pub struct Sums {
     /// Models that have one.
     priced: BTreeSet<String>,
     quarantined: Vec<String>,
+    uncounted: Uncounted,
     /// Rows that were read, and those of them that have an amount.
     rows: u64,
     amounts: u64,
@@ -76,7 +77,7 @@ impl Sums {
     pub fn take(&mut self, money: &Money, view: RowView<'_>, book: &dyn PriceBook, at: &str) {
         self.rows += 1;
         if let Err(what) = self.book(money, view, book) {
-            self.quarantined.push(format!("{at} {what}"));
+            self.quarantine(format!("{at} {what}"), money.date.day(view));
         }
     }
 
@@ -146,6 +147,7 @@ impl Sums {
         let Some(rates) = rates else {
             let unpriced = self.unpriced.entry(model.to_owned()).or_default();
             *unpriced = unpriced.saturating_add(tokens.total());
+            self.uncounted.unpriced.insert(day);
             return Ok(None);
         };
         self.priced.insert(model.to_owned());
@@ -160,8 +162,10 @@ impl Sums {
         }
     }
 
-    pub fn quarantine(&mut self, what: String) {
+    /// Notes what can't be used, and of which day it is, where that can be told.
+    pub fn quarantine(&mut self, what: String, day: Option<Date>) {
         self.quarantined.push(what);
+        self.uncounted.leave_out(day);
     }
 
     /// What is wrong where not one of the rows has an amount that can be read, though they used to have one: then it is
@@ -178,6 +182,7 @@ impl Sums {
     pub fn unreadable(self, sentence: String) -> Page {
         let mut page = Page::of(Rows::Spend(Vec::new()));
         page.quarantined = self.quarantined;
+        page.uncounted = self.uncounted;
         page.strange.insert(AMOUNT.to_owned(), sentence);
         page
     }
@@ -233,6 +238,7 @@ impl Sums {
         let mut last = Page::of(Rows::Spend(rows));
         last.people = self.people;
         last.quarantined = self.quarantined;
+        last.uncounted = self.uncounted;
         last.understood = self.priced.into_iter().map(|model| price_name(&model)).collect();
         if self.amounts > 0 {
             last.understood.insert(AMOUNT.to_owned());
