@@ -99,7 +99,9 @@ impl Reply {
             && let Ok(secs) = text.parse::<f64>()
             && secs >= 0.0
         {
-            return Some(SignedDuration::try_from_secs_f64(secs.ceil()).unwrap_or(RETRY_AFTER_CAP).min(RETRY_AFTER_CAP));
+            return Some(
+                SignedDuration::try_from_secs_f64(secs.ceil()).unwrap_or(RETRY_AFTER_CAP).min(RETRY_AFTER_CAP),
+            );
         }
         let at = http_date(text)?;
         let reference = self.date().unwrap_or(now);

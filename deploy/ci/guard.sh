@@ -5,7 +5,7 @@
 #
 # SCOPE: workspace (the default), user:ana@example.com, model:…, group:…; several separated by commas.
 # GUARD_ON_UNKNOWN=allow lets the job run where nobody can say; anything else stops it.
-# Exit: 0 go on, 20 the limit is reached, 30 unknown.
+# Exit: 0 go on, 20 the limit is reached, 30 unknown, 2 SCOPE is no scope.
 set -eu
 
 url=${AMPBRIDGE_URL:?set it to where the service listens, like http://127.0.0.1:8484}
@@ -23,6 +23,10 @@ case $status in
 402)
     echo "guard: the budget is spent: $(cat "$answer")" >&2
     exit 20
+    ;;
+400)
+    echo "guard: that can't be asked: $(cat "$answer")" >&2
+    exit 2
     ;;
 esac
 echo "guard: nobody can say (HTTP $status): $(cat "$answer")" >&2

@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -21,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Answer, Desk, Op, OpError, ackpage, execute};
 use crate::domain::acklink::AckKey;
-use crate::domain::guard::State as Standing;
+use crate::domain::guard::{FailOn, OnUnknown, Verdict};
 use crate::domain::setting::Secret;
 use crate::store::{DeliveryFilter, EventFilter};
 
@@ -135,17 +137,11 @@ async fn op(State(service): State<Service>, body: Bytes) -> Response {
     }
 }
 
-async fn events(
-    State(service): State<Service>,
-    axum::extract::Query(filter): axum::extract::Query<EventFilter>,
-) -> Response {
+async fn events(State(service): State<Service>, Query(filter): Query<EventFilter>) -> Response {
     data(execute(&service.desk, Op::EventsList { filter }).await)
 }
 
-async fn deliveries(
-    State(service): State<Service>,
-    axum::extract::Query(filter): axum::extract::Query<DeliveryFilter>,
-) -> Response {
+async fn deliveries(State(service): State<Service>, Query(filter): Query<DeliveryFilter>) -> Response {
     data(execute(&service.desk, Op::DeliveriesList { filter }).await)
 }
 
@@ -161,6 +157,19 @@ async fn state(State(service): State<Service>) -> Response {
     data(execute(&service.desk, Op::StateShow { collection: None, limit: 0 }).await)
 }
 
+/// A query string. One that can't be read is refused like everything else.
+struct Query<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let read = axum::extract::Query::from_request_parts(parts, state).await;
+        read.map(|axum::extract::Query(query)| Self(query))
+            .map_err(|rejected| refuse(StatusCode::BAD_REQUEST, &rejected.body_text()))
+    }
+}
+
 /// What a proxy or a hook asks: `/guard?scope=user:ana@example.com`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -169,24 +178,24 @@ struct GuardQuery {
     scope: Option<String>,
     rule: Option<String>,
     max_age_seconds: Option<i64>,
+    #[serde(default)]
+    fail_on: FailOn,
+    on_unknown: Option<OnUnknown>,
 }
 
 /// 200: go on. 402: the limit is reached. 503: nobody can say.
-async fn guard(
-    State(service): State<Service>,
-    axum::extract::Query(query): axum::extract::Query<GuardQuery>,
-) -> Response {
-    let scopes = query.scope.iter().flat_map(|s| s.split(',')).map(str::trim).filter(|s| !s.is_empty());
-    let scopes = scopes.map(str::to_owned).collect();
+async fn guard(State(service): State<Service>, Query(query): Query<GuardQuery>) -> Response {
+    let scopes = query.scope.iter().flat_map(|s| s.split(',')).map(|scope| scope.trim().to_owned()).collect();
     match super::spend::guard(&service.desk, scopes, query.rule, query.max_age_seconds).await {
         Ok(answer) => {
-            let status = match answer.state {
-                Standing::Under | Standing::Warn => StatusCode::OK,
-                Standing::Over => StatusCode::PAYMENT_REQUIRED,
-                Standing::Unknown => StatusCode::SERVICE_UNAVAILABLE,
+            let status = match answer.state.verdict(query.fail_on, query.on_unknown) {
+                Verdict::Go => StatusCode::OK,
+                Verdict::Warned | Verdict::Stop => StatusCode::PAYMENT_REQUIRED,
+                Verdict::Unknown => StatusCode::SERVICE_UNAVAILABLE,
             };
             (status, axum::Json(answer)).into_response()
         }
+        Err(error @ OpError::Invalid(_)) => fault(&error),
         Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }
@@ -246,6 +255,7 @@ fn data(outcome: Result<Answer, OpError>) -> Response {
 
 fn fault(error: &OpError) -> Response {
     let status = match error {
+        OpError::Invalid(_) => StatusCode::BAD_REQUEST,
         OpError::NotFound(_) => StatusCode::NOT_FOUND,
         OpError::Refused(_) => StatusCode::CONFLICT,
         OpError::Store(_) | OpError::Service(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -124,6 +124,9 @@ pub enum OpError {
     NotFound(String),
     #[error("{0}")]
     Refused(String),
+    /// What was asked for can't be meant.
+    #[error("{0}")]
+    Invalid(String),
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The running service could not be asked.
@@ -169,7 +172,8 @@ pub async fn execute(desk: &Desk, op: Op) -> Result<Answer, OpError> {
         Op::DeliveriesList { filter } => operations::deliveries(desk, &filter).await,
         Op::DeliveryShow { id } => operations::delivery(desk, &id).await,
         Op::DeliveriesRetry { ids, filter, in_order } => {
-            let retry = |id, sink: &str| cycle::Command::RetryDelivery { id, in_order_at: in_order.then(|| sink.to_owned()) };
+            let retry =
+                |id, sink: &str| cycle::Command::RetryDelivery { id, in_order_at: in_order.then(|| sink.to_owned()) };
             operations::each_delivery(desk, ids, filter, retry).await
         }
         Op::DeliveriesDrop { ids, filter } => {

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use super::{Answer, Desk, OpError, rows, waiting};
 use crate::domain::collection::{CollectionId, CollectionState, Role};
-use crate::domain::cycle::{Command, Input};
+use crate::domain::cycle::{Command, Input, Needs};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::health::SinkState;
+use crate::domain::time::{minus_days, plus_days, utc_day};
 use crate::store::{DeliveryFilter, EventFilter, Listed, gone_sinks, sink_state};
 
 type Outcome = Result<Answer, OpError>;
@@ -104,12 +105,13 @@ pub(super) async fn state(desk: &Desk, collection: Option<&str>, limit: usize) -
         let id = parse_collection(name)?;
         let state = collection_state(desk, &id).await?;
         let rows = desk.store.rows(&id, limit).await?;
-        return Ok(Answer::Data(json!({ "state": rows::collection(&id, &state), "rows": rows })));
+        let state = rows::collection(&id, &state, held_money(desk, &id).await?);
+        return Ok(Answer::Data(json!({ "state": state, "rows": rows })));
     }
     let mut collections = Vec::new();
     for (key, doc) in desk.store.docs("collection/").await? {
         if let (DocKey::Collection(id), Doc::Collection(state)) = (&key, doc.as_ref()) {
-            collections.push(rows::collection(id, state));
+            collections.push(rows::collection(id, state, held_money(desk, id).await?));
         }
     }
     let overview = desk.store.overview().await?;
@@ -117,6 +119,19 @@ pub(super) async fn state(desk: &Desk, collection: Option<&str>, limit: usize) -
         "store": overview.path, "format": overview.format, "commits": overview.commit, "events": overview.events,
         "open_deliveries": overview.open_deliveries, "collections": collections,
     })))
+}
+
+/// Money of a collection is no records but days of its source's ledger: how many rows there are, of how many days.
+async fn held_money(desk: &Desk, id: &CollectionId) -> Result<Option<(usize, usize)>, OpError> {
+    if desk.specs.get(&id.to_string()).is_none_or(|spec| spec.role != Role::Spend) {
+        return Ok(None);
+    }
+    let today = utc_day(desk.clock.now());
+    // By a clock that was set back, some are of days to come.
+    let days = (id.source.clone(), minus_days(today, super::spend::DAYS), plus_days(today, super::spend::DAYS));
+    let known = desk.store.load(&Needs { ledger: vec![days], ..Needs::default() }, None).await?;
+    let days = known.ledger.days.values();
+    Ok(Some((days.clone().map(|day| day.len()).sum(), days.len())))
 }
 
 /// Forgets collections: `source/name`, or a source's name for all of its collections.

@@ -52,7 +52,12 @@ fn open(listed: &Listed, at: Timestamp, sink: &SinkState, now: Timestamp) -> (Op
         Some(until) => (Some(until), Some(format!("the receiver asked to be left alone until {until}"))),
         None if at <= now && sink.failures >= FAILURES_UNTIL_PROBES => {
             let failures = sink.failures;
-            (Some(at), Some(format!("the sink failed {failures} times in a row, and is asked one at a time, ever more rarely")))
+            (
+                Some(at),
+                Some(format!(
+                    "the sink failed {failures} times in a row, and is asked one at a time, ever more rarely"
+                )),
+            )
         }
         None => (Some(at), None),
     };
@@ -82,9 +87,11 @@ fn finished(state: &DeliveryState) -> Value {
     }
 }
 
-pub(super) fn collection(id: &CollectionId, state: &CollectionState) -> Value {
+/// `money`: its rows of money and the days they are of, where that is what it has.
+pub(super) fn collection(id: &CollectionId, state: &CollectionState, money: Option<(usize, usize)>) -> Value {
+    let rows = money.map_or(json!(state.rows), |(rows, _)| json!(rows));
     json!({
-        "collection": id.to_string(), "rows": state.rows, "epoch": state.epoch, "baseline": state.baseline,
+        "collection": id.to_string(), "rows": rows, "days": money.map(|(_, days)| days), "epoch": state.epoch, "baseline": state.baseline,
         "last_good": state.last_good, "last_complete": state.last_complete, "failures": state.failures,
         "last_error": state.last_error, "frozen": state.frozen.as_ref().map(|(scope, since)| json!({ "scope": scope, "since": since })),
         "degraded": state.degraded, "quarantined": state.quarantined, "hold": state.hold.as_ref().map(|h| &h.id),

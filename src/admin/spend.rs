@@ -10,11 +10,11 @@ use crate::domain::cycle::Needs;
 use crate::domain::doc::DocKey;
 use crate::domain::guard::{self, Question};
 use crate::domain::record::Person;
-use crate::domain::spend::{DaySpend, SpendState};
+use crate::domain::spend::{DaySpend, Scope, SpendState};
 use crate::domain::time::{SignedDuration, minus_days};
 
 /// Days of ledger handed out where no first one is named: what the store loads at once.
-const DAYS: i64 = 799;
+pub(super) const DAYS: i64 = 799;
 
 /// One day of one source.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,6 +39,11 @@ pub(super) async fn guard(
     rule: Option<String>,
     max_age: Option<i64>,
 ) -> Result<guard::Answer, OpError> {
+    let scopes =
+        scopes.iter().map(|text| Scope::parse(text)).collect::<Result<Vec<_>, _>>().map_err(OpError::Invalid)?;
+    if let Some(name) = rule.as_ref().filter(|name| !desk.world.rules.iter().any(|r| r.name == **name)) {
+        return Err(OpError::Invalid(format!("there is no rule {name:?}")));
+    }
     let now = desk.clock.now();
     let needs = guard::needs(&desk.world, now);
     let known = desk.store.load(&needs, None).await?;

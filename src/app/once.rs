@@ -77,7 +77,8 @@ impl OnceReport {
                 ));
             }
             if let Some(until) = report.rests_until {
-                failures.push(format!("sink {sink}: its receiver asked to be left alone until {until}; what is due waits"));
+                failures
+                    .push(format!("sink {sink}: its receiver asked to be left alone until {until}; what is due waits"));
             }
         }
         failures

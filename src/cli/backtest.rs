@@ -82,6 +82,11 @@ struct Play {
 }
 
 pub(super) async fn run(args: &BacktestArgs, settings: impl Fn() -> Result<Settings, Failure>) -> Outcome {
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && from > to
+    {
+        return Err(Failure::Usage(format!("--from {from} is after --to {to}")));
+    }
     let play = match (&args.csv, &args.source) {
         (Some(path), _) => from_file(args, path, settings)?,
         (None, Some(source)) => from_source(args, source, super::parts(settings()?)?).await?,

@@ -7,8 +7,10 @@ use super::data::operate;
 use super::{Failure, Json, Outcome, output};
 use crate::admin::{Answer, Op};
 use crate::app::Parts;
+use crate::domain::guard::{self, State, Verdict};
 use crate::domain::money::Micros;
 use crate::domain::setting::Span;
+use crate::domain::spend::Scope;
 
 /// Exit codes. 2 and 3 stay what they are everywhere: the config, the store.
 const WARN: u8 = 10;
@@ -21,7 +23,7 @@ const UNKNOWN: u8 = 30;
 pub(super) struct GuardArgs {
     /// Whose budgets: `workspace` (the default), `user:ID` or `user:EMAIL`, `model:NAME`, `group:NAME`. Several count
     /// together.
-    #[arg(long = "scope", value_name = "SCOPE")]
+    #[arg(long = "scope", value_name = "SCOPE", value_parser = scope)]
     scopes: Vec<String>,
     /// Only this budget.
     #[arg(long, value_name = "NAME")]
@@ -51,8 +53,27 @@ enum OnUnknown {
     Deny,
 }
 
+impl GuardArgs {
+    fn verdict(&self, state: State) -> Verdict {
+        let fail_on = match self.fail_on {
+            FailOn::Warn => guard::FailOn::Warn,
+            FailOn::Over => guard::FailOn::Over,
+        };
+        let on_unknown = self.on_unknown.map(|answer| match answer {
+            OnUnknown::Allow => guard::OnUnknown::Allow,
+            OnUnknown::Deny => guard::OnUnknown::Deny,
+        });
+        state.verdict(fail_on, on_unknown)
+    }
+}
+
 fn span(text: &str) -> Result<Span, String> {
     Span::parse(text)
+}
+
+/// The text of a scope.
+fn scope(text: &str) -> Result<String, String> {
+    Scope::parse(text).map(|scope| scope.to_string())
 }
 
 pub(super) async fn run(parts: Parts, args: &GuardArgs) -> Outcome {
@@ -73,18 +94,13 @@ pub(super) async fn run(parts: Parts, args: &GuardArgs) -> Outcome {
     } else {
         print(&answer);
     }
-    match code(&answer, args) {
-        0 => Ok(()),
-        code => Err(Failure::Verdict(code)),
-    }
-}
-
-fn code(answer: &Value, args: &GuardArgs) -> u8 {
-    match (answer["state"].as_str().unwrap_or_default(), args.on_unknown) {
-        ("under", _) | ("unknown", Some(OnUnknown::Allow)) => 0,
-        ("warn", _) => u8::from(args.fail_on == FailOn::Warn) * WARN,
-        ("over", _) | ("unknown", Some(OnUnknown::Deny)) => OVER,
-        _ => UNKNOWN,
+    // What can't be read, as of another version, is not known.
+    let state = serde_json::from_value(answer["state"].clone()).unwrap_or(State::Unknown);
+    match args.verdict(state) {
+        Verdict::Go => Ok(()),
+        Verdict::Warned => Err(Failure::Verdict(WARN)),
+        Verdict::Stop => Err(Failure::Verdict(OVER)),
+        Verdict::Unknown => Err(Failure::Verdict(UNKNOWN)),
     }
 }
 
@@ -103,16 +119,17 @@ fn line(check: &Value) -> String {
     let text = |key: &str| check[key].as_str().unwrap_or_default();
     let money = |key: &str| check[key].as_str().and_then(|usd| Micros::parse_usd(usd).ok()).map(|usd| usd.to_string());
     let estimated = if check["estimated"] == Value::Bool(true) { "est. " } else { "" };
+    let spend = money("spend_usd").map_or_else(|| "?".to_owned(), |spend| format!("{estimated}{spend}"));
     let of = match (money("limit_usd"), check["percent"].as_f64()) {
         // Rounded down, so that 99.9 % never reads as reached.
         (Some(limit), Some(percent)) => format!(" of {limit} ({:.0} %)", percent.floor()),
+        (Some(limit), None) if check["spend_usd"].is_null() => format!(" of {limit}"),
         (Some(limit), None) => format!(", limit {limit}"),
         _ => ", no limit yet".to_owned(),
     };
     let mut line = format!(
-        "{}: {estimated}{}{of}, {} from {}, {} ({})",
+        "{}: {spend}{of}, {} from {}, {} ({})",
         text("state"),
-        money("spend_usd").unwrap_or_default(),
         text("period"),
         text("period_start"),
         text("scope"),
@@ -132,28 +149,6 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn args(fail_on: FailOn, on_unknown: Option<OnUnknown>) -> GuardArgs {
-        let (scopes, json) = (Vec::new(), Json { json: false });
-        GuardArgs { scopes, rule: None, fail_on, on_unknown, max_age: span("2h").unwrap(), json }
-    }
-
-    #[test]
-    fn exit_codes() {
-        for (state, fail_on, on_unknown, expected) in [
-            ("under", FailOn::Over, None, 0),
-            ("under", FailOn::Warn, Some(OnUnknown::Deny), 0),
-            ("warn", FailOn::Over, None, 0),
-            ("warn", FailOn::Warn, None, 10),
-            ("over", FailOn::Over, None, 20),
-            ("over", FailOn::Warn, Some(OnUnknown::Allow), 20),
-            ("unknown", FailOn::Over, None, 30),
-            ("unknown", FailOn::Warn, Some(OnUnknown::Allow), 0),
-            ("unknown", FailOn::Over, Some(OnUnknown::Deny), 20),
-        ] {
-            assert_eq!(code(&json!({ "state": state }), &args(fail_on, on_unknown)), expected, "{state}");
-        }
-    }
-
     #[test]
     fn the_number_comes_first() {
         let check = json!({
@@ -162,5 +157,10 @@ mod tests {
             "forecast": null
         });
         assert_eq!(line(&check), "warn: est. $170.00 of $200.00 (85 %), day from 2026-11-22, workspace (daily-budget)");
+        let unknown = json!({
+            "state": "unknown", "spend_usd": null, "limit_usd": "200.00", "percent": null, "estimated": false,
+            "period": "day", "period_start": "2026-11-22", "scope": "workspace", "rule": "day", "reason": "who knows"
+        });
+        assert_eq!(line(&unknown), "unknown: ? of $200.00, day from 2026-11-22, workspace (day); who knows");
     }
 }

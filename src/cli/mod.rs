@@ -181,6 +181,7 @@ impl From<OpError> for Failure {
     fn from(error: OpError) -> Self {
         match error {
             OpError::Store(error) => error.into(),
+            OpError::Invalid(why) => Self::Usage(why),
             other => Self::Failed(vec![other.to_string()]),
         }
     }
@@ -296,7 +297,11 @@ fn known_type(kind: &str, settings: impl Fn() -> Result<Settings, Failure>) -> O
         return Ok(());
     }
     let hint = config::hint(kind, known.iter().map(String::as_str));
-    let whose = if settings.is_some() { "ampbridge and the configured sources make none" } else { "ampbridge makes none, and there is no config whose sources might" };
+    let whose = if settings.is_some() {
+        "ampbridge and the configured sources make none"
+    } else {
+        "ampbridge makes none, and there is no config whose sources might"
+    };
     Err(Failure::Usage(format!("there is no event type {kind:?}: {whose}{hint}")))
 }
 

@@ -17,7 +17,7 @@ use crate::admin::spend::LedgerView;
 use crate::admin::{Answer, Op};
 use crate::app::Parts;
 use crate::domain::money::Micros;
-use crate::domain::spend::{Cut, DayState, Groups, Ledger, People, Per, Scope, Sum};
+use crate::domain::spend::{Basis, Cut, DayState, Groups, Ledger, People, Per, Scope, Sum};
 use crate::domain::time::{minus_days, plus_days, utc_day};
 
 /// Days shown where nothing is said.
@@ -118,6 +118,26 @@ impl Book {
         self.sources.iter().any(|source| self.has(source, day))
     }
 
+    /// Whether something was spent on a day that is not in its sum: nobody has answered for it all, rows could not be read, or
+    /// tokens have no price.
+    fn lacks(&self, day: Date) -> bool {
+        !self.asked(day) || self.view.status.values().any(|status| status.uncounted(day, day).is_some())
+    }
+
+    /// Whether what is of no user (or no model) is estimated.
+    fn nobodys_is_estimated(&self, by_model: bool, groups: &Groups, from: Date, to: Date) -> bool {
+        let people = self.people();
+        let cut = Cut { sources: &self.sources, per: &Per::Workspace, groups, people: &people };
+        let mut days = std::iter::successors(Some(from), |day| Some(plus_days(*day, 1))).take_while(|day| *day < to);
+        days.any(|day| {
+            self.ledger.rows_of(&Scope::Workspace, cut, day, plus_days(day, 1)).any(|(_, _, row)| {
+                let name = if by_model { &*row.kind.model } else { row.user };
+                let guess = row.cell.basis == Basis::Estimate || (by_model && row.cell.basis == Basis::Split);
+                name.is_empty() && guess && row.cell.amount > Micros::ZERO
+            })
+        })
+    }
+
     fn has(&self, source: &str, day: Date) -> bool {
         self.view.status.get(source).is_some_and(|s| s.knows(day))
             || self.ledger.days.contains_key(&(source.to_owned(), day))
@@ -144,8 +164,21 @@ impl Book {
 /// One row of `spend show`.
 struct Shown {
     name: String,
-    sum: Sum,
+    /// `None` where nothing is known, which is not nothing.
+    sum: Option<Sum>,
+    /// Something that was spent is not in it.
+    at_least: bool,
     note: &'static str,
+}
+
+impl Shown {
+    fn of(name: String, sum: Sum) -> Self {
+        Self { name, sum: Some(sum), at_least: false, note: "" }
+    }
+
+    fn amount(&self) -> Micros {
+        self.sum.map(|sum| sum.amount).unwrap_or_default()
+    }
 }
 
 async fn show(parts: Parts, args: &ShowArgs) -> Outcome {
@@ -162,9 +195,9 @@ async fn show(parts: Parts, args: &ShowArgs) -> Outcome {
         By::Group => {
             book.sums(&Per::Workspace, &world.groups, since, plus_days(until, 1)).values().map(|s| s.amount).sum()
         }
-        _ => rows.iter().map(|r| r.sum.amount).sum(),
+        _ => rows.iter().map(Shown::amount).sum(),
     };
-    print(args, &rows, total, since, until);
+    print(args, &book, &rows, total, (since, until));
     Ok(())
 }
 
@@ -180,7 +213,9 @@ fn shown(book: &Book, groups: &Groups, by: By, since: Date, until: Date, today: 
                 let people = book.people();
                 let cut = Cut { sources: &one, per: &Per::Workspace, groups, people: &people };
                 let sums = book.ledger.sums(cut, since, end);
-                Shown { name: source.clone(), sum: sums.values().next().copied().unwrap_or_default(), note: "" }
+                let known = book.reports(source);
+                let sum = known.then(|| sums.values().next().copied().unwrap_or_default());
+                Shown { sum, ..Shown::of(source.clone(), Sum::default()) }
             })
             .collect(),
         By::User | By::Model | By::Group => {
@@ -192,21 +227,18 @@ fn shown(book: &Book, groups: &Groups, by: By, since: Date, until: Date, today: 
             let mut rows: Vec<Shown> = book
                 .sums(&per, groups, since, end)
                 .into_iter()
-                .map(|(scope, sum)| Shown { name: name_of(&scope, &book.people()), sum, note: "" })
+                .map(|(scope, sum)| Shown::of(name_of(&scope, &book.people()), sum))
                 .collect();
-            let known: Micros = rows.iter().map(|r| r.sum.amount).sum();
+            let known: Micros = rows.iter().map(Shown::amount).sum();
             let all: Micros = book.sums(&Per::Workspace, groups, since, end).values().map(|s| s.amount).sum();
             if by != By::Group && all > known {
-                rows.push(Shown {
-                    name: "(none)".to_owned(),
-                    sum: Sum { amount: all - known, estimated: false },
-                    note: "",
-                });
+                let estimated = book.nobodys_is_estimated(by == By::Model, groups, since, end);
+                rows.push(Shown::of("(none)".to_owned(), Sum { amount: all - known, estimated }));
             }
             rows
         }
     };
-    rows.sort_by(|a, b| b.sum.amount.cmp(&a.sum.amount).then_with(|| a.name.cmp(&b.name)));
+    rows.sort_by(|a, b| b.amount().cmp(&a.amount()).then_with(|| a.name.cmp(&b.name)));
     rows
 }
 
@@ -221,7 +253,9 @@ fn days(book: &Book, groups: &Groups, since: Date, until: Date, today: Date) -> 
             (_, DayState::Settling) => "settling",
             (_, DayState::Closed) => "closed",
         };
-        rows.push(Shown { name: day.to_string(), sum: sums.values().next().copied().unwrap_or_default(), note });
+        let sum = sums.values().next().copied();
+        let (sum, at_least) = (sum.or_else(|| book.asked(day).then(Sum::default)), book.lacks(day));
+        rows.push(Shown { name: day.to_string(), sum, at_least, note });
         day = plus_days(day, 1);
     }
     rows
@@ -238,14 +272,17 @@ pub(super) fn name_of(scope: &Scope, people: &People<'_>) -> String {
     }
 }
 
-fn print(args: &ShowArgs, rows: &[Shown], total: Micros, since: Date, until: Date) {
+fn print(args: &ShowArgs, book: &Book, rows: &[Shown], total: Micros, (since, until): (Date, Date)) {
     if args.json.json {
         let rows: Vec<Value> = rows
             .iter()
             .map(|r| {
-                let mut row = json!({ "name": r.name, "spend_usd": r.sum.amount, "estimated": r.sum.estimated });
+                let sum = r.sum.as_ref();
+                let (amount, estimated) = (sum.map(|sum| sum.amount), sum.map(|sum| sum.estimated));
+                let mut row = json!({ "name": r.name, "spend_usd": amount, "estimated": estimated });
                 if args.by == By::Day {
                     row["state"] = json!(r.note);
+                    row["at_least"] = json!(r.at_least);
                 }
                 row
             })
@@ -258,26 +295,32 @@ fn print(args: &ShowArgs, rows: &[Shown], total: Micros, since: Date, until: Dat
     let by = format!("{:?}", args.by).to_lowercase();
     if args.csv {
         output::line(&format!("{by},spend_usd,estimated,state"));
-        for row in rows {
-            let name = if row.name.contains([',', '"']) {
-                format!("\"{}\"", row.name.replace('"', "\"\""))
-            } else {
-                row.name.clone()
-            };
-            output::line(&format!("{name},{},{},{}", row.sum.amount.to_decimal(), row.sum.estimated, row.note));
-        }
+        rows.iter().map(csv).for_each(|line| output::line(&line));
         return;
     }
-    let cells: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| {
-            let amount = if row.note == "unknown" { "?".to_owned() } else { money(row.sum) };
-            let share = row.sum.amount.percent_of(total).map_or(String::new(), |p| format!("{p:.1} %"));
-            vec![row.name.clone(), amount, share, row.note.to_owned()]
-        })
-        .collect();
+    let cells: Vec<Vec<String>> = rows.iter().map(|row| cells(row, total)).collect();
     output::table(&[&by.to_uppercase(), "SPEND", "SHARE", ""], &cells);
-    output::line(&format!("{total} from {since} to {until}"));
+    let mut days = std::iter::successors(Some(since), |day| Some(plus_days(*day, 1))).take_while(|day| *day <= until);
+    let least = if days.any(|day| book.lacks(day)) { "at least " } else { "" };
+    output::line(&format!("{least}{total} from {since} to {until}"));
+}
+
+/// A row of comma-separated values. What is not known is empty.
+fn csv(row: &Shown) -> String {
+    let name =
+        if row.name.contains([',', '"']) { format!("\"{}\"", row.name.replace('"', "\"\"")) } else { row.name.clone() };
+    let sum = row.sum.map_or_else(|| ",".to_owned(), |sum| format!("{},{}", sum.amount.to_decimal(), sum.estimated));
+    format!("{name},{sum},{}", row.note)
+}
+
+fn cells(row: &Shown, total: Micros) -> Vec<String> {
+    let amount = match row.sum {
+        None => "?".to_owned(),
+        Some(sum) if row.at_least => format!("at least {}", money(sum)),
+        Some(sum) => money(sum),
+    };
+    let share = row.sum.and_then(|sum| sum.amount.percent_of(total)).map_or(String::new(), |p| format!("{p:.1} %"));
+    vec![row.name.clone(), amount, share, row.note.to_owned()]
 }
 
 /// `est. $12.30`.
@@ -288,7 +331,68 @@ pub(super) fn money(sum: Sum) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::spend::SpendState;
+    use crate::admin::spend::LedgerDay;
+    use crate::domain::spend::{DaySpend, SpendRow, SpendState, Uncounted};
+    use crate::domain::time::start_of_utc_day;
+
+    fn row(day: Date, user: &str, dollars: i64, basis: Basis) -> SpendRow {
+        SpendRow {
+            day,
+            user: (!user.is_empty()).then(|| user.to_owned()),
+            model: None,
+            dims: BTreeMap::new(),
+            amount: Micros(dollars * Micros::PER_DOLLAR),
+            tokens: 0,
+            basis,
+            whole_user: false,
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_never_shown_as_nothing() {
+        let today: Date = "2026-11-22".parse().unwrap();
+        let ago = |days| minus_days(today, days);
+        let mut status = SpendState::default();
+        let uncounted = Uncounted { days: [ago(1)].into(), unpriced: [ago(2), ago(3)].into(), ..Uncounted::default() };
+        status.answered("usage", Some(ago(3)), &uncounted, start_of_utc_day(today));
+        let of = |day, dollars| {
+            let spend = DaySpend::upserted(None, &[row(day, "ana", dollars, Basis::Billed)], start_of_utc_day(day));
+            LedgerDay { source: "acme".into(), day, spend: spend.unwrap() }
+        };
+        let days = vec![of(ago(3), 7), of(today, 5)];
+        let view = LedgerView { days, status: [("acme".to_owned(), status)].into(), ..LedgerView::default() };
+        let book = Book::of(view, vec!["acme".to_owned()], ago(4));
+        let rows = shown(&book, &Groups::default(), By::Day, ago(4), today, today);
+        let lines: Vec<String> = rows.iter().map(csv).collect();
+        assert_eq!(
+            lines,
+            [
+                "2026-11-18,,,unknown",
+                "2026-11-19,7.00,false,settling",
+                "2026-11-20,,,unknown",
+                "2026-11-21,,,unknown",
+                "2026-11-22,5.00,false,open"
+            ]
+        );
+        let shown: Vec<String> = rows.iter().map(|row| cells(row, Micros::ZERO)[1].clone()).collect();
+        assert_eq!(shown, ["?", "at least $7.00", "?", "?", "$5.00"]);
+        assert!(book.lacks(ago(2)) && !book.lacks(today));
+    }
+
+    #[test]
+    fn what_is_nobodys_is_estimated_where_its_rows_are() {
+        let day: Date = "2026-11-22".parse().unwrap();
+        let book = |basis| {
+            let rows = [row(day, "ana", 5, basis), row(day, "", 3, basis)];
+            let spend = DaySpend::upserted(None, &rows, start_of_utc_day(day)).unwrap();
+            let days = vec![LedgerDay { source: "acme".into(), day, spend }];
+            Book::of(LedgerView { days, ..LedgerView::default() }, vec!["acme".to_owned()], day)
+        };
+        for (basis, line) in [(Basis::Billed, "(none),3.00,false,"), (Basis::Estimate, "(none),3.00,true,")] {
+            let rows = shown(&book(basis), &Groups::default(), By::User, day, day, day);
+            assert_eq!(csv(&rows[1]), line);
+        }
+    }
 
     #[test]
     fn only_sources_with_money_are_asked_for_it() {

@@ -78,12 +78,21 @@ async fn show(parts: Parts, collection: Option<String>, limit: usize, json: Json
         text("open_deliveries")
     ));
     let keys = ["collection", "rows", "baseline", "last_good", "failures", "hold", "last_error"];
+    let cell = |row: &Value, key: &str| {
+        let text = row.get(key).map(output::cell).unwrap_or_default();
+        match row.get("days").and_then(Value::as_u64) {
+            Some(days) if key == "rows" => {
+                format!("{text} of {}", output::count(usize::try_from(days).unwrap_or(usize::MAX), "day"))
+            }
+            _ => text,
+        }
+    };
     let rows: Vec<Vec<String>> = state
         .get("collections")
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
-        .map(|row| keys.iter().map(|k| row.get(*k).map(output::cell).unwrap_or_default()).collect())
+        .map(|row| keys.iter().map(|key| cell(row, key)).collect())
         .collect();
     output::table(&["COLLECTION", "RECORDS", "BASELINE", "LAST GOOD LOOK", "FAILURES", "HOLD", "LAST ERROR"], &rows);
     Ok(())
@@ -128,7 +137,10 @@ fn unwritable(file: &Path, error: &std::io::Error) -> Failure {
 /// Where an export goes.
 enum Target {
     /// A file that is there once it is whole, written beside it until then.
-    File { whole: PathBuf, part: PathBuf },
+    File {
+        whole: PathBuf,
+        part: PathBuf,
+    },
     Device(PathBuf),
 }
 

@@ -295,6 +295,10 @@ fn rule_specs<'a>(
             let hint = hint(source, known.iter().copied());
             problems.add(format!("{path}.sources"), format!("there is no source {source:?}{hint}"));
         }
+        let mut seen = BTreeSet::new();
+        for (index, source) in named.iter().enumerate().filter(|(_, source)| !seen.insert(source.as_str())) {
+            problems.add(format!("{path}.sources[{index}]"), format!("names {source:?} again; a source counts once"));
+        }
         let Some(kind) = take_kind(&mut entry, &path, &kinds, problems) else { continue };
         let Some(kind) = rules::KINDS.iter().find(|k| k.name == kind) else { continue };
         let Some(config) = parse::collect(entry, &path, &kind.parse, &sections::OF_RULES, problems) else { continue };

@@ -13,9 +13,9 @@ use serde::{Deserialize, Deserializer};
 
 use super::parse;
 use super::problem::Problems;
-use crate::domain::hint::hint;
 use super::sections::Bridge;
 use crate::domain::event::{Severity, is_type_glob};
+use crate::domain::hint::hint;
 use crate::domain::routing::{FieldMatch, Route, Test};
 use crate::domain::setting::{Decimal, Many, Plain, Span};
 use crate::domain::time::WeekStart;

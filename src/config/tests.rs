@@ -178,6 +178,21 @@ digest = { every = "daily", at = "9 o'clock", timezone = "Mars" }
 }
 
 #[test]
+fn a_rule_names_a_source_once() {
+    let text = r#"
+[sources.a]
+kind = "amp_missions"
+api_key = "key"
+[rules.daily]
+kind = "budget"
+limit_usd = 5
+period = "day"
+sources = ["a", "a"]
+"#;
+    assert_eq!(told(text), ["rules.daily.sources[1] (line 9): names \"a\" again; a source counts once"]);
+}
+
+#[test]
 fn a_reference_that_names_nothing_says_so() {
     let source = |id: &str| format!("[sources.acme]\nkind = \"amp\"\nclient_secret = \"s\"\nclient_id = {id}\n");
     for (id, message) in [
@@ -223,7 +238,8 @@ fn what_is_finer_than_a_micro_dollar_is_refused() {
 
 #[test]
 fn keys_that_all_of_a_sort_have_are_hinted_at_too() {
-    let source = |key: &str| format!("[sources.s]\nkind = \"amp\"\nclient_id = \"a\"\nclient_secret = \"b\"\n{key} = \"5s\"\n");
+    let source =
+        |key: &str| format!("[sources.s]\nkind = \"amp\"\nclient_id = \"a\"\nclient_secret = \"b\"\n{key} = \"5s\"\n");
     let sink = |key: &str| format!("[sinks.s]\nkind = \"console\"\n{key} = \"5s\"\n");
     let rule = |key: &str| format!("[rules.s]\nkind = \"spike\"\n{key} = \"5s\"\n");
     for (text, meant) in [

@@ -18,7 +18,7 @@ use super::event::StoredEvent;
 use super::record::Person;
 use super::rules::spike::{Role, SpikeState};
 use super::rules::{Rule, RuleSpec};
-use super::spend::{DaySpend, Ledger, Scope, SpendRow, SpendState};
+use super::spend::{DaySpend, Ledger, Scope, SpendRow, SpendState, Uncounted};
 use super::time::{SignedDuration, Timestamp, minus_days, plus, plus_days, start_of_utc_day, utc_day};
 
 /// Days each look asks for again, as sources do: today and the settling ones.
@@ -103,7 +103,8 @@ impl Replay {
             _ => SpendState::default(),
         };
         let known_before = state.known.first().map(|(first, _)| *first);
-        state.answered(Some(known_before.map_or(first, |known| first.max(known))), now);
+        let asked = known_before.map_or(first, |known| first.max(known));
+        state.answered("", Some(asked), &Uncounted::default(), now);
         state.looked(moved, now);
         state.showed(days);
         self.put(key, Doc::Spend(state));
@@ -158,7 +159,8 @@ impl Replay {
         let (DocKey::Spike(rule, _), Doc::Spike(SpikeState { told, .. })) = (key, doc) else { return };
         for (scope, days) in told {
             for (day, told) in days {
-                let tells = told.members.is_empty() && matches!(told.role, Role::Own | Role::Member);
+                let one = told.members.is_empty() || told.lead.is_some();
+                let tells = one && matches!(told.role, Role::Own | Role::Member);
                 if tells && self.seen.insert((key.clone(), scope.clone(), *day)) {
                     let (rule, scope) = (rule.clone(), scope.clone());
                     self.outcome.detections.push(Detection { at: now, rule, scope, day: *day });

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::event::Severity;
 use super::quota::Quota;
 use super::record::key_hash;
+use super::spend::Uncounted;
 use super::time::{SignedDuration, Timestamp, plus};
 
 /// What kind of rows a collection has.
@@ -289,6 +290,8 @@ pub struct LookNotes {
     pub whole_from: Option<jiff::civil::Date>,
     /// Whose money was shown, of which days: hashes.
     pub spenders: Vec<u64>,
+    /// Days whose money was not counted in full.
+    pub uncounted: Uncounted,
     /// Days of money rows that this machine's clock has yet to come to, the next few.
     pub ahead: BTreeSet<jiff::civil::Date>,
     pub created: u64,

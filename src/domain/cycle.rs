@@ -320,7 +320,7 @@ pub fn plan(world: &World, now: Timestamp, known: &Known, input: &Input) -> Plan
         Input::AskedToWait { spec, until } => look::asked_to_wait(&mut step, spec, *until),
         Input::Page { spec, page } => look::page(&mut step, spec, page),
         Input::SweepEnd(end) => look::end(&mut step, end),
-        Input::Tick { sources } => spending::evaluate(&mut step, sources, spending::After::Limits),
+        Input::Tick { sources } => spending::evaluate(&mut step, sources, spending::After::Time),
         Input::Settled(list) => settle(&mut step, list),
         Input::Noted(note) => take_note(&mut step, note),
         Input::Quiet(list) => quiet::keep(&mut step, list),
@@ -400,7 +400,8 @@ fn settle(step: &mut Step<'_>, list: &[Settled]) {
 }
 
 fn take_note(step: &mut Step<'_>, note: &Noted) {
-    if let (Some(delivery), false) = (step.known.deliveries.get(&note.id), step.known.void_claims.contains(&note.claim)) {
+    if let (Some(delivery), false) = (step.known.deliveries.get(&note.id), step.known.void_claims.contains(&note.claim))
+    {
         let mut delivery = delivery.clone();
         delivery.recipients.extend(note.recipients.clone());
         step.plan.noted.push((note.claim, delivery));

@@ -208,7 +208,7 @@ impl schemars::JsonSchema for Micros {
 }
 
 /// A percentage in thousandths of a percent, so that `12.5` is exact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Percent(pub i64);
 
 impl Percent {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::spend::SpendRow;
+use super::spend::{SpendRow, Uncounted};
 use super::time::Timestamp;
 
 /// Floats below this are whole numbers that an `i128` holds.
@@ -215,6 +215,8 @@ pub struct Page {
     pub rows: Rows,
     /// Rows that could not be used: one line each, what was wrong with which.
     pub quarantined: Vec<String>,
+    /// Of money: the days that these rows, and tokens without a price, may be of.
+    pub uncounted: Uncounted,
     /// Who is who, where this page tells: user id to email or name.
     pub people: BTreeMap<String, Person>,
     /// Keys that were asked about one by one, whatever the answer was.
@@ -233,6 +235,7 @@ impl Page {
         Self {
             rows,
             quarantined: Vec::new(),
+            uncounted: Uncounted::default(),
             people: BTreeMap::new(),
             asked: Vec::new(),
             failed: Vec::new(),

@@ -42,6 +42,9 @@ pub struct Wanted {
     /// Questions in a row without an answer.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub misses: u32,
+    /// It was there before anybody kept an eye on it, and has not been asked for yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub earlier: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -88,6 +91,7 @@ pub fn settle(roster: &mut Roster, asked: &[String], answered: impl Fn(&str) -> 
     for key in asked {
         let Some(wanted) = roster.get_mut(key) else { continue };
         wanted.asked = Some(now);
+        wanted.earlier = false;
         wanted.misses = if answered(key) { 0 } else { wanted.misses.saturating_add(1) };
     }
 }

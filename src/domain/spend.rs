@@ -12,6 +12,7 @@ mod ledger;
 mod limits;
 mod scope;
 mod status;
+mod uncounted;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ pub use ledger::{Ledger, Members, Sum};
 pub use limits::OwnLimits;
 pub use scope::{Per, Scope};
 pub use status::{DayState, SpendState, last_plausible};
+pub use uncounted::{Gaps, Uncounted};
 
 /// Days after its own during which a day may still be revised: open (0), settling (1 to 3), then closed.
 pub const SETTLING_DAYS: i64 = 3;

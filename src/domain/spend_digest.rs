@@ -13,7 +13,7 @@ use super::payload::{Ahead, DayLine, Gap, MoneyDigest, Mover, NearLimit, Quoted,
 use super::rules::budget::standing::Standing;
 use super::rules::budget::{self, BudgetState};
 use super::rules::forecast::{self, WINDOW_DAYS};
-use super::rules::scene::Scene;
+use super::rules::scene::{Scene, counted};
 use super::rules::{Rule, RuleSpec, group_name};
 use super::spend::{Cut, Groups, Ledger, People, Per, Scope, SpendState, Sum};
 use super::time::{PeriodKind, Timestamp, minus_days, plus_days, start_of_utc_day};
@@ -237,10 +237,12 @@ impl View<'_> {
     ) -> Standing {
         let status: BTreeMap<&str, &SpendState> =
             sources.iter().filter_map(|s| Some((s.as_str(), self.status(s)?))).collect();
+        let counted = counted(sources, &status);
         let scene = Scene {
             now: self.now,
             rule: name,
             sources,
+            counted: &counted,
             week_start: self.world.week_start,
             ledger: self.ledger(),
             people: &self.people,
@@ -287,9 +289,10 @@ impl View<'_> {
                 limit_usd: outlook.limit,
             };
             match outlook.withdrawn {
-                None => open.push(ahead),
+                None if outlook.point >= outlook.limit => open.push(ahead),
                 Some(day) if self.from <= day && day <= self.to => gone.push(ahead),
-                Some(_) => {}
+                // By its last forecast it may hold after all; that is said once the next one agrees.
+                None | Some(_) => {}
             }
         }
         (open, gone)
@@ -304,8 +307,8 @@ impl View<'_> {
                 scope: scope.to_string(),
                 who: scope.user().map(|id| self.people.who(id)),
                 date: day.to_string(),
-                actual_usd: told.actual,
-                expected_usd: told.expected,
+                actual_usd: told.lead.map_or(told.actual, |lead| lead.actual),
+                expected_usd: told.lead.map_or(told.expected, |lead| lead.expected),
             })
             .collect()
     }

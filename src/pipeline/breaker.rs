@@ -61,12 +61,10 @@ impl Breaker {
         let wait = |n: u32| Duration::try_from(policy.wait(n, unit)).unwrap_or_default();
         match &report.outcome {
             Outcome::Accepted => *state = State { failures: 0, not_before: None, asked: None },
-            Outcome::Throttled { after } => {
-                match policy.asked(1, *after).and_then(|a| Duration::try_from(a).ok()) {
-                    Some(asked) => state.ask(now + asked.min(LONGEST_PAUSE)),
-                    None => state.hold(now + wait(1)),
-                }
-            }
+            Outcome::Throttled { after } => match policy.asked(1, *after).and_then(|a| Duration::try_from(a).ok()) {
+                Some(asked) => state.ask(now + asked.min(LONGEST_PAUSE)),
+                None => state.hold(now + wait(1)),
+            },
             Outcome::Transient { refusal: false, after } => {
                 state.failures = state.failures.saturating_add(1);
                 if state.failures >= FAILURES {

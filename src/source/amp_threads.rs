@@ -39,10 +39,12 @@ use crate::domain::money::Micros;
 use crate::domain::record::{CostRow, Evidence, Failure, Page, Rows, key_hash};
 use crate::domain::rules::spike;
 use crate::domain::setting::{Decimal, Span};
+use crate::domain::spend::Uncounted;
 use crate::domain::time::{minus_days, utc_day};
 use directory::{Directory, Limits, View};
 use document::Thread;
 use gone::Gone;
+use spend::Money;
 
 const KIND: &str = "amp_threads";
 const THREADS: &str = "threads";
@@ -346,13 +348,15 @@ async fn show_spend(request: &LookRequest, view: &View, gone: &Gone, pages: &Pag
     // The baseline shows all history. Later on no rule looks back further, and rows that are not shown keep their
     // amounts: a thread that was deleted long ago lowers nothing.
     let from = request.state.baseline.map(|_| earliest(request));
-    let (rows, mut quarantined) = spend::rows(&view.threads, gone, from);
+    let Money { rows, unpriced: mut quarantined, unpriced_days } = spend::money(&view.threads, gone, from);
     quarantined.extend(view.unusable.iter().cloned());
+    let mut uncounted = Uncounted { until: view.unusable_until, unpriced: unpriced_days, ..Uncounted::default() };
     let mut rows = rows.into_iter().peekable();
     let mut sent = 0;
     while rows.peek().is_some() || !quarantined.is_empty() {
         let page = Page::of(Rows::Spend(rows.by_ref().take(PAGE).collect()));
-        pages.send(Page { quarantined: std::mem::take(&mut quarantined), ..page }).await?;
+        let (quarantined, uncounted) = (std::mem::take(&mut quarantined), std::mem::take(&mut uncounted));
+        pages.send(Page { quarantined, uncounted, ..page }).await?;
         sent += 1;
     }
     Ok(sent)

@@ -172,13 +172,11 @@ impl Outbox {
     }
 
     pub fn depth(&self, sink: &str) -> QueueDepth {
-        self.sinks
-            .get(sink)
-            .map_or_else(QueueDepth::default, |q| QueueDepth {
-                waiting: q.entries.len(),
-                leased: q.leases.len(),
-                retrying: q.retrying,
-            })
+        self.sinks.get(sink).map_or_else(QueueDepth::default, |q| QueueDepth {
+            waiting: q.entries.len(),
+            leased: q.leases.len(),
+            retrying: q.retrying,
+        })
     }
 
     /// Sinks for which something waits.
@@ -253,9 +251,11 @@ impl Queue {
     /// Whether nothing holds it back in the order of any of its subjects.
     fn is_first(&self, seq: u64, subjects: &[u64]) -> bool {
         let is_released = |other: &u64| self.entries.get(other).is_none_or(|entry| entry.released);
-        let first_in = |subject| self.chains.get(subject).is_none_or(|chain: &VecDeque<u64>| {
-            chain.iter().take_while(|other| **other != seq).all(is_released)
-        });
+        let first_in = |subject| {
+            self.chains
+                .get(subject)
+                .is_none_or(|chain: &VecDeque<u64>| chain.iter().take_while(|other| **other != seq).all(is_released))
+        };
         subjects.iter().all(first_in)
     }
 

@@ -48,6 +48,11 @@ async fn guard_answers_by_its_exit_code_without_a_service() {
     bench.run(&["guard", "--scope", "user:bo@example.com"]).await.exits(20).says(&["over: $120.00 of $100.00 (120 %)"]);
     bench.run(&["guard", "--scope", "user:ana@example.com", "--scope", "group:backend"]).await.exits(0);
     bench.run(&["guard", "--scope", "model:gpt-5"]).await.exits(30).says(&["no budget covers"]);
+    bench.run(&["guard", "--scope", "group:backends"]).await.exits(30).says(&["there is no group \"backends\""]);
+    bench.run(&["guard", "--scope", "user:nobody@example.com"]).await.exits(0).says(&["under: $0.00"]);
+    for slip in ["bogus", "Workspace", "", "user:"] {
+        bench.run(&["guard", "--scope", slip]).await.exits(2);
+    }
     bench.run(&["guard", "--rule", "persom"]).await.exits(2).says(&["did you mean"]);
     let answer = bench.run(&["guard", "--json", "--rule", "daily-budget"]).await.exits(0).json();
     assert_eq!((&answer["state"], &answer["checks"][0]["limit_usd"]), (&json!("warn"), &json!("200.00")));
@@ -75,6 +80,26 @@ async fn a_running_service_answers_the_guard_and_a_pipeline_is_stopped() {
         assert!(body["state"].is_string(), "{body}");
     }
     assert_eq!(ask("workspace", "wrong").await.unwrap().status().as_u16(), 401);
+    for (query, status) in [
+        ("scope=bogus", 400),
+        ("scope=", 400),
+        ("scope=workspace&scopes=user:x", 400),
+        ("max_age_seconds=soon", 400),
+        ("rule=nope", 400),
+        ("scope=group:nope", 503),
+        ("scope=model:x&on_unknown=allow", 200),
+        ("scope=model:x&on_unknown=deny", 402),
+        ("scope=user:ana@example.com&fail_on=warn", 200),
+    ] {
+        let request = client.get(format!("{}/guard?{query}", service.base)).bearer_auth(service.token.clone());
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{query}");
+        let body: Value = answer.json().await.unwrap();
+        assert_eq!(body["error"].is_string(), status == 400, "{query}: {body}");
+    }
+    let odd = client.get(format!("{}/api/v1/events?what=1", service.base)).bearer_auth(service.token.clone());
+    let odd = odd.send().await.unwrap();
+    assert_eq!((odd.status().as_u16(), odd.json::<Value>().await.unwrap()["error"].is_string()), (400, true));
     bench.run(&["guard"]).await.exits(20).says(&["over: $"]);
     if std::process::Command::new("curl").arg("--version").output().is_err() {
         eprintln!("SKIPPED: there is no curl, which deploy/ci/guard.sh needs");
@@ -106,6 +131,13 @@ async fn the_ledger_can_be_looked_at() {
     let why = bench.run(&["spend", "why", "--scope", "user:bo@example.com"]).await.exits(0);
     why.says(&["bo@example.com", "at least $90.00"]);
     bench.run(&["spend", "show", "--since", "2999-01-01"]).await.exits(2);
+    bench.run(&["spend", "why", "--day", "2999-01-01"]).await.exits(2).says(&["is in the future"]);
+    let long_ago = bench.run(&["spend", "why", "--day", "2020-01-01"]).await.exits(0);
+    long_ago.says(&["?, nobody knows what was spent"]);
+    let state = bench.run(&["state", "show", "--json"]).await.exits(0).json();
+    let usage =
+        state["collections"].as_array().unwrap().iter().find(|c| c["collection"] == "acme/daily-usage").unwrap();
+    assert!(usage["rows"].as_u64() > Some(0) && usage["days"].as_u64() > Some(0), "{usage}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,6 +166,7 @@ async fn backtests_play_the_ledger_a_source_and_a_file() {
     assert_eq!(of_ana(&stored)[0]["id"], found[0]["id"], "the same ids");
     bench.run(&["backtest", "--suggest"]).await.exits(0).says(&["limit_usd = ", "preset = \"default\""]);
     bench.run(&["backtest", "--forecasts"]).await.exits(0).says(&["workspace"]);
+    bench.run(&["backtest", "--from", "2026-02-01", "--to", "2026-01-31"]).await.exits(2).says(&["is after"]);
     std::fs::write(bench.path("odd.csv"), "who,when\n1,2\n").unwrap();
     let odd = bench.path("odd.csv");
     bench.run(&["backtest", "--csv", odd.to_str().unwrap()]).await.exits(2).says(&["has no column series or user"]);

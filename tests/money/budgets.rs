@@ -50,9 +50,28 @@ fn b4_a_correction_is_told_once_when_settled_and_passing_again_wakes_nobody() {
     play.acme(NOON, &[]);
     assert_eq!(play.acme(NOON, &[today("ana", 100)]).len(), 1);
     assert_eq!(play.acme("2026-11-19T12:00:00Z", &[today("ana", 60)]), NOTHING, "still settling");
-    assert_eq!(play.acme("2026-11-21T12:00:00Z", &[]), ["budget.corrected workspace info"]);
+    assert_eq!(play.acme("2026-11-21T23:59:00Z", &[]), NOTHING, "its third day of settling");
+    assert_eq!(play.acme("2026-11-22T00:10:00Z", &[]), ["budget.corrected workspace info"]);
     assert_eq!(play.acme("2026-11-22T12:00:00Z", &[row(day("2026-11-22"), "ana", 60)]), NOTHING, "shown as re-crossed");
     assert_eq!(play.acme("2026-11-26T12:00:00Z", &[row(day("2026-11-22"), "ana", 0)]), NOTHING);
+}
+
+#[test]
+fn b4_a_correction_waits_for_a_bridge_that_was_down_while_it_settled() {
+    for (period, back) in
+        [(PeriodKind::Day, "2026-11-23"), (PeriodKind::Day, "2026-12-20"), (PeriodKind::Month, "2026-12-09")]
+    {
+        let mut play = Play::one(Rule::Budget(budget(100, period, Per::Workspace)));
+        play.acme(NOON, &[]);
+        assert_eq!(play.acme(NOON, &[today("ana", 100)]).len(), 1);
+        assert_eq!(play.acme("2026-11-19T12:00:00Z", &[today("ana", 60)]), NOTHING);
+        assert_eq!(
+            play.acme(&format!("{back}T12:00:00Z"), &[]),
+            ["budget.corrected workspace info"],
+            "{period:?} {back}"
+        );
+        assert_eq!(play.acme(&format!("{back}T13:00:00Z"), &[]), NOTHING);
+    }
 }
 
 #[test]
@@ -258,6 +277,8 @@ fn several_sources_are_one_sum_with_each_ones_share() {
             { "source": "acme", "spend_usd": "40.00", "percent": 66.6 }, { "source": "claude", "spend_usd": "20.00", "percent": 33.3 }
         ])
     );
+    assert_eq!(told[0].data["baseline"], json!(true), "it was first read just now");
+    assert_eq!(play.acme(NOON, &[today("ana", 80)]), ["budget.exceeded workspace critical"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use ampbridge::domain::rules::Rule;
 use ampbridge::domain::spend::Per;
+use ampbridge::domain::spend_digest;
 use ampbridge::domain::time::{PeriodKind, plus_days};
 use jiff::civil::Date;
 use serde_json::json;
@@ -41,7 +42,11 @@ fn b10_a_month_that_will_not_hold_is_told_once_days_ahead() {
     let told = told_from_november(&mut play, 20, |_| 10);
     assert_eq!(told.len(), 1, "{told:?}");
     let (on, data) = &told[0];
-    assert_eq!(*on, day("2026-11-07"), "from the sixth day on, two evaluations that agree");
+    assert_eq!(
+        *on,
+        day("2026-11-07"),
+        "from the sixth day on four fifths of the rest are enough: two evaluations that agree"
+    );
     assert_eq!(
         (&data["forecast_usd"], &data["limit_usd"], &data["reached_on"]),
         (&json!("300.00"), &json!("250.00"), &json!("2026-11-25"))
@@ -56,6 +61,33 @@ fn b10_a_month_that_holds_says_nothing_and_nor_does_a_day() {
     let mut play = Play::one(Rule::Budget(budget(11, PeriodKind::Day, Per::Workspace)));
     play.history(day("2026-10-31"), 60, |_| vec![("ana", 10)]);
     assert!(told_from_november(&mut play, 10, |_| 10).is_empty());
+}
+
+#[test]
+fn b10_nothing_is_said_before_the_fifth_day_however_plain_it_is() {
+    let mut play = month(70);
+    let told = told_from_november(&mut play, 10, |_| 10);
+    assert_eq!(told.iter().map(|(on, _)| *on).collect::<Vec<_>>(), [day("2026-11-05")]);
+}
+
+#[test]
+fn b19_a_digest_lists_no_limit_as_not_holding_that_holds_by_its_last_forecast() {
+    let mut play = month(240);
+    assert_eq!(told_from_november(&mut play, 6, |_| 10).len(), 1);
+    let (mut ahead, mut withdrawn) = (0, 0);
+    for n in 6..16 {
+        let today = plus_days(day("2026-11-01"), n);
+        for hour in ["00", "23"] {
+            play.acme(&format!("{today}T{hour}:30:00Z"), &[row(today, "ana", 0)]);
+        }
+        let (now, from) = (format!("{today}T23:40:00Z").parse().unwrap(), plus_days(today, -1));
+        let sources = ["acme".to_owned()];
+        let known = play.replay.load(&spend_digest::needs(&play.world, &sources, now, from, today));
+        let digest = spend_digest::money(&play.world, &sources, &known, now, from, today).unwrap();
+        assert!(digest.ahead.iter().all(|a| a.forecast_usd >= a.limit_usd), "{today}: {:?}", digest.ahead);
+        (ahead, withdrawn) = (ahead + digest.ahead.len(), withdrawn + digest.withdrawn.len());
+    }
+    assert!(ahead > 0 && withdrawn > 0, "{ahead} {withdrawn}");
 }
 
 #[test]
@@ -85,9 +117,9 @@ fn b9_forecasts_pause_while_a_day_is_not_whole() {
     assert!(events.is_empty(), "{:?}", events.iter().map(sentence).collect::<Vec<_>>());
 }
 
-#[test]
-fn b10_a_week_speaks_from_its_third_day() {
-    let mut play = Play::one(Rule::Budget(budget(60, PeriodKind::Week, Per::Workspace)));
+/// What a week's budget tells while $10 a day are spent, after two months of the same: the day, and what.
+fn told_in_a_week(limit: i64) -> (Play, Vec<(Date, String)>) {
+    let mut play = Play::one(Rule::Budget(budget(limit, PeriodKind::Week, Per::Workspace)));
     play.history(day("2026-11-01"), 60, |_| vec![("ana", 10)]);
     play.acme("2026-11-01T23:00:00Z", &[]);
     let mut told = Vec::new();
@@ -98,8 +130,16 @@ fn b10_a_week_speaks_from_its_third_day() {
             told.extend(play.acme(&format!("{today}T{hour}:30:00Z"), &rows).into_iter().map(|s| (today, s)));
         }
     }
-    let ahead: Vec<_> = told.iter().filter(|(_, s)| s.starts_with("budget.forecast")).collect();
-    assert_eq!(ahead.len(), 1, "{told:?}");
-    assert_eq!(ahead[0].0, day("2026-11-05"), "the third day and the one after agree");
+    told.retain(|(_, s)| s.starts_with("budget.forecast"));
+    (play, told)
+}
+
+#[test]
+fn b10_a_week_speaks_from_its_third_day() {
+    let (mut play, told) = told_in_a_week(60);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].0, day("2026-11-05"), "the third day and the one after agree");
     assert_eq!(play.acme("2026-11-08T23:40:00Z", &[]), NOTHING);
+    let (_, told) = told_in_a_week(40);
+    assert_eq!(told.iter().map(|(on, _)| *on).collect::<Vec<_>>(), [day("2026-11-04")], "no sooner, however plain");
 }

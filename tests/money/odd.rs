@@ -138,14 +138,29 @@ fn weeks_can_start_on_sunday() {
 
 #[test]
 fn a_clock_a_day_off_neither_hides_today_nor_tells_it_twice() {
-    let mut play = daily();
+    let mut play = Play::one(Rule::Budget(budget(100, PeriodKind::Day, Per::Workspace)));
+    play.acme("2026-11-17T01:00:00Z", &[]);
     assert_eq!(
         play.acme("2026-11-17T10:00:00Z", &[today("ana", 100)]),
         ["budget.exceeded workspace critical"],
-        "a clock that lags"
+        "a clock that lags, or a source whose day has begun"
     );
     assert_eq!(play.acme("2026-11-18T10:00:00Z", &[today("ana", 100)]), NOTHING, "set right");
     assert_eq!(play.acme("2026-11-19T10:00:00Z", &[today("ana", 101)]), NOTHING, "a clock that leads");
+}
+
+#[test]
+fn a_clock_set_back_a_day_or_two_judges_no_day_by_it() {
+    for back in ["2026-11-17T23:00:00Z", "2026-11-16T12:00:00Z"] {
+        let mut play = daily();
+        assert_eq!(play.acme("2026-11-18T12:00:00Z", &[today("ana", 40)]), NOTHING);
+        let shown = [today("ana", 120), row(day(&back[..10]), "ana", 130)];
+        assert_eq!(play.acme(back, &shown), NOTHING, "{back}");
+        assert_eq!(play.evaluate(at(back)), [], "as at the start of a process");
+        let told = play.acme("2026-11-18T13:00:00Z", &shown);
+        assert_eq!(told, ["budget.exceeded workspace warning", "budget.exceeded workspace critical"], "set right");
+        assert_eq!(play.acme("2026-11-18T14:00:00Z", &shown), NOTHING);
+    }
 }
 
 #[test]

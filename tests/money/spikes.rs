@@ -52,6 +52,24 @@ fn b11_a_spike_says_how_much_how_unusual_and_how_far_it_is_known() {
     );
     assert!(data["score"].as_f64() > data["score_needed"].as_f64() && data["history_days"].as_u64() == Some(28));
     assert_eq!(micros(&told[0], "actual_usd") - micros(&told[0], "expected_usd"), micros(&told[0], "excess_usd"));
+    assert_eq!(data["since"], json!("2026-11-18T00:00:00Z"), "the day was not watched before");
+}
+
+#[test]
+fn b11_a_spike_says_when_the_rise_began() {
+    let mut play = per_user();
+    for (hour, dollars) in [("08", 2), ("09", 8), ("10", 14)] {
+        for half in ["10", "40"] {
+            let at = format!("2026-11-18T{hour}:{half}:00Z");
+            assert_eq!(play.acme(&at, &[today("ana", if half == "10" { dollars } else { dollars + 1 })]), NOTHING);
+        }
+    }
+    let told = play.look("acme", "2026-11-18T11:10:00Z", &[today("ana", 80)]);
+    assert_eq!(told[0].data["since"], json!("2026-11-18T10:00:00Z"), "when $10 had been spent");
+    // Told again, because it has doubled since: it has been going on from the first day.
+    play.acme("2026-11-19T01:00:00Z", &[]);
+    let told = play.look("acme", "2026-11-19T22:00:00Z", &but("2026-11-19", &[("ana", 200)]));
+    assert_eq!((&told[0].data["escalation"], &told[0].data["since"]), (&json!(true), &json!("2026-11-18T00:00:00Z")));
 }
 
 #[test]
@@ -92,6 +110,114 @@ fn b13_three_at_once_are_one_event_that_lists_them() {
         .sum();
     assert_eq!(sum, micros(&told[0], "excess_usd"));
     assert_eq!(play.acme("2026-11-18T11:00:00Z", &but("2026-11-18", &[("ana", 95), ("bo", 75), ("cy", 85)])), NOTHING);
+}
+
+/// Each user's part of what an event about several lists.
+fn members(event: &Event) -> Vec<&str> {
+    event.data["members"].as_array().unwrap().iter().map(|m| m["scope"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn b13_three_more_on_the_same_day_are_one_event_again() {
+    let mut play = per_user();
+    let first = [("ana", 90), ("bo", 70), ("cy", 80)];
+    assert_eq!(play.acme("2026-11-18T10:00:00Z", &but("2026-11-18", &first)), ["cost.spike workspace warning"]);
+    let all = [first.as_slice(), &[("ed", 90), ("flo", 95), ("gus", 60)]].concat();
+    let told = play.look("acme", "2026-11-18T15:00:00Z", &but("2026-11-18", &all));
+    assert_eq!(
+        told.iter().map(sentence).collect::<Vec<_>>(),
+        ["cost.spike user:flo warning"],
+        "once per scope and day"
+    );
+    assert_eq!(
+        (members(&told[0]), &told[0].data["member_count"]),
+        (vec!["user:flo", "user:ed", "user:gus"], &json!(3))
+    );
+    assert_eq!(micros(&told[0], "actual_usd"), usd(245));
+    assert_eq!(play.replay.outcome.detections.len(), 6, "each of them was told");
+    assert_eq!(play.acme("2026-11-18T16:00:00Z", &but("2026-11-18", &all)), NOTHING);
+    // Each of the two ends with the last of those it is about.
+    play.acme("2026-11-19T22:00:00Z", &but("2026-11-19", &[("gus", 70)]));
+    assert_eq!(play.acme("2026-11-20T01:00:00Z", &[]), ["cost.spike_resolved workspace info"]);
+    play.acme("2026-11-20T22:00:00Z", &but("2026-11-20", &[]));
+    assert_eq!(play.acme("2026-11-21T01:00:00Z", &[]), ["cost.spike_resolved user:flo info"]);
+    assert_eq!(play.replay.outcome.events.last().unwrap().event.data["member_count"], json!(3));
+}
+
+#[test]
+fn b13_the_first_of_several_ends_them_when_it_is_the_last() {
+    let mut play = per_user();
+    let first = [("ana", 90), ("bo", 70), ("cy", 80)];
+    play.acme("2026-11-18T10:00:00Z", &but("2026-11-18", &first));
+    let all = [first.as_slice(), &[("ed", 90), ("flo", 95), ("gus", 60)]].concat();
+    play.acme("2026-11-18T15:00:00Z", &but("2026-11-18", &all));
+    play.acme("2026-11-19T22:00:00Z", &but("2026-11-19", &[("flo", 70)]));
+    assert_eq!(play.acme("2026-11-20T01:00:00Z", &[]), ["cost.spike_resolved workspace info"]);
+    play.acme("2026-11-20T22:00:00Z", &but("2026-11-20", &[]));
+    assert_eq!(play.acme("2026-11-21T01:00:00Z", &[]), ["cost.spike_resolved user:flo info"]);
+}
+
+#[test]
+fn b13_several_childrens_spikes_are_not_told_again_for_their_parent() {
+    let mut play = office(vec![
+        ("all", &["acme"][..], Rule::Spike(spikes(Per::Workspace))),
+        ("each", &["acme"][..], Rule::Spike(spikes(Per::User))),
+    ]);
+    let many = [("ana", 200), ("bo", 220), ("cy", 240)];
+    let told = play.look("acme", "2026-11-18T10:00:00Z", &but("2026-11-18", &many));
+    assert_eq!(told.iter().map(sentence).collect::<Vec<_>>(), ["cost.spike workspace warning"]);
+    assert_eq!(told[0].data["rule"], json!("each"));
+}
+
+#[test]
+fn b14_a_rise_that_all_shared_ends_when_they_do_not_stand_out_any_more() {
+    let told = |after: i64| {
+        let mut play = per_user();
+        let all: Vec<(&str, i64)> = USERS.iter().map(|user| (*user, 17)).collect();
+        let mut told = play.acme("2026-11-18T23:30:00Z", &but("2026-11-18", &all));
+        for n in 1..20 {
+            let at = plus_days(day("2026-11-18"), n).to_string();
+            told.extend(play.acme(&format!("{at}T01:00:00Z"), &[]));
+            let all: Vec<(&str, i64)> = USERS.iter().map(|user| (*user, after)).collect();
+            told.extend(play.acme(&format!("{at}T23:30:00Z"), &but(&at, &all)));
+        }
+        let last = &play.replay.outcome.events.last().unwrap().event;
+        assert_eq!(last.data["incident"], play.replay.outcome.events[0].event.data["incident"]);
+        (told, last.data["resolution"].as_str().map(str::to_owned), last.time)
+    };
+    let both = ["cost.spike workspace warning", "cost.spike_resolved workspace info"];
+    let (back, resolution, at) = told(10);
+    assert_eq!((back.as_slice(), resolution.as_deref()), (both.map(str::to_owned).as_slice(), Some("back_to_normal")));
+    assert_eq!(at.to_string(), "2026-11-20T01:00:00Z", "once the next day is over");
+    let (stays, resolution, _) = told(17);
+    assert_eq!((stays.as_slice(), resolution.as_deref()), (both.map(str::to_owned).as_slice(), Some("new_level")));
+}
+
+#[test]
+fn b14_a_shared_rise_that_was_corrected_away_is_over() {
+    let mut play = per_user();
+    let all = |dollars| USERS.iter().map(|user| (*user, dollars)).collect::<Vec<(&str, i64)>>();
+    play.acme("2026-11-18T23:30:00Z", &but("2026-11-18", &all(17)));
+    assert_eq!(play.acme("2026-11-19T01:00:00Z", &[]), ["cost.spike workspace warning"]);
+    let told = play.look("acme", "2026-11-19T09:00:00Z", &but("2026-11-18", &all(10)));
+    assert_eq!((told[0].kind.as_str(), &told[0].data["resolution"]), ("cost.spike_resolved", &json!("corrected")));
+}
+
+#[test]
+fn b16_a_source_that_is_first_read_is_no_spike() {
+    let mut play = Play::new(vec![("all", &["acme", "claude"], Rule::Spike(spikes(Per::Workspace)))]);
+    play.history(day("2026-11-17"), 60, |_| vec![("ana", 10)]);
+    play.acme("2026-11-17T23:00:00Z", &[]);
+    assert_eq!(play.acme("2026-11-18T10:00:00Z", &[today("ana", 10)]), NOTHING);
+    let old: Vec<SpendRow> = (0..60).map(|n| row(plus_days(day("2026-11-18"), -n), "bo", 90)).collect();
+    assert!(play.look("claude", "2026-11-18T11:00:00Z", &old).is_empty(), "its history came with it");
+    let told = play.look("claude", "2026-11-18T12:00:00Z", &[today("bo", 900)]);
+    assert_eq!(told[0].data["baseline"], json!(false));
+    let mut play = Play::new(vec![("all", &["acme", "claude"], Rule::Spike(spikes(Per::Workspace)))]);
+    play.history(day("2026-11-17"), 60, |_| vec![("ana", 10)]);
+    play.acme("2026-11-17T23:00:00Z", &[]);
+    let told = play.look("claude", "2026-11-18T11:00:00Z", &[today("bo", 90)]);
+    assert_eq!(told[0].data["baseline"], json!(true), "without any it was there at first sight");
 }
 
 #[test]

@@ -98,7 +98,11 @@ impl Sim {
     async fn contest_delivery(&mut self) {
         let Some(flight) = self.flights.first() else { return };
         let (id, sink) = (flight.delivery.id.clone(), flight.sink.clone());
-        let command = if self.rng.percent(50) { Command::RetryDelivery { id, in_order_at: None } } else { Command::DropDelivery { id } };
+        let command = if self.rng.percent(50) {
+            Command::RetryDelivery { id, in_order_at: None }
+        } else {
+            Command::DropDelivery { id }
+        };
         let input = Input::Command(command);
         let early = self.bridge.prepare(&input).await;
         self.settle(&sink, 1, false).await;
@@ -191,7 +195,7 @@ impl Sim {
             Command::Reset { collection, spend } => {
                 self.model.collections.get_mut(&collection.to_string()).unwrap().forget();
                 if *spend {
-                    self.model.money.ledger.remove(&collection.source);
+                    self.model.money.forget(&collection.source);
                 }
             }
         }

@@ -68,7 +68,7 @@ impl Sim {
         let plan = self.bridge.step(&Input::Begin { spec: Arc::clone(&spec) }).await;
         let forgotten = self.model.collections.get_mut(name).unwrap().begin(&spec);
         if forgotten && spec.role == Role::Spend {
-            self.model.money.ledger.remove(&spec.source);
+            self.model.money.forget(&spec.source);
         }
         self.check(&plan, Vec::new()).await;
         let known = &self.model.collections[name];
@@ -252,6 +252,11 @@ impl Sim {
         if self.noisy && self.rng.percent(10) {
             self.race(name, &input).await;
         }
+        let is_money = spec.role == Role::Spend;
+        let behind = is_money && self.model.money.is_ahead_of(&spec.source, now);
+        if behind {
+            running.ending = Ending::Failed(Failure::broken("the clock is behind"));
+        }
         let known = self.model.collections.get_mut(name).unwrap();
         let health = self.model.sources.entry(spec.source.clone()).or_default();
         let shown = self.marks.entry(name.to_owned()).or_default();
@@ -261,9 +266,13 @@ impl Sim {
         if !failed && running.look.epoch == known.epoch {
             known.cursor.clone_from(&running.cursor);
         }
-        let baseline = known.baseline;
-        if spec.role == Role::Spend && (baseline_before || baseline) {
-            expected.extend(self.money_rules(std::slice::from_ref(&spec.source), now, failed));
+        let (baseline, complete) = (known.baseline, !failed && running.look.epoch == known.epoch);
+        if is_money {
+            let standing = self.model.money.standing.entry(spec.source.clone()).or_default();
+            standing.looked(failed, complete, &running.notes, now);
+        }
+        if is_money && (baseline_before || baseline || failed) && !behind {
+            expected.extend(self.money_rules(std::slice::from_ref(&spec.source), now, failed, false));
         }
         if spec.role == Role::Cost {
             expected.extend(self.thread_costs_end(&spec.source, failed));

@@ -252,13 +252,13 @@ impl Sim {
     }
 
     /// What the budgets that look at any of these sources must say. Each budget once, however many of its sources.
-    pub fn money_rules(&mut self, sources: &[String], now: Timestamp, partial: bool) -> Vec<Fact> {
+    pub fn money_rules(&mut self, sources: &[String], now: Timestamp, partial: bool, tick: bool) -> Vec<Fact> {
         let mut facts = Vec::new();
         for spec in self.setup.rules() {
             let Rule::Budget(rule) = &spec.rule else { continue };
             let groups: BTreeSet<Vec<String>> = sources.iter().filter_map(|s| spec.group_of(s)).collect();
             for group in groups {
-                let look = money::Look { now, name: &spec.name, rule, sources: &group, partial };
+                let look = money::Look { now, name: &spec.name, rule, sources: &group, partial, tick };
                 facts.extend(self.model.money.budget(&look));
             }
         }
@@ -331,7 +331,7 @@ impl Sim {
             return;
         }
         let plan = self.bridge.step(&Input::Tick { sources: sources.clone() }).await;
-        let expected = self.money_rules(&sources, self.bridge.now(), false);
+        let expected = self.money_rules(&sources, self.bridge.now(), false, true);
         self.check(&plan, expected).await;
     }
 

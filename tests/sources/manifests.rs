@@ -116,6 +116,15 @@ async fn a_row_that_has_no_amount_and_need_not_have_one_is_no_loss() {
     assert_eq!(left_out().await, [1, 20], "an amount of no day is a loss");
     fake.world().row("rows", "r01")["day"] = json!("2026-11-22");
     assert_eq!(left_out().await, [0, 19]);
+    let strict = bridge.look().await.pop().unwrap().notes.uncounted;
+    assert!(strict.days.is_empty() && strict.until.is_some(), "of who knows which days");
+    fake.world().table("rows").retain(|row| row["id"] == "r01" || row["id"] == "r02");
+    fake.world().row("rows", "r02")["day"] = json!("2026-11-21");
+    let strict = bridge.look().await.pop().unwrap().notes.uncounted;
+    assert_eq!(
+        (strict.days.iter().map(ToString::to_string).collect::<Vec<_>>(), strict.until),
+        (vec!["2026-11-21".to_owned()], None)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

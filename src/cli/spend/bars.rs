@@ -13,7 +13,7 @@ use crate::app::Parts;
 use crate::cli::{Failure, Outcome, output};
 use crate::domain::rules::spike::DAYS_NEEDED;
 use crate::domain::rules::spike::watch::{Opinion, opinions};
-use crate::domain::spend::Sum;
+use crate::domain::spend::{Scope, Sum};
 use crate::domain::time::{minus_days, utc_day};
 use crate::render::chart::Theme;
 
@@ -26,8 +26,8 @@ pub(in crate::cli) struct ChartArgs {
     #[arg(long, value_name = "DAY")]
     since: Option<Date>,
     /// Whose: `workspace`, `user:ID` or `user:EMAIL`, `model:NAME`, `group:NAME`.
-    #[arg(long, value_name = "SCOPE", default_value = "workspace")]
-    scope: String,
+    #[arg(long, value_name = "SCOPE", default_value = "workspace", value_parser = Scope::parse)]
+    scope: Scope,
     /// Writes a picture instead: a PNG of 1,600 pixels across, legible at a quarter of that.
     #[arg(long, value_name = "FILE")]
     png: Option<PathBuf>,

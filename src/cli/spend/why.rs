@@ -28,8 +28,8 @@ pub(in crate::cli) struct WhyArgs {
     #[arg(long, value_name = "DAY")]
     day: Option<Date>,
     /// Whose: `workspace`, `user:ID` or `user:EMAIL`, `model:NAME`, `group:NAME`.
-    #[arg(long, value_name = "SCOPE", default_value = "workspace")]
-    scope: String,
+    #[arg(long, value_name = "SCOPE", default_value = "workspace", value_parser = Scope::parse)]
+    scope: Scope,
     #[command(flatten)]
     json: Json,
 }
@@ -38,7 +38,11 @@ pub(super) async fn run(parts: Parts, args: &WhyArgs) -> Outcome {
     let (world, now) = (Arc::clone(&parts.world), parts.clock.now());
     let day = args.day.unwrap_or_else(|| utc_day(now));
     let from = minus_days(day, 2 * DAYS_NEEDED);
-    let view = load(parts, Some(from), utc_day(now)).await?;
+    // At its source the next day may have begun.
+    let view = load(parts, Some(from), plus_days(utc_day(now), 1)).await?;
+    if day > utc_day(now) && view.days.iter().all(|known| known.day < day) {
+        return Err(Failure::Usage(format!("--day {day} is in the future")));
+    }
     let book = Book::of(view, world.sources.clone(), from);
     let scope = scope_of(&args.scope, &book);
     let (name, rule) = rule_for(&world, &scope);
@@ -49,11 +53,16 @@ pub(super) async fn run(parts: Parts, args: &WhyArgs) -> Outcome {
         (opinion, attribution::attribute(scene.ledger, scene.cut(&Per::Workspace), rise))
     });
     let Some(opinion) = opinion else { return Err(Failure::Failed(vec![format!("nothing is known of {day}")])) };
+    let known = match (book.lacks(day), opinion.actual.amount > Micros::ZERO) {
+        (true, false) => Known::Nothing,
+        (true, true) => Known::Part,
+        (false, _) if day >= utc_day(now) => Known::Part,
+        (false, _) => Known::All,
+    };
     if args.json.json {
-        output::json(&document(&opinion, &parts, &scope));
+        output::json(&document(&opinion, &parts, &scope, known));
     } else {
-        let open = day >= utc_day(now);
-        for line in words(&opinion, &parts, &name_of(&scope, &book.people()), rule.sensitivity, open) {
+        for line in words(&opinion, &parts, &name_of(&scope, &book.people()), rule.sensitivity, known) {
             output::line(&line);
         }
     }
@@ -74,6 +83,7 @@ pub(super) fn with_scene<T>(
         now,
         rule,
         sources: &book.sources,
+        counted: &book.sources,
         week_start: world.week_start,
         ledger: &book.ledger,
         people: &people,
@@ -83,12 +93,13 @@ pub(super) fn with_scene<T>(
     })
 }
 
-/// A scope as people write it; users by id or email.
-pub(super) fn scope_of(text: &str, book: &Book) -> Scope {
-    match Scope::from(text.to_owned()) {
-        Scope::User(name) => Scope::User(book.people().id_of(&name).unwrap_or(name)),
-        Scope::UserModel(name, model) => Scope::UserModel(book.people().id_of(&name).unwrap_or(name), model),
-        other => other,
+/// A scope that people named; users by id or email.
+pub(super) fn scope_of(named: &Scope, book: &Book) -> Scope {
+    let id_of = |name: &String| book.people().id_of(name).unwrap_or_else(|| name.clone());
+    match named {
+        Scope::User(name) => Scope::User(id_of(name)),
+        Scope::UserModel(name, model) => Scope::UserModel(id_of(name), model.clone()),
+        other => other.clone(),
     }
 }
 
@@ -109,10 +120,22 @@ pub(super) fn rule_for(world: &World, scope: &Scope) -> (String, SpikeRule) {
     found.unwrap_or_else(|| (String::new(), SpikeRule { per, sensitivity: Sensitivity::default() }))
 }
 
-fn words(opinion: &Opinion, parts: &[Contribution], name: &str, how: Sensitivity, open: bool) -> Vec<String> {
+/// How far the spend of the day is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    /// More is to come, or was not counted.
+    Part,
+    All,
+}
+
+fn words(opinion: &Opinion, parts: &[Contribution], name: &str, how: Sensitivity, known: Known) -> Vec<String> {
     let dollars = Micros::from_estimate;
     let spent = opinion.actual.amount.as_f64();
-    let least = if open { "at least " } else { "" };
+    if known == Known::Nothing {
+        return vec![format!("{name}, {}: ?, nobody knows what was spent", opinion.day)];
+    }
+    let least = if known == Known::Part { "at least " } else { "" };
     let Some(bar) = opinion.bar else {
         return vec![
             format!("{name}, {}: {least}{}", opinion.day, money(opinion.actual)),
@@ -182,12 +205,13 @@ fn part(part: &Contribution) -> String {
     format!("  {name}: {}, usual {}, {} more ({})", part.actual_usd, part.expected_usd, part.excess_usd, part.reason)
 }
 
-fn document(opinion: &Opinion, parts: &[Contribution], scope: &Scope) -> serde_json::Value {
+fn document(opinion: &Opinion, parts: &[Contribution], scope: &Scope, known: Known) -> serde_json::Value {
+    let actual = Some(opinion.actual).filter(|_| known != Known::Nothing);
     let spent = opinion.actual.amount.as_f64();
     let judged = opinion.bar.map(|bar| (bar, bar.judge(spent, bar.needed_usd)));
     json!({
-        "scope": scope.to_string(), "date": opinion.day.to_string(), "actual_usd": opinion.actual.amount,
-        "estimated": opinion.actual.estimated, "history_days": opinion.history,
+        "scope": scope.to_string(), "date": opinion.day.to_string(), "actual_usd": actual.map(|a| a.amount),
+        "estimated": actual.map(|a| a.estimated), "at_least": known == Known::Part, "history_days": opinion.history,
         "expected_usd": judged.map(|(bar, _)| Micros::from_estimate(bar.expected.usd)),
         "needed_usd": judged.map(|(bar, _)| Micros::from_estimate(bar.needed_usd)),
         "spread": judged.map(|(bar, _)| bar.expected.spread), "common_factor": opinion.factor.exp(),

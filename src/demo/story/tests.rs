@@ -46,6 +46,7 @@ fn play(seed: u64, start: jiff::civil::Date, length: Duration) -> Vec<(u64, Stri
             now,
             rule,
             sources: &sources,
+            counted: &sources,
             week_start: WeekStart::Monday,
             ledger: &ledger,
             people: &people,
@@ -56,7 +57,7 @@ fn play(seed: u64, start: jiff::civil::Date, length: Duration) -> Vec<(u64, Stri
         let verdict = budget::evaluate(&rule, budget_state.as_ref(), None, &scene("day"));
         budget_state = Some(verdict.state);
         let mut drafts = verdict.drafts;
-        let none = spike::Children::new();
+        let none = spike::Children::default();
         let verdict = spike::evaluate(&spikes, spike_state.as_ref(), learned.as_ref(), &none, &scene("jump"));
         spike_state = Some(verdict.state);
         learned = verdict.learned.or(learned);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 
 use crate::domain::money::Micros;
+use crate::domain::rules::budget::outlook::{AGREEING, days_before};
 use crate::domain::rules::forecast::{self, CAUTION};
 use crate::domain::time::{Period, PeriodKind, WeekStart, days_between, minus_days, plus_days};
 
@@ -12,8 +13,6 @@ use crate::domain::time::{Period, PeriodKind, WeekStart, days_between, minus_day
 const QUARTERS: [i64; 3] = [1, 2, 3];
 /// Limits tried for the alert, as multiples of the month before.
 const LIMITS: [f64; 3] = [1.0, 1.25, 1.5];
-/// The first day of a month on which it is judged whether it will hold.
-const FROM_DAY: i64 = 5;
 
 /// Known days of each scope, US dollars; idle days as zero.
 pub type Days = BTreeMap<String, BTreeMap<Date, f64>>;
@@ -98,13 +97,13 @@ fn judge(days: &BTreeMap<Date, f64>, month: Period, limit: f64, ahead: &mut Ahea
     let passed_on = passed_on(days, month, limit);
     ahead.passed += usize::from(passed_on.is_some());
     let mut agreeing = 0;
-    let mut day = plus_days(month.start, FROM_DAY);
+    let mut day = plus_days(month.start, days_before(PeriodKind::Month));
     while day < month.end && passed_on.is_none_or(|passed| day <= passed) {
         let so_far = Micros::from_estimate(spent(days, month.start, day));
         let reaches = forecast::rest(days, day, month.end)
             .is_some_and(|rest| rest.reaches(so_far, Micros::from_estimate(limit), CAUTION));
         agreeing = if reaches { agreeing + 1 } else { 0 };
-        if agreeing == 2 {
+        if agreeing == AGREEING {
             ahead.told += 1;
             if let Some(passed) = passed_on {
                 ahead.right += 1;

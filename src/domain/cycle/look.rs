@@ -168,11 +168,12 @@ pub(super) fn forget_levels(step: &mut Step<'_>, id: &CollectionId) {
 /// One page: upserts and their events; nothing is ever removed here.
 pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
     let state = step.known.docs.collection(&DocKey::Collection(spec.id())).cloned().unwrap_or_default();
-    let Page { rows, quarantined, people, asked, failed, strange, understood } = page;
+    let Page { rows, quarantined, uncounted, people, asked, failed, strange, understood } = page;
     let mut notes = LookNotes {
         rows: rows.len() as u64,
         asked: asked.len() as u64,
         quarantined: quarantined.len() as u64,
+        uncounted: uncounted.clone(),
         carried: understood.clone(),
         strange: strange.clone(),
         ..LookNotes::default()
@@ -196,7 +197,7 @@ pub(super) fn page(step: &mut Step<'_>, spec: &CollectionSpec, page: &Page) {
         Rows::Gauges(rows) => {
             let key = DocKey::Gauge(spec.id());
             let known = step.known.docs.gauge(&key).cloned().unwrap_or_default();
-            let (next, drafts) = gauge::observe(spec, &known, rows, state.epoch, step.now);
+            let (next, drafts) = gauge::observe(spec, &known, rows, state.baseline.is_none(), state.epoch, step.now);
             step.put(key, Doc::Gauge(next));
             step.tell_all(drafts);
             let shown = rows.iter().map(|row| &row.key).chain(understood).chain(strange.keys());
@@ -269,22 +270,23 @@ pub(super) fn end(step: &mut Step<'_>, end: &SweepEnd) {
         step.plan.missed = Some(still.keys.clone());
         step.plan.announced = Some(still.announced.clone());
     }
-    if spec.role == Role::Spend {
+    if is_money {
         spending::observe(step, spec, evidence, complete, notes);
     }
-    if spec.role == Role::Spend && (known_before || complete) && behind.is_none() {
-        let partial = matches!(evidence, Evidence::Partial(_));
+    let partial = matches!(evidence, Evidence::Partial(_));
+    // A first look that failed is no longer waited for by rules that count other sources too.
+    let gave_up = is_money && partial && !known_before;
+    if is_money && (known_before || complete || gave_up) && behind.is_none() {
         spending::evaluate(step, std::slice::from_ref(&spec.source), After::Money { partial });
     }
     if spec.budget.is_some() && state.baseline.is_some() {
-        let unread = matches!(evidence, Evidence::Partial(_));
-        spending::learn_limits(step, &spec.source, |limits| (limits.whole, limits.unread) = (true, unread));
+        spending::learn_limits(step, &spec.source, |limits| (limits.whole, limits.unread) = (true, partial));
     }
     if spending::asks_for_limits(step.world, spec) {
         spending::evaluate(step, std::slice::from_ref(&spec.source), After::Limits);
     }
     if spec.role == Role::Cost {
-        end_first_sight_of_costs(step, spec, matches!(evidence, Evidence::Partial(_)));
+        end_first_sight_of_costs(step, spec, partial);
     }
     step.put(key, Doc::Collection(state));
     step.put(health_key, Doc::SourceHealth(health));
@@ -395,14 +397,16 @@ fn records_page(
             *notes.vanished.entry(field).or_default() += 1;
         }
         let Some(row) = out.row else { continue };
-        match out.change {
-            Change::Created => notes.created += 1,
-            _ => notes.changed += 1,
+        let created = out.change == Change::Created;
+        if created {
+            notes.created += 1;
+        } else {
+            notes.changed += 1;
         }
         if !quiet {
             drafts.extend(change::upserted(scene, &row, record, &out.change));
         }
-        touched.push(record);
+        touched.push((record, created && !quiet));
         rows.push(row);
     }
     let shown: Vec<&Record> = shown.into_values().collect();
@@ -440,7 +444,8 @@ fn spend_page(step: &mut Step<'_>, spec: &CollectionSpec, known: bool, rows: &[S
         notes.spenders.dedup();
     }
     notes.quarantined += odd.len() as u64;
-    notes.quarantine_samples.extend(odd.into_iter().take(SAMPLES));
+    notes.uncounted.days.extend(odd.iter().map(|(day, _)| *day));
+    notes.quarantine_samples.extend(odd.into_iter().map(|(_, why)| why).take(SAMPLES));
     let mut by_day: BTreeMap<jiff::civil::Date, Vec<&SpendRow>> = BTreeMap::new();
     let days = || plausible.iter().map(|r| r.day);
     // The next day may have begun at the source. What is later yet says nothing of how far the money is.
@@ -483,7 +488,7 @@ fn end_first_sight_of_costs(step: &mut Step<'_>, spec: &CollectionSpec, cut_shor
     }
 }
 
-fn evaluate_costs(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[CostRow]) {
+fn evaluate_costs(step: &mut Step<'_>, spec: &CollectionSpec, rows: &[thread_cost::Shown]) {
     let people = step.known.docs.people(&DocKey::People(spec.source.clone())).cloned().unwrap_or_default();
     let world = step.world;
     for rule in cost_rules(world, &spec.source) {
@@ -530,6 +535,7 @@ pub fn add_notes(total: &mut LookNotes, page: LookNotes) {
     }
     let both = || total.days.iter().chain(&page.days);
     total.days = both().map(|(first, _)| *first).min().zip(both().map(|(_, last)| *last).max());
+    total.uncounted.extend(page.uncounted);
     total.asked_from = [total.asked_from, page.asked_from].into_iter().flatten().min();
     total.created += page.created;
     total.changed += page.changed;

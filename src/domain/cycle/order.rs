@@ -25,7 +25,8 @@ struct Older {
 
 /// Puts what is older before each message of this step.
 pub(super) fn keep(step: &mut Step<'_>) {
-    let sinks: BTreeSet<String> = step.plan.deliveries.iter().filter(|d| is_ordered(d)).map(|d| d.sink.clone()).collect();
+    let sinks: BTreeSet<String> =
+        step.plan.deliveries.iter().filter(|d| is_ordered(d)).map(|d| d.sink.clone()).collect();
     let sinks: BTreeSet<String> =
         sinks.into_iter().filter(|sink| step.rooms(sink).rooms.keys().any(|room| timing::keeps_order(room))).collect();
     if sinks.is_empty() {
@@ -46,7 +47,8 @@ pub(super) fn keep(step: &mut Step<'_>) {
             older.extend(waiting(step, sink, subject, *limit));
             // Whatever was there before this step is older than all that is new in it: one message is made of what has to
             // go before any of that.
-            let all = if matches!(limit, Age::Fresh(_)) { news.remove(sink).unwrap_or_default() } else { BTreeSet::new() };
+            let all =
+                if matches!(limit, Age::Fresh(_)) { news.remove(sink).unwrap_or_default() } else { BTreeSet::new() };
             for subject in all {
                 older.extend(waiting(step, sink, &subject, Age::Fresh(0)));
             }

@@ -1,6 +1,6 @@
 //! Which days of money rows can be, by this machine's clock; and whether it is the clock that can't be.
 
-use jiff::civil::date;
+use jiff::civil::{Date, date};
 
 use crate::domain::collection::LookNotes;
 use crate::domain::record::Failure;
@@ -10,14 +10,14 @@ use crate::domain::time::{Timestamp, days_between, utc_day};
 /// Days ahead that a clock is believed to be behind by, where other rows fit it.
 const FAR: i64 = 62;
 
-/// The rows whose days and amounts can be, and what is wrong with each of the others.
-pub fn plausible_days(rows: &[SpendRow], now: Timestamp) -> (Vec<&SpendRow>, Vec<String>) {
+/// The rows whose days and amounts can be, and what is wrong with each of the others, by its day.
+pub fn plausible_days(rows: &[SpendRow], now: Timestamp) -> (Vec<&SpendRow>, Vec<(Date, String)>) {
     let (first, last) = (date(2000, 1, 1), last_plausible(now));
     let can_be = |r: &&SpendRow| first <= r.day && r.day <= last && !r.amount.is_negative();
     let (plausible, odd): (Vec<&SpendRow>, Vec<&SpendRow>) = rows.iter().partition(can_be);
     let why = |r: &&SpendRow| {
         let what = if r.amount.is_negative() { "has a negative amount" } else { "is not of any day that can be" };
-        format!("a money row of {} {what}", r.day)
+        (r.day, format!("a money row of {} {what}", r.day))
     };
     (plausible, odd.iter().map(why).collect())
 }

@@ -8,11 +8,14 @@ use crate::domain::collection::{CollectionSpec, LookNotes};
 use crate::domain::doc::{Doc, DocKey, Docs};
 use crate::domain::freshness;
 use crate::domain::record::Evidence;
-use crate::domain::rules::scene::Scene;
+use crate::domain::rules::scene::{Scene, counted};
 use crate::domain::rules::spike::Children;
 use crate::domain::rules::{Rule, RuleSpec, attribution, budget, figures, group_name, spike};
 use crate::domain::spend::{Ledger, OwnLimits, People, Per, SpendState};
-use crate::domain::time::{PeriodKind, Timestamp, minus_days, plus_days, utc_day};
+use crate::domain::time::{PeriodKind, SignedDuration, Timestamp, elapsed, minus_days, plus_days, utc_day};
+
+/// How long a rule over several sources waits at first for those that were never asked, once one has been read.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(30);
 
 /// Documents and days the money rules of `source` need.
 pub(super) fn rule_needs(world: &World, now: Timestamp, source: &str, needs: &mut Needs) {
@@ -55,15 +58,21 @@ pub(super) fn observe(
     complete: bool,
     notes: &LookNotes,
 ) {
-    if matches!(evidence, Evidence::Partial(_)) {
-        return;
-    }
     let key = DocKey::Spend(spec.source.clone());
     let mut state = step.known.docs.spend(&key).cloned().unwrap_or_default();
+    if matches!(evidence, Evidence::Partial(_)) {
+        if !state.is_read() && !state.tried {
+            // Nobody need wait for it any longer.
+            state.tried = true;
+            step.put(key, Doc::Spend(state));
+        }
+        return;
+    }
     state.showed(notes.days);
     if complete {
         let first_shown = notes.days.map(|(first, _)| first);
-        state.answered(first_shown.into_iter().chain(notes.asked_from).min(), step.now);
+        let first = first_shown.into_iter().chain(notes.asked_from).min();
+        state.answered(&spec.name, first, &notes.uncounted, step.now);
     }
     let drafts = freshness::looked(spec, &mut state, notes.changed > 0, step.now);
     step.put(key, Doc::Spend(state));
@@ -97,8 +106,10 @@ pub(super) enum After {
     /// A look at the money. What single things may spend is yet to be read, perhaps it has changed as well. `partial`:
     /// the look was cut short, so what is missing means nothing.
     Money { partial: bool },
-    /// A look at what single things may spend, or at nothing.
+    /// A look at what single things may spend.
     Limits,
+    /// No look: time has passed, or the process begins.
+    Time,
 }
 
 /// Evaluates every money rule that looks at any of `changed`, each group of sources once.
@@ -152,10 +163,17 @@ fn evaluate_group(
     if status.values().any(|state| state.is_ahead_of(step.now).is_some()) {
         return;
     }
+    let counted = counted(sources, &status);
+    if counted.is_empty()
+        || (after != After::Time && !is_met(docs, rule, &group) && awaits_others(&status, sources, step.now))
+    {
+        return;
+    }
     let scene = Scene {
         now: step.now,
         rule: &rule.name,
         sources,
+        counted: &counted,
         week_start: world.week_start,
         ledger,
         people: &people,
@@ -167,9 +185,6 @@ fn evaluate_group(
         Rule::Budget(budget_rule) => {
             let key = DocKey::Budget(rule.name.clone(), group);
             let state = docs.budget(&key);
-            if state.is_none() && partial {
-                return;
-            }
             if budget_rule.own.is_some() && !is_time_for_own_limits(&scene, state.is_none(), after) {
                 return;
             }
@@ -185,13 +200,8 @@ fn evaluate_group(
             let key = DocKey::Spike(rule.name.clone(), group.clone());
             let learned_key = DocKey::Learned(rule.name.clone(), group);
             let state = docs.spike(&key);
-            if state.is_none() && partial {
-                return;
-            }
             let verdict = spike::evaluate(spike_rule, state, docs.learned(&learned_key), children, &scene);
-            for (scope, days) in &verdict.state.told {
-                children.extend(days.keys().map(|day| (scope.clone(), *day)));
-            }
+            children.note(&verdict.state);
             step.lack(verdict.lacks);
             step.tell_all(verdict.drafts);
             let followed = live::followed(step);
@@ -211,11 +221,28 @@ fn evaluate_group(
     }
 }
 
+/// Whether the rule has looked at these sources before.
+fn is_met(docs: &Docs, rule: &RuleSpec, group: &str) -> bool {
+    let (name, group) = (rule.name.clone(), group.to_owned());
+    match &rule.rule {
+        Rule::Budget(_) => docs.budget(&DocKey::Budget(name, group)).is_some(),
+        Rule::Spike(_) => docs.spike(&DocKey::Spike(name, group)).is_some(),
+        Rule::ThreadCost(_) => true,
+    }
+}
+
+/// Whether some of the sources are about to be read for the first time: what is already so is one event for all of them.
+fn awaits_others(status: &BTreeMap<&str, &SpendState>, sources: &[String], now: Timestamp) -> bool {
+    let untried = |source: &String| status.get(source.as_str()).is_none_or(|s| !s.is_read() && !s.tried);
+    let just_read = |at: Timestamp| (0..PATIENCE.as_secs()).contains(&elapsed(at, now).as_secs());
+    sources.iter().any(untried) && status.values().flat_map(|s| s.read.values()).all(|at| just_read(*at))
+}
+
 /// Whether spend may be held against what its source says it may be. First sight is when both are known; until then
 /// nothing can be told too much. After that it is when the limits were read after the money was.
 fn is_time_for_own_limits(scene: &Scene<'_>, first_sight: bool, after: After) -> bool {
     let mut states = scene.status.values();
-    let follows = after != After::Limits && states.clone().any(|state| state.limits.are_read());
+    let follows = matches!(after, After::Money { .. }) && states.clone().any(|state| state.limits.are_read());
     scene.knows_own_limits() && !follows && (!first_sight || states.any(|state| !state.known.is_empty()))
 }
 

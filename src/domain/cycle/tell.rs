@@ -197,7 +197,9 @@ pub(super) fn watch_incidents(step: &mut Step<'_>) {
             let is_about = incident.kind.starts_with("sink.") && incident.subject == sink;
             if !incident.told.contains_key(&sink) && !is_about {
                 messages.push(message(world, &sink, (id, incident), DeliveryKind::Single, "", now));
-                incident.told.insert(sink, Told { route, last: now, reminders: 0, escalated: true, unheard: None, live: None });
+                incident
+                    .told
+                    .insert(sink, Told { route, last: now, reminders: 0, escalated: true, unheard: None, live: None });
             }
         }
     }

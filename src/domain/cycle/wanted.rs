@@ -1,7 +1,7 @@
 //! What is asked for one by one: which records of a collection came or changed, so that a call about each is worth
 //! making. What threads have cost ([`roster`] says when each is asked again), and whatever follows a collection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -11,6 +11,7 @@ use crate::domain::collection::{CollectionId, CollectionSpec};
 use crate::domain::doc::{Doc, DocKey};
 use crate::domain::record::{CostRow, Record};
 use crate::domain::roster::{self, Roster, Wanted};
+use crate::domain::rules::thread_cost::Shown;
 use crate::domain::time::Timestamp;
 
 /// Records of a collection that follows another which are asked for at the baseline: the newest.
@@ -36,8 +37,17 @@ pub(super) fn forget(step: &mut Step<'_>, spec: &CollectionSpec) {
     }
 }
 
+/// A record that came or changed, and whether it is new since the first look.
+pub(super) type Touched<'r> = (&'r Record, bool);
+
 /// Notes what a page has shown, and of it the records that came or changed.
-pub(super) fn note(step: &mut Step<'_>, spec: &CollectionSpec, shown: &[&Record], touched: &[&Record], quiet: bool) {
+pub(super) fn note(
+    step: &mut Step<'_>,
+    spec: &CollectionSpec,
+    shown: &[&Record],
+    touched: &[Touched<'_>],
+    quiet: bool,
+) {
     if spec.one_by_one {
         return;
     }
@@ -56,7 +66,7 @@ pub(super) fn settle_costs(
     spec: &CollectionSpec,
     rows: &[CostRow],
     asked: &[String],
-) -> Vec<CostRow> {
+) -> Vec<Shown> {
     let key = DocKey::Wanted(spec.source.clone());
     let none = Roster::new();
     let known = step.known.docs.wanted(&key).unwrap_or(&none);
@@ -67,8 +77,9 @@ pub(super) fn settle_costs(
     }
     let told = |row: &CostRow| {
         let mut row = row.clone();
-        row.facts.extend(known.get(&row.key).map(|wanted| wanted.facts.clone()).unwrap_or_default());
-        row
+        let wanted = known.get(&row.key);
+        row.facts.extend(wanted.map(|wanted| wanted.facts.clone()).unwrap_or_default());
+        Shown { row, earlier: wanted.is_some_and(|wanted| wanted.earlier) }
     };
     rows.iter().map(told).collect()
 }
@@ -113,7 +124,7 @@ fn main_thread(record: &Record) -> Option<String> {
 
 /// Notes threads: those that came or changed are to be asked for at once; one that is not known here yet, because nobody
 /// asked for costs when it came, in its turn.
-fn want_costs(step: &mut Step<'_>, key: DocKey, shown: &[&Record], touched: &[&Record]) {
+fn want_costs(step: &mut Step<'_>, key: DocKey, shown: &[&Record], touched: &[Touched<'_>]) {
     let none = Roster::new();
     let known = step.known.docs.wanted(&key).unwrap_or(&none);
     let full = known.len() >= roster::KEPT;
@@ -127,11 +138,13 @@ fn want_costs(step: &mut Step<'_>, key: DocKey, shown: &[&Record], touched: &[&R
         return;
     }
     let mut roster = known.clone();
+    let new: BTreeSet<&str> = touched.iter().filter(|(_, new)| *new).map(|(record, _)| record.key.as_str()).collect();
     for record in unknown {
         let wanted = add(&mut roster, record, main_thread(record));
         wanted.asked = wanted.asked.or(Some(Timestamp::UNIX_EPOCH));
+        wanted.earlier = !new.contains(record.key.as_str());
     }
-    for record in touched {
+    for (record, _) in touched {
         let wanted = add(&mut roster, record, main_thread(record));
         (wanted.asked, wanted.misses) = (None, 0);
     }
@@ -140,9 +153,9 @@ fn want_costs(step: &mut Step<'_>, key: DocKey, shown: &[&Record], touched: &[&R
 }
 
 /// Notes records of which others are to be asked for. At the baseline only the newest.
-fn queue(step: &mut Step<'_>, key: DocKey, touched: &[&Record], quiet: bool) {
+fn queue(step: &mut Step<'_>, key: DocKey, touched: &[Touched<'_>], quiet: bool) {
     let mut roster = step.known.docs.wanted(&key).cloned().unwrap_or_default();
-    for record in touched {
+    for (record, _) in touched {
         let wanted = add(&mut roster, record, None);
         (wanted.asked, wanted.misses) = (None, 0);
     }

@@ -89,6 +89,9 @@ pub struct BudgetData {
     /// Of a budget over several sources: each one's part.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_source: Vec<SourceShare>,
+    /// Sources of this budget that were never read to their end: what they cost is not known, and not counted in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown_sources: Vec<String>,
     /// Who and what is above its usual, most first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drivers: Vec<Contribution>,
@@ -101,7 +104,7 @@ pub struct BudgetData {
     pub baseline: bool,
     /// The period was over when the spend came in.
     pub late: bool,
-    /// `spend`, or `limit_changed` where an edited limit made it so.
+    /// `spend`; `limit_changed` or `thresholds_changed` where an edit of these made it so.
     pub cause: String,
     /// Further scopes of this rule in the same state (only with `baseline`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -216,6 +219,10 @@ pub struct SpikeData {
     /// By how much nearly everybody spent more than usual, percent, where that is the news.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_percent: Option<f64>,
+    /// When the rise began: when more had been spent than was to be expected of the whole day, to the half-hour where the day
+    /// was watched, else the begin of the day; of one that has been going on for days, the begin of its first.
+    #[serde(default)]
+    pub since: String,
     /// Told before, and at least twice as high since.
     #[serde(default)]
     pub escalation: bool,
@@ -284,6 +291,9 @@ pub struct SpikeResolvedData {
     pub actual_usd: Micros,
     /// What was to be expected of it.
     pub expected_usd: Micros,
+    /// Of an event about several at once: how many they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member_count: Option<u32>,
     /// `back_to_normal`, `new_level` or `corrected`.
     pub resolution: String,
     /// The same for everything about this episode.

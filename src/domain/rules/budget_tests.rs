@@ -2,8 +2,10 @@ use std::sync::Arc;
 
 use jiff::civil::date;
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
+use crate::domain::event::Severity;
 use crate::domain::spend::{Basis, DaySpend, Groups, Ledger, People, SpendRow, SpendState};
 use crate::domain::time::{Timestamp, plus_days, start_of_utc_day};
 
@@ -22,7 +24,9 @@ impl World {
     fn new(limit: i64, period: PeriodKind, per: Per) -> Self {
         let thresholds = vec![Percent(50_000), Percent(80_000), Percent(100_000)];
         let rule = BudgetRule::new(usd(limit), period, per, thresholds);
-        Self { rule, ledger: Ledger::default(), status: SpendState::default(), state: None, today: TODAY }
+        let mut ledger = Ledger::default();
+        ledger.loaded_from("acme", date(2026, 1, 1));
+        Self { rule, ledger, status: SpendState::default(), state: None, today: TODAY }
     }
 
     /// A rule that has had its first sight of an empty ledger.
@@ -60,6 +64,7 @@ impl World {
             now: start_of_utc_day(self.today),
             rule: "daily",
             sources: &sources,
+            counted: &sources,
             week_start: WeekStart::Monday,
             ledger: &self.ledger,
             people: &people,
@@ -133,11 +138,54 @@ fn b4_down_and_up_again_is_silent_and_a_settled_correction_is_told_once() {
     assert!(w.spend(TODAY, "ana", 40).look().is_empty());
     assert!(w.spend(TODAY, "ana", 120).look().is_empty(), "crossed again: no second page");
     w.spend(TODAY, "ana", 90);
-    w.today = date(2026, 11, 20);
-    assert!(w.look().is_empty(), "still settling");
-    w.today = date(2026, 11, 21);
+    for day in 19..=21 {
+        w.today = date(2026, 11, day);
+        assert!(w.look().is_empty(), "still settling");
+    }
+    w.today = date(2026, 11, 22);
     assert_eq!(w.kinds(), ["budget.corrected"]);
     assert!(w.look().is_empty());
+}
+
+#[test]
+fn b4_a_correction_that_nobody_could_see_settle_is_told_at_the_next_good_look() {
+    for (period, back) in [(PeriodKind::Day, 5), (PeriodKind::Day, 40), (PeriodKind::Week, 20), (PeriodKind::Month, 30)]
+    {
+        let mut w = World::seen(100, period, Per::Workspace);
+        w.spend(TODAY, "ana", 110).look();
+        w.spend(TODAY, "ana", 40);
+        w.today = plus_days(TODAY, back);
+        assert!(w.drafts(false).is_empty(), "not by a look that was cut short");
+        let drafts = w.drafts(true);
+        assert_eq!(drafts.iter().map(|d| d.kind.as_str()).collect::<Vec<_>>(), ["budget.corrected"], "{period:?}");
+        assert_eq!(drafts[0].data["spend_usd"], "40.00");
+        assert!(w.look().is_empty());
+    }
+}
+
+#[test]
+fn b4_what_falls_after_it_has_settled_is_no_correction() {
+    let mut w = World::seen(100, PeriodKind::Day, Per::Workspace);
+    w.spend(TODAY, "ana", 110).look();
+    w.today = date(2026, 11, 22);
+    assert!(w.look().is_empty());
+    w.spend(TODAY, "ana", 40);
+    w.today = date(2026, 11, 23);
+    assert!(w.look().is_empty());
+}
+
+#[test]
+fn b4_days_that_are_not_here_are_asked_for_before_anything_is_said() {
+    let mut w = World::seen(100, PeriodKind::Day, Per::Workspace);
+    w.spend(TODAY, "ana", 110).look();
+    w.today = date(2026, 11, 28);
+    let full = std::mem::take(&mut w.ledger);
+    w.ledger.loaded_from("acme", date(2026, 11, 24));
+    w.spend(date(2026, 11, 24), "bo", 1);
+    assert!(w.look().is_empty(), "what is not loaded is not nothing");
+    w.ledger = full;
+    w.spend(date(2026, 11, 24), "bo", 1);
+    assert!(w.look().is_empty(), "nor was anything corrected");
 }
 
 #[test]
@@ -145,7 +193,7 @@ fn b4_a_correction_of_less_than_a_twentieth_is_not_worth_a_word() {
     let mut w = World::seen(100, PeriodKind::Day, Per::Workspace);
     w.spend(TODAY, "ana", 110).look();
     w.spend(TODAY, "ana", 96);
-    w.today = date(2026, 11, 21);
+    w.today = date(2026, 11, 22);
     assert!(w.look().is_empty());
 }
 
@@ -154,7 +202,7 @@ fn b4_an_incomplete_look_corrects_nothing() {
     let mut w = World::seen(100, PeriodKind::Day, Per::Workspace);
     w.spend(TODAY, "ana", 110).look();
     w.spend(TODAY, "ana", 10);
-    w.today = date(2026, 11, 21);
+    w.today = date(2026, 11, 22);
     assert!(w.drafts(false).is_empty());
 }
 
@@ -212,6 +260,33 @@ fn b7_an_edited_limit_is_looked_at_at_once() {
 }
 
 #[test]
+fn b7_a_raised_limit_makes_no_news_of_what_was_passed_when_more_was_told() {
+    let mut w = World::seen(200, PeriodKind::Day, Per::Workspace);
+    assert_eq!(w.spend(TODAY, "ana", 210).kinds(), ["budget.exceeded 100.0"]);
+    w.rule.limit = usd(300);
+    assert!(w.look().is_empty(), "50 % of it had been passed, and $200 was told");
+    assert_eq!(w.spend(TODAY, "ana", 245).kinds(), ["budget.threshold_reached 80.0"], "more than was told");
+    w.rule.limit = usd(240);
+    let drafts = w.drafts(true);
+    assert_eq!((drafts[0].kind.as_str(), &drafts[0].data["cause"]), ("budget.exceeded", &json!("limit_changed")));
+    w.rule.limit = usd(100);
+    assert_eq!(w.kinds(), ["budget.exceeded 100.0"], "lowered: one event, whatever was told");
+}
+
+#[test]
+fn b7_edited_thresholds_are_their_own_cause() {
+    let mut w = World::seen(200, PeriodKind::Day, Per::Workspace);
+    w.spend(TODAY, "ana", 170).look();
+    w.rule.thresholds = [50_000, 60_000, 100_000].map(Percent).to_vec();
+    assert!(w.look().is_empty(), "60 % lies below what was told");
+    w.rule.thresholds = [50_000, 85_000, 100_000].map(Percent).to_vec();
+    let drafts = w.drafts(true);
+    assert_eq!((&drafts[0].data["threshold"], &drafts[0].data["cause"]), (&json!(85.0), &json!("thresholds_changed")));
+    let drafts = w.spend(TODAY, "ana", 200).drafts(true);
+    assert_eq!(drafts[0].data["cause"], json!("spend"));
+}
+
+#[test]
 fn b8_what_is_already_passed_at_first_sight_is_one_event_at_most_a_warning() {
     let mut w = World::new(100, PeriodKind::Day, Per::User);
     w.spend(TODAY, "ana", 150).spend(TODAY, "bo", 400).spend(TODAY, "cy", 10).spend(date(2026, 11, 17), "ana", 900);
@@ -245,6 +320,15 @@ fn a_limit_of_zero_is_passed_by_any_spend() {
     assert!(w.look().is_empty());
     let drafts = w.spend(TODAY, "ana", 1).drafts(true);
     assert_eq!((drafts.len(), &drafts[0].data["percent"]), (1, &serde_json::Value::Null));
+}
+
+#[test]
+fn with_a_limit_of_zero_several_thresholds_are_one_fact() {
+    let mut w = World::new(0, PeriodKind::Day, Per::Workspace);
+    w.rule.thresholds = [100_000, 150_000].map(Percent).to_vec();
+    w.look();
+    assert_eq!(w.spend(TODAY, "ana", 1).look().len(), 1);
+    assert!(w.spend(TODAY, "ana", 2).look().is_empty());
 }
 
 #[test]

@@ -50,7 +50,7 @@ const FALL_WITHIN: i64 = 21;
 const LEAST_FALL: f64 = 0.35;
 /// Scopes with at least this many active days tell whether a day is common to all, from this many scopes on.
 const COMMON_DAYS: usize = 7;
-const COMMON_SCOPES: usize = 6;
+pub const COMMON_SCOPES: usize = 6;
 /// Scopes' worth of doubt in a common factor.
 const COMMON_DOUBT: f64 = 6.0;
 
@@ -225,9 +225,14 @@ impl Detector {
         self.episode.as_ref().map(|e| e.base)
     }
 
-    /// Active days known, for "learning until".
-    pub fn days_known(&self) -> usize {
-        self.history.len()
+    /// The first day of the running episode.
+    pub fn episode_since(&self) -> Option<Date> {
+        self.episode.as_ref()?.high.first().map(|(day, _)| *day)
+    }
+
+    /// Active days that say something of a day: "learning until".
+    pub fn days_known(&self, day: Date) -> usize {
+        Window::within(&self.history, day).n
     }
 
     /// The last day with any spend.
@@ -374,9 +379,13 @@ struct Window {
 
 impl Window {
     fn of(history: &[(Date, f64)], day: Date) -> Option<Self> {
+        Some(Self::within(history, day)).filter(|window| window.n >= LEAST_DAYS)
+    }
+
+    fn within(history: &[(Date, f64)], day: Date) -> Self {
         let from = history.partition_point(|(d, _)| days_between(*d, day) > WINDOW_DAYS);
         let to = history.partition_point(|(d, _)| *d < day);
-        let candidates = history.get(from..to)?;
+        let candidates = history.get(from..to).unwrap_or_default();
         let cut = median(candidates.iter().map(|(_, y)| *y)) + NEGLIGIBLE.ln();
         let mut window = Self { days: [day; NEWEST], values: [0.0; NEWEST], n: 0 };
         let newest = candidates.iter().rev().filter(|(_, y)| *y >= cut).take(NEWEST);
@@ -387,7 +396,7 @@ impl Window {
         }
         window.days[..window.n].reverse();
         window.values[..window.n].reverse();
-        (window.n >= LEAST_DAYS).then_some(window)
+        window
     }
 }
 

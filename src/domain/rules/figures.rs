@@ -6,7 +6,7 @@ use super::attribution::{self, Rise};
 use super::budget::limits::{Frozen, Limits};
 use super::budget::{self, BudgetRule, BudgetState};
 use super::scene::Scene;
-use super::spike::{SpikeState, Told};
+use super::spike::{Role, SpikeState, Told};
 use crate::domain::live::Figures;
 use crate::domain::money::Micros;
 use crate::domain::payload::Contribution;
@@ -56,7 +56,8 @@ pub fn of_budget(
 pub fn of_spikes(state: &SpikeState, scene: &Scene<'_>, wanted: &dyn Fn(&str) -> bool) -> Vec<(String, Figures)> {
     let mut found = Vec::new();
     for (scope, days) in &state.told {
-        for (day, told) in days.iter().filter(|(_, told)| told.open) {
+        // Of a rise that all shared only those are counted of whom something was expected; that is told once, when the day is over.
+        for (day, told) in days.iter().filter(|(_, told)| told.open && told.role != Role::Shared) {
             let incident = scene.incident(scope, *day);
             let expected = told.expected.as_f64();
             if !wanted(&incident) || expected <= 0.0 {
@@ -100,7 +101,8 @@ fn now_at(
     let (mut whole, mut parts) = (Sum::default(), Vec::new());
     for member in &told.members {
         let known = state.told.get(member).and_then(|days| days.get(&day));
-        let (sum, more) = one(member, known.map(|t| t.expected).unwrap_or_default());
+        let expected = known.map(|t| t.lead.map_or(t.expected, |lead| lead.expected));
+        let (sum, more) = one(member, expected.unwrap_or_default());
         whole.amount += sum.amount;
         whole.estimated |= sum.estimated;
         parts.extend(more);

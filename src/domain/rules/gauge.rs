@@ -45,6 +45,9 @@ pub struct Level {
     /// Successive complete looks that missed it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub missed: u32,
+    /// It was there at the first look at its collection, and has not been good since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
@@ -59,11 +62,12 @@ impl Level {
     }
 }
 
-/// Takes one look's levels in.
+/// Takes one look's levels in. `first_look`: no look at the collection has reached its end yet.
 pub fn observe(
     spec: &CollectionSpec,
     state: &GaugeState,
     rows: &[GaugeRow],
+    first_look: bool,
     epoch: u32,
     now: Timestamp,
 ) -> (GaugeState, Vec<Draft>) {
@@ -71,7 +75,8 @@ pub fn observe(
     let mut drafts = Vec::new();
     for row in rows {
         let Some(band) = row.band.clone().or_else(|| band_of(&spec.gauge, &row.value)) else { continue };
-        let level = next.levels.entry(row.key.clone()).or_default();
+        let level =
+            next.levels.entry(row.key.clone()).or_insert_with(|| Level { first: first_look, ..Level::default() });
         level.missed = 0;
         if level.band.as_deref() == Some(&band) {
             level.candidate = None;
@@ -173,7 +178,8 @@ fn draft(
     let over = matches!(band, OK | GONE);
     let named = spec.gauge.events.get(if over { OK } else { band });
     let kind = named.or_else(|| spec.gauge.events.get("*"))?.clone();
-    let baseline = before.is_none();
+    // One that came later speaks like any other.
+    let baseline = before.is_none() && level.first;
     let usual = if over { Severity::Info } else { Severity::Warning };
     let severity = spec.events.severities.get(&kind).copied().unwrap_or(usual);
     let (moves, opened, epoch) = (level.moves.to_string(), level.opened.to_string(), epoch.to_string());
@@ -232,11 +238,16 @@ mod tests {
     }
 
     fn run(spec: &CollectionSpec, values: &[Value]) -> Vec<Draft> {
+        run_after(spec, values, 0)
+    }
+
+    /// The level is there from a look on.
+    fn run_after(spec: &CollectionSpec, values: &[Value], before: usize) -> Vec<Draft> {
         let mut state = GaugeState::default();
         let mut told = Vec::new();
-        for value in values {
+        for (look, value) in values.iter().enumerate() {
             let row = row("wallet", value.clone());
-            let (next, drafts) = observe(spec, &state, &[row], 1, Timestamp::UNIX_EPOCH);
+            let (next, drafts) = observe(spec, &state, &[row], look + before == 0, 1, Timestamp::UNIX_EPOCH);
             state = next;
             told.extend(drafts);
         }
@@ -249,11 +260,11 @@ mod tests {
 
     /// Complete looks at levels by key; what each told.
     fn looks(spec: &CollectionSpec, shown: &[&[(&str, i64)]]) -> Vec<Vec<Draft>> {
-        let mut state = GaugeState::default();
+        let (mut state, mut first) = (GaugeState::default(), true);
         let look = |levels: &&[(&str, i64)]| {
             let rows: Vec<GaugeRow> = levels.iter().map(|(key, value)| row(key, json!(value))).collect();
-            let (next, mut told) = observe(spec, &state, &rows, 1, Timestamp::UNIX_EPOCH);
-            state = next;
+            let (next, mut told) = observe(spec, &state, &rows, first, 1, Timestamp::UNIX_EPOCH);
+            (state, first) = (next, false);
             let shown = levels.iter().map(|(key, _)| (*key).to_owned()).collect();
             if let Some((next, more)) = swept(spec, &state, &shown, 1, Timestamp::UNIX_EPOCH) {
                 state = next;
@@ -318,6 +329,17 @@ mod tests {
         let told = run(&spec, &[json!(0), json!(0), json!(0)]);
         assert_eq!(kinds(&told), ["wallet.depleted"]);
         assert_eq!((told[0].severity, &told[0].data["baseline"]), (Severity::Warning, &json!(true)));
+    }
+
+    #[test]
+    fn a_bad_level_that_came_after_the_first_look_speaks_like_any_other() {
+        let mut spec = spec();
+        spec.events.severities.insert("wallet.depleted".into(), Severity::Critical);
+        let told = run_after(&spec, &[json!(0), json!(0)], 1);
+        assert_eq!(kinds(&told), ["wallet.depleted"]);
+        let data = &told[0].data;
+        assert_eq!((told[0].severity, &data["baseline"]), (Severity::Critical, &json!(false)));
+        assert_eq!((&data["before"], &data["band_before"]), (&Value::Null, &Value::Null));
     }
 
     #[test]

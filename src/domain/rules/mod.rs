@@ -11,6 +11,7 @@ pub mod gauge;
 pub mod scene;
 mod series;
 pub mod settings;
+pub mod sight;
 pub mod spike;
 pub mod thread_cost;
 
@@ -97,15 +98,18 @@ pub const KINDS: &[Kind] = &[
 ];
 
 impl RuleSpec {
-    /// The sources this rule counts together when rows of `source` change; `None` where it does not look there.
+    /// The sources this rule counts together when rows of `source` change, each once; `None` where it does not look there.
     pub fn group_of(&self, source: &str) -> Option<Vec<String>> {
         if self.sources.is_empty() {
-            Some(vec![source.to_owned()])
-        } else if self.sources.iter().any(|s| s == source) {
-            Some(self.sources.clone())
-        } else {
-            None
+            return Some(vec![source.to_owned()]);
         }
+        let mut group: Vec<String> = Vec::new();
+        for name in &self.sources {
+            if !group.contains(name) {
+                group.push(name.clone());
+            }
+        }
+        group.iter().any(|name| name == source).then_some(group)
     }
 }
 
@@ -140,5 +144,13 @@ mod tests {
         for id in ["u2", "@handle", "a@", "a b@example.com", "a@b@c", ""] {
             assert_eq!(email(id), None, "{id}");
         }
+    }
+
+    #[test]
+    fn a_source_that_is_named_twice_counts_once() {
+        let rule = Rule::ThreadCost(thread_cost::ThreadCostRule { limits: Vec::new() });
+        let rule = RuleSpec { name: "r".into(), sources: ["b", "a", "b"].map(str::to_owned).to_vec(), rule };
+        assert_eq!(rule.group_of("a"), Some(vec!["b".to_owned(), "a".to_owned()]), "in the order of the config");
+        assert_eq!(rule.group_of("c"), None);
     }
 }

@@ -13,10 +13,13 @@ use crate::domain::payload::Who;
 use crate::domain::spend::{Cut, Groups, Ledger, OwnLimits, People, Per, Scope, SpendState};
 use crate::domain::time::{Timestamp, WeekStart, plus_days, utc_day};
 
+#[derive(Clone, Copy)]
 pub struct Scene<'a> {
     pub now: Timestamp,
     pub rule: &'a str,
     pub sources: &'a [String],
+    /// Those of them whose money counts: one that has never been read in full is unknown, not zero.
+    pub counted: &'a [String],
     pub week_start: WeekStart,
     pub ledger: &'a Ledger,
     pub people: &'a People<'a>,
@@ -36,18 +39,24 @@ pub struct Verdict<S> {
     pub lacks: Vec<(String, Date)>,
 }
 
+/// Those of the sources that have been read.
+pub fn counted(sources: &[String], status: &BTreeMap<&str, &SpendState>) -> Vec<String> {
+    let is_read = |source: &&String| status.get(source.as_str()).is_some_and(|s| s.is_read());
+    sources.iter().filter(is_read).cloned().collect()
+}
+
 impl<'a> Scene<'a> {
     /// Today by the clock, or by the newest row where that is a day ahead (a clock that lags).
     pub fn today(&self) -> Date {
         let by_clock = utc_day(self.now);
         self.ledger
-            .newest_day(self.sources)
+            .newest_day(self.counted)
             .filter(|newest| *newest > by_clock && *newest <= plus_days(by_clock, 1))
             .unwrap_or(by_clock)
     }
 
     pub fn cut(&self, per: &'a Per) -> Cut<'a> {
-        Cut { sources: self.sources, per, groups: self.groups, people: self.people }
+        Cut { sources: self.counted, per, groups: self.groups, people: self.people }
     }
 
     /// The person a scope is about.
@@ -74,6 +83,18 @@ impl<'a> Scene<'a> {
 
     pub fn incident(&self, scope: &Scope, start: Date) -> String {
         ids::derive("inc", &[self.rule, &group_name(self.sources), &scope.to_string(), &start.to_string()])
+    }
+
+    /// Sources that are not known yet.
+    pub fn unread(&self) -> Vec<String> {
+        self.sources.iter().filter(|source| !self.counted.contains(source)).cloned().collect()
+    }
+
+    /// Whether rows of some day in `[from, to)` had to be left out of what is counted.
+    pub fn lacks_rows(&self, from: Date, to: Date) -> bool {
+        let within = |day: &Date| from <= *day && *day < to;
+        let left_out = |s: &&SpendState| s.gaps.values().any(|gaps| gaps.left_out.iter().any(within));
+        self.counted.iter().filter_map(|s| self.status.get(s.as_str()).copied()).any(|s| left_out(&s))
     }
 
     /// Days of every source from `from` on that are not here.

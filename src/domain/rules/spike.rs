@@ -4,6 +4,7 @@
 //! event, and so is a rise that all share; resolved when the episode ends. The memory (a detector per scope, folded up
 //! to the last closed day) is a cache of the ledger: the days that may still be revised are folded anew each time.
 
+mod children;
 mod event;
 mod resolve;
 mod share;
@@ -16,11 +17,13 @@ use serde::{Deserialize, Serialize};
 
 use super::detector::{Judgement, Sensitivity};
 use super::scene::Scene;
+use super::sight::Met;
 use crate::domain::event::Draft;
 use crate::domain::money::Micros;
 use crate::domain::spend::{Per, SETTLING_DAYS, Scope, Sum};
 use crate::domain::time::{days_between, minus_days};
 
+pub use children::Children;
 use event::{Group, Spike};
 pub use watch::Learned;
 use watch::Watch;
@@ -38,9 +41,6 @@ const GROUP_PART: usize = 4;
 const SHARED_AGAIN: i64 = 7;
 /// From this common factor on (a rise by 30 % of nearly everybody) the rise is itself news.
 const SHARED_RISE: f64 = 1.3;
-/// A parent's spike is told by its child's, where the child explains this much of the rise (percent).
-const CHILD_EXPLAINS: f64 = 60.0;
-
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpikeRule {
     pub per: Per,
@@ -56,6 +56,9 @@ pub struct SpikeState {
     /// The last day of a rise that all shared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shared: Option<Date>,
+    /// Sources that were counted before; `None` in what was remembered before anybody took note of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub met: Option<Met>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,9 +71,20 @@ pub struct Told {
     /// Of an event about several: who.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<Scope>,
+    /// The first of them, whose own day stands here too: an event about several that is not the day's first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lead: Option<Lead>,
     /// Too small to wake anyone: for the digest.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub small: bool,
+}
+
+/// The own figures of a scope at which an event about several stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lead {
+    pub actual: Micros,
+    pub expected: Micros,
+    pub open: bool,
 }
 
 /// In what way a scope's spike was told.
@@ -97,9 +111,6 @@ impl Role {
     }
 }
 
-/// Spikes told by rules that look closer, by scope and day.
-pub type Children = BTreeSet<(Scope, Date)>;
-
 /// What an evaluation came to.
 #[derive(Debug, Clone)]
 pub struct SpikeVerdict {
@@ -117,10 +128,12 @@ struct Candidate {
     day: Date,
     sum: Sum,
     judged: Judgement,
+    /// The first day of the episode it belongs to.
+    since: Date,
 }
 
-/// Evaluates one rule over one group. At first sight (`state` is `None`) the history is learned silently and a spike
-/// of the open day speaks once, marked `baseline`.
+/// Evaluates one rule over one group. `state` is `None` at first sight. When a source is first counted its history is learned
+/// silently, and what spikes on the open day speaks once, marked `baseline`.
 pub fn evaluate(
     rule: &SpikeRule,
     state: Option<&SpikeState>,
@@ -128,8 +141,10 @@ pub fn evaluate(
     children: &Children,
     scene: &Scene<'_>,
 ) -> SpikeVerdict {
-    let first_sight = state.is_none();
     let mut next = state.cloned().unwrap_or_default();
+    let mut met = next.met.take().unwrap_or_else(|| if state.is_some() { Met::all(scene) } else { Met::default() });
+    let first_sight = !met.meet(scene).fresh.is_empty();
+    next.met = Some(met);
     let today = scene.today();
     let mut watch = Watch::new(rule, learned, scene, today);
     let lacks = scene.lacking(watch.needs_from());
@@ -147,7 +162,7 @@ pub fn evaluate(
         let news: Vec<Spike> = candidates
             .iter()
             .filter(|c| c.day == day && !is_told(&next, &c.scope, day))
-            .map(|c| Spike::of(c, rule, &watch))
+            .map(|c| Spike::of(c, rule, &watch, scene))
             .collect();
         let quiet = first_sight || (anew && day < today);
         if quiet {
@@ -190,6 +205,7 @@ impl SpikeState {
             open,
             role,
             members: spike.members.clone(),
+            lead: None,
             small: spike.is_small,
         };
         self.told.entry(spike.scope.clone()).or_default().insert(spike.day, told);
@@ -221,13 +237,18 @@ fn tell(
     let Some(day) = own.first().map(|s| s.day) else { return drafts };
     let parts = !matches!(rule.per, Per::Workspace | Per::Group);
     let many = own.len() >= GROUP || (own.len() >= 2 && own.len() * GROUP_PART >= watch.active_on(day));
-    if parts && many && !is_told(state, &Scope::Workspace, day) {
+    if parts && many {
         let group = Group::of(own);
         for member in &group.members {
             state.note(member, Role::Member, true);
         }
-        let spike = group.spike(rule, scene, watch);
+        // One event a day stands at the workspace. Those who come later on the same day stand at the first of them.
+        let lead = if is_told(state, &Scope::Workspace, day) { group.members.first() } else { None };
+        let spike = group.spike(lead.map_or(Scope::Workspace, |s| s.scope.clone()), rule, scene, watch);
         state.note(&spike, Role::Own, true);
+        if let (Some(lead), Some(told)) = (lead, state.told.get_mut(&spike.scope).and_then(|days| days.get_mut(&day))) {
+            told.lead = Some(Lead { actual: lead.actual, expected: lead.expected, open: true });
+        }
         drafts.push(spike.draft(rule, scene, watch, None));
         return drafts;
     }
@@ -238,7 +259,7 @@ fn tell(
     drafts
 }
 
-/// Whether one user explains most of it and was told by a rule that looks closer.
+/// Whether those who explain most of it were told by one event of a rule that looks closer.
 fn is_covered(spike: &Spike, children: &Children, scene: &Scene<'_>) -> bool {
     if children.is_empty() || matches!(spike.scope, Scope::User(_) | Scope::UserModel(..)) {
         return false;
@@ -249,9 +270,7 @@ fn is_covered(spike: &Spike, children: &Children, scene: &Scene<'_>) -> bool {
             *by_user.entry(who.id).or_default() += part.share;
         }
     }
-    let told: BTreeSet<&str> =
-        children.iter().filter(|(_, day)| *day == spike.day).filter_map(|(scope, _)| scope.user()).collect();
-    by_user.iter().any(|(id, share)| *share >= CHILD_EXPLAINS && told.contains(id.as_str()))
+    children.explain(spike.day, &by_user)
 }
 
 /// A rise of nearly everybody on a finished day, once per rise.
@@ -266,7 +285,7 @@ fn shared_rise(rule: &SpikeRule, state: &mut SpikeState, watch: &Watch<'_>, scen
             continue;
         }
         let spike = Spike::shared(rise, watch);
-        state.note(&spike, Role::Shared, false);
+        state.note(&spike, Role::Shared, true);
         drafts.push(spike.draft(rule, scene, watch, None));
     }
     drafts

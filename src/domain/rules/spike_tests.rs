@@ -65,6 +65,7 @@ impl World {
             now: start_of_utc_day(self.today),
             rule: "spikes",
             sources: &sources,
+            counted: &sources,
             week_start: WeekStart::Monday,
             ledger: &self.ledger,
             people: &people,
@@ -73,7 +74,7 @@ impl World {
             complete,
         };
         let rule = SpikeRule { per: Per::User, sensitivity: Sensitivity::default() };
-        let verdict = evaluate(&rule, self.state.as_ref(), self.learned.as_ref(), &Children::new(), &scene);
+        let verdict = evaluate(&rule, self.state.as_ref(), self.learned.as_ref(), &Children::default(), &scene);
         self.state = Some(verdict.state);
         self.learned = verdict.learned.or(self.learned.take());
         verdict.drafts

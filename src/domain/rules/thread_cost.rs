@@ -1,7 +1,7 @@
 //! Single threads that have cost more than a limit.
 //!
-//! Invariant: a limit speaks once per thread; what a thread had already cost when it was first looked at is marked as
-//! baseline, and all of that in one look is one event.
+//! Invariant: a limit speaks once per thread; what threads that were there at the first look had already cost is marked as
+//! baseline, and all that one look shows of it is one event. A thread that came later speaks like any other.
 
 use std::collections::BTreeMap;
 
@@ -37,6 +37,14 @@ pub struct ThreadCostState {
     pub passed: BTreeMap<String, Micros>,
 }
 
+/// A cost as shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shown {
+    pub row: CostRow,
+    /// The thread was there at the first look, which did not get round to asking what it costs.
+    pub earlier: bool,
+}
+
 pub struct Scene<'a> {
     pub now: Timestamp,
     pub rule: &'a str,
@@ -48,12 +56,12 @@ pub struct Scene<'a> {
 pub fn evaluate(
     rule: &ThreadCostRule,
     state: Option<&ThreadCostState>,
-    rows: &[CostRow],
+    shown: &[Shown],
     scene: &Scene<'_>,
 ) -> (ThreadCostState, Vec<Draft>) {
     let mut next = state.cloned().unwrap_or_default();
     let mut drafts = Vec::new();
-    for row in rows {
+    for Shown { row, earlier } in shown {
         let before = next.passed.get(&row.key).copied();
         let told = before.unwrap_or_default();
         let crossed: Vec<Micros> = rule.limits.iter().copied().filter(|l| row.cost >= *l && *l > told).collect();
@@ -62,13 +70,14 @@ pub fn evaluate(
         if crossed.is_empty() {
             continue;
         }
-        // A thread that is older than the rule's first look, and was beyond it, had cost that already.
-        if next.since.is_some_and(|since| before.is_some() || !created_before(row, since)) {
-            drafts.push(draft(scene, row, crossed, false, Vec::new()));
-        } else {
+        // A thread that was there before the rule was, and was beyond a limit when first asked about.
+        let old = next.since.is_none() || (*earlier && before.is_none());
+        if old {
             let known = next.first.entry(row.key.clone()).or_insert_with(|| (row.clone(), Vec::new()));
             known.0 = row.clone();
             known.1.extend(crossed);
+        } else {
+            drafts.push(draft(scene, row, crossed, false, Vec::new()));
         }
     }
     if next.first.len() > TOLD_TOGETHER {
@@ -96,14 +105,6 @@ fn by_cost(rows: &BTreeMap<String, (CostRow, Vec<Micros>)>) -> Vec<&String> {
     let mut order: Vec<(Micros, &String)> = rows.iter().map(|(key, (row, _))| (row.cost, key)).collect();
     order.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
     order.into_iter().map(|(_, key)| key).collect()
-}
-
-fn created_before(row: &CostRow, since: Timestamp) -> bool {
-    row.facts
-        .get("createdAt")
-        .and_then(Value::as_str)
-        .and_then(|text| text.parse::<Timestamp>().ok())
-        .is_some_and(|created| created < since)
 }
 
 fn draft(scene: &Scene<'_>, row: &CostRow, crossed: Vec<Micros>, baseline: bool, also: Vec<String>) -> Draft {
@@ -151,11 +152,12 @@ mod tests {
         Micros(n * Micros::PER_DOLLAR)
     }
 
-    fn row(key: &str, cost: i64) -> CostRow {
-        CostRow { key: key.into(), cost: usd(cost), estimated: false, facts: BTreeMap::new() }
+    fn row(key: &str, cost: i64) -> Shown {
+        let row = CostRow { key: key.into(), cost: usd(cost), estimated: false, facts: BTreeMap::new() };
+        Shown { row, earlier: false }
     }
 
-    fn run(state: Option<&ThreadCostState>, rows: &[CostRow]) -> (ThreadCostState, Vec<(String, String, bool)>) {
+    fn run(state: Option<&ThreadCostState>, rows: &[Shown]) -> (ThreadCostState, Vec<(String, String, bool)>) {
         let rule = ThreadCostRule { limits: vec![usd(5), usd(25), usd(100)] };
         let people = BTreeMap::new();
         let scene = Scene { now: Timestamp::UNIX_EPOCH, rule: "dear", source: "acme", people: &people };
@@ -181,12 +183,24 @@ mod tests {
         assert_eq!(told, [("T-3".to_owned(), "100.00".to_owned(), false)]);
         let (state, told) = run(Some(&state), &[row("T-3", 90), row("T-3", 130)]);
         assert!(told.is_empty());
-        let old = |key: &str, cost| CostRow {
-            facts: [("createdAt".into(), json!("1969-12-31T00:00:00Z"))].into(),
-            ..row(key, cost)
-        };
+        let old = |key: &str, cost| Shown { earlier: true, ..row(key, cost) };
         let (_, told) = run(Some(&state), &[old("T-7", 30), old("T-8", 110), old("T-9", 2)]);
         assert_eq!(told, [("T-8".to_owned(), "100.00".to_owned(), true)], "what a later look is the first to see");
+    }
+
+    #[test]
+    fn only_what_was_there_at_the_first_look_is_baseline() {
+        let (state, told) = run(None, &[row("T-1", 1)]);
+        assert!(told.is_empty());
+        let mut old = row("T-2", 30);
+        old.row.facts.insert("createdAt".into(), json!("1969-01-01T00:00:00Z"));
+        let (state, told) = run(Some(&state), &[old]);
+        assert_eq!(told, [("T-2".to_owned(), "25.00".to_owned(), false)], "whenever it was made, it came later");
+        let waited = Shown { earlier: true, ..row("T-3", 6) };
+        let (state, told) = run(Some(&state), &[waited]);
+        assert_eq!(told, [("T-3".to_owned(), "5.00".to_owned(), true)]);
+        let (_, told) = run(Some(&state), &[Shown { earlier: true, ..row("T-3", 30) }, row("T-1", 9)]);
+        assert_eq!(told.iter().map(|t| t.2).collect::<Vec<_>>(), [false, false], "grown since");
     }
 
     #[test]
@@ -194,7 +208,7 @@ mod tests {
         let rule = ThreadCostRule { limits: vec![usd(5)] };
         let people = BTreeMap::new();
         let scene = Scene { now: Timestamp::UNIX_EPOCH, rule: "dear", source: "acme", people: &people };
-        let rows: Vec<CostRow> = (0..600).map(|n| row(&format!("T-{n:03}"), n)).collect();
+        let rows: Vec<Shown> = (0..600).map(|n| row(&format!("T-{n:03}"), n)).collect();
         let mut state = ThreadCostState::default();
         for page in rows.chunks(20) {
             let (next, told) = evaluate(&rule, Some(&state), page, &scene);

@@ -22,6 +22,7 @@ pub enum Scope {
 
 /// Begins the text of a user on a model. A `+` is in no dimension's name.
 const PAIR: &str = "user+model";
+const WORKSPACE: &str = "workspace";
 
 impl Scope {
     /// The user this scope is about, if it is about one.
@@ -38,12 +39,33 @@ impl Scope {
             _ => None,
         }
     }
+
+    /// A scope as people write it. What is none is told, never taken for another: `Workspace` is a slip, not everything.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let form = "a scope is workspace, user:ID, model:NAME, group:NAME, user+model:ID/NAME or DIMENSION:VALUE";
+        let Some((kind, name)) = text.split_once(':') else {
+            return if text == WORKSPACE { Ok(Self::Workspace) } else { Err(format!("{text:?} is no scope; {form}")) };
+        };
+        if kind != PAIR && !matches!(Per::parse(kind), Ok(Per::User | Per::Model | Per::Group | Per::Other(_))) {
+            let hint = Per::parse(kind).err().filter(|why| why.contains("did you mean"));
+            return Err(format!("{text:?} is no scope: {}", hint.unwrap_or_else(|| form.to_owned())));
+        }
+        let whole = if kind == PAIR {
+            name.split_once('/').is_some_and(|(id, model)| !id.is_empty() && !model.is_empty())
+        } else {
+            !name.is_empty()
+        };
+        if !whole || text.trim() != text {
+            return Err(format!("{text:?} names nobody and nothing; {form}"));
+        }
+        Ok(Self::from(text.to_owned()))
+    }
 }
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Workspace => f.write_str("workspace"),
+            Self::Workspace => f.write_str(WORKSPACE),
             Self::User(id) => write!(f, "user:{id}"),
             Self::Model(name) => write!(f, "model:{name}"),
             Self::Other(dimension, value) => write!(f, "{dimension}:{value}"),
@@ -177,6 +199,33 @@ mod tests {
             assert_eq!(scope.to_string(), text);
             assert_eq!(Scope::from(text.to_owned()), scope);
         }
+    }
+
+    #[test]
+    fn what_people_write_is_a_scope_or_a_slip() {
+        for text in
+            ["workspace", "user:ana@example.com", "user:a:b", "model:openai/gpt-5", "group:backend", "mission:m-1"]
+        {
+            assert_eq!(Scope::parse(text), Ok(Scope::from(text.to_owned())), "{text}");
+        }
+        assert_eq!(Scope::parse("user+model:ana/gpt-5"), Ok(Scope::UserModel("ana".into(), "gpt-5".into())));
+        for text in [
+            "",
+            "bogus",
+            "Workspace",
+            "workspace ",
+            "workspace:",
+            "user:",
+            "group: ",
+            "USER:ana",
+            "users:ana",
+            "user+model:ana",
+            "user_model:a",
+            ":",
+        ] {
+            assert!(Scope::parse(text).is_err(), "{text:?}");
+        }
+        assert!(Scope::parse("users:ana").unwrap_err().contains("did you mean \"user\""));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::limits::OwnLimits;
-use super::{SETTLING_DAYS, SLOTS, slot_of};
+use super::{Gaps, SETTLING_DAYS, SLOTS, Uncounted, slot_of};
 use crate::domain::time::{Timestamp, days_between, minus_days, plus_days, utc_day};
 
 /// Days whose watching is remembered: what "usually" looks back on, and some.
@@ -22,8 +22,17 @@ const NEAR: u32 = 2;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SpendState {
+    /// When a look first reached its end, by collection; whatever it had to leave out, from then on its money counts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub read: BTreeMap<String, Timestamp>,
+    /// A look was cut short before that.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tried: bool,
     /// Stretches of days a complete look has answered for, first and last day. Days outside are unknown, not zero.
     pub known: Vec<(Date, Date)>,
+    /// By collection: days whose sums lack something that was seen and could not be counted.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub gaps: BTreeMap<String, Gaps>,
     /// The oldest and the newest day there has been money of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub span: Option<(Date, Date)>,
@@ -78,18 +87,45 @@ impl SpendState {
         self.span = Some((oldest.min(first), newest.max(last)));
     }
 
-    /// Books a complete look that answered for the days from `first` on.
-    pub fn answered(&mut self, first: Option<Date>, now: Timestamp) {
+    /// Books a complete look at a collection that answered for the days from `first` on, but for what it could not count.
+    pub fn answered(&mut self, collection: &str, first: Option<Date>, uncounted: &Uncounted, now: Timestamp) {
         let today = utc_day(now);
         let first = first.unwrap_or(today).min(today);
+        self.read.entry(collection.to_owned()).or_insert(now);
         self.add_known(first, today);
+        let gaps = self.gaps.entry(collection.to_owned()).or_default();
+        gaps.replace(first, today, uncounted);
         let mut day = first.max(minus_days(today, WATCHED_DAYS));
         while day <= today {
-            // By a clock that was set back, a day that had been read whole is not over yet.
-            let at = self.complete.entry(day).or_insert(now);
-            *at = now.max(*at);
+            if !gaps.left_out.contains(&day) {
+                // By a clock that was set back, a day that had been read whole is not over yet.
+                let at = self.complete.entry(day).or_insert(now);
+                *at = now.max(*at);
+            }
             day = plus_days(day, 1);
         }
+        self.gaps.retain(|_, gaps| !gaps.is_empty());
+    }
+
+    /// Whether a look has ever reached its end. Until then nothing is known of the source, not even that it has spent
+    /// nothing.
+    pub fn is_read(&self) -> bool {
+        !self.read.is_empty() || !self.known.is_empty()
+    }
+
+    /// Another one where money came to count that did not before: of another account, read anew, or of one more collection.
+    pub fn edition(&self) -> (u32, usize) {
+        (self.generation, self.read.len().max(1))
+    }
+
+    /// The first day in `[from, to]` whose sum lacks something that was seen and not counted.
+    pub fn uncounted(&self, from: Date, to: Date) -> Option<Date> {
+        self.gaps.values().filter_map(|gaps| gaps.first(from, to)).min()
+    }
+
+    /// Whether rows of this day had to be left out.
+    pub fn left_out(&self, day: Date) -> bool {
+        self.gaps.values().any(|gaps| gaps.left_out.contains(&day))
     }
 
     /// Books a look that was not cut short; `moved`: it changed some amount.
@@ -109,7 +145,8 @@ impl SpendState {
 
     /// Whether a missing row of this day means zero.
     pub fn knows(&self, day: Date) -> bool {
-        self.known.iter().any(|(first, last)| *first <= day && day <= *last)
+        let answered = self.known.iter().any(|(first, last)| *first <= day && day <= *last);
+        answered && self.uncounted(day, day).is_none()
     }
 
     /// Whether a missing row of this day says something of what is usual: days before there was any money do not.
@@ -117,15 +154,23 @@ impl SpendState {
         self.knows(day) && self.span.is_none_or(|(oldest, _)| oldest <= day)
     }
 
-    /// The newest day there is money of, where no clock that is right could have it yet.
+    /// The newest day there is money of, where no clock that is right could have it yet: it is days ahead, or this clock had
+    /// come to it before. (The days of a source may begin a day before ours.)
     pub fn is_ahead_of(&self, now: Timestamp) -> Option<Date> {
-        self.span.map(|(_, newest)| newest).filter(|newest| *newest > last_plausible(now))
+        let come_to = self.complete.values().max().map(|at| utc_day(*at));
+        let was_there = |newest: Date| newest > utc_day(now) && come_to.is_some_and(|day| newest <= day);
+        self.span.map(|(_, newest)| newest).filter(|newest| *newest > last_plausible(now) || was_there(*newest))
     }
 
     /// Whether the day was looked at once it was over, so that its figures are whole.
     pub fn is_whole(&self, day: Date) -> bool {
         let over = crate::domain::time::start_of_utc_day(plus_days(day, 1));
-        self.complete.get(&day).is_some_and(|at| *at >= over)
+        self.complete.get(&day).is_some_and(|at| *at >= over) && !self.left_out(day)
+    }
+
+    /// Whether a look fell into a half-hour of a day.
+    pub fn looked_in(&self, day: Date, slot: u32) -> bool {
+        self.watched.get(&day).copied().unwrap_or(0) & window(slot, slot) != 0
     }
 
     /// Whether the day was being watched around a half-hour.

@@ -150,14 +150,34 @@ fn columns_that_do_not_fit_are_refused() {
 #[test]
 fn days_that_were_never_answered_for_are_unknown() {
     let mut state = SpendState::default();
-    state.answered(Some(date(2026, 11, 1)), at("2026-11-10T12:00:00Z"));
-    state.answered(None, at("2026-11-11T12:00:00Z"));
-    state.answered(Some(date(2026, 11, 20)), at("2026-11-21T00:30:00Z"));
+    state.answered("usage", Some(date(2026, 11, 1)), &Uncounted::default(), at("2026-11-10T12:00:00Z"));
+    state.answered("usage", None, &Uncounted::default(), at("2026-11-11T12:00:00Z"));
+    state.answered("usage", Some(date(2026, 11, 20)), &Uncounted::default(), at("2026-11-21T00:30:00Z"));
     assert_eq!(state.known, [(date(2026, 11, 1), date(2026, 11, 11)), (date(2026, 11, 20), date(2026, 11, 21))]);
     assert!(state.knows(date(2026, 11, 5)) && !state.knows(date(2026, 11, 15)));
     assert!(state.is_whole(date(2026, 11, 20)), "looked at after midnight");
     assert!(!state.is_whole(date(2026, 11, 11)) && !state.is_whole(date(2026, 11, 21)));
     assert!(state.is_whole(date(2026, 11, 9)));
+}
+
+#[test]
+fn a_day_with_rows_left_out_is_not_known_until_a_look_counts_all_of_it() {
+    let mut state = SpendState::default();
+    let (first, day) = (date(2026, 11, 18), |d| date(2026, 11, d));
+    let of = |days: &[i8]| Uncounted { days: days.iter().map(|d| day(*d)).collect(), ..Uncounted::default() };
+    state.answered("usage", Some(first), &of(&[20]), at("2026-11-22T12:00:00Z"));
+    assert!(state.is_read() && state.knows(day(19)) && !state.knows(day(20)) && state.knows(day(22)));
+    assert!(state.is_whole(day(19)) && !state.is_whole(day(20)));
+    assert_eq!((state.uncounted(first, day(22)), state.uncounted(day(21), day(22))), (Some(day(20)), None));
+    let anywhere = Uncounted { until: Some(Date::MAX), ..Uncounted::default() };
+    state.answered("usage", Some(day(20)), &anywhere, at("2026-11-22T13:00:00Z"));
+    assert!(state.knows(day(19)) && !state.knows(day(21)) && !state.knows(day(22)), "it may be of any day asked for");
+    let unpriced = Uncounted { unpriced: [day(22)].into(), ..Uncounted::default() };
+    state.answered("usage", Some(day(20)), &unpriced, at("2026-11-22T14:00:00Z"));
+    assert!(state.knows(day(20)) && !state.knows(day(22)), "tokens that nobody has a price for are not nothing");
+    assert!(state.is_whole(day(20)));
+    state.answered("usage", Some(day(20)), &Uncounted::default(), at("2026-11-22T15:00:00Z"));
+    assert!(state.knows(day(22)) && state.uncounted(first, day(22)).is_none());
 }
 
 #[test]

@@ -116,9 +116,7 @@ fn other_types(library: &Library) -> Vec<(String, String)> {
     let sampled = |name: &str| known.iter().any(|kind| *kind == name || kind.split('.').next() == Some(name));
     let named = library.users.iter().filter_map(|path| Part::of(path).map(|(_, name)| (path, name)));
     named
-        .filter(|(_, name)| {
-            !name.starts_with('_') && !APART.contains(name) && !sampled(name)
-        })
+        .filter(|(_, name)| !name.starts_with('_') && !APART.contains(name) && !sampled(name))
         .map(|(path, name)| {
             (path.clone(), if name.contains('.') { name.to_owned() } else { format!("{name}.created") })
         })

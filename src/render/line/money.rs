@@ -24,6 +24,7 @@ pub fn budget(event: &Event, data: &BudgetData) -> Words {
         amount(data.spend_usd, data.estimated, data.baseline.then_some("already").or(data.late.then_some("now")));
     let limit = match data.cause.as_str() {
         "limit_changed" => format!("the changed limit of {}", usd(data.limit_usd)),
+        "thresholds_changed" => format!("{} (its thresholds were changed)", usd(data.limit_usd)),
         _ => usd(data.limit_usd),
     };
     let against = match data.percent {
@@ -37,6 +38,9 @@ pub fn budget(event: &Event, data: &BudgetData) -> Words {
     };
     if let Some(sources) = by_source(data) {
         append(&mut tail, &sources);
+    }
+    if !data.unknown_sources.is_empty() {
+        append(&mut tail, &format!("Not known yet: {}", brief(&data.unknown_sources.join(", "), NAME)));
     }
     if let Some(ahead) = &data.forecast {
         append(&mut tail, &outlook(ahead, &scope));
@@ -115,6 +119,10 @@ pub fn spike_resolved(event: &Event, data: &SpikeResolvedData) -> Words {
     let spend = scope.spend();
     let on = parse_day(&data.date).map_or_else(|| data.date.clone(), |d| day(d, utc_day(event.time)));
     let (actual, expected) = (usd(data.actual_usd), usd(data.expected_usd));
+    if let Some(count) = data.member_count {
+        let head = format!("{count} spikes of {on} over: spend of all of them is back to normal");
+        return (head, format!("Together it was {actual}, {expected} is usual"));
+    }
     match data.resolution.as_str() {
         "corrected" => {
             (format!("No spike on {on} after all: {spend} corrected to {actual}"), format!("Usual: {expected}"))

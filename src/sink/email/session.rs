@@ -65,7 +65,8 @@ impl Fault {
     /// Of a question that only those get a good answer to who are let in.
     fn at_the_door(error: &Error) -> Self {
         let fault = Self::new(error);
-        let blame = if fault.code.is_some_and(|code| NOT_SIGNED_IN.contains(&code)) { Blame::SignIn } else { fault.blame };
+        let blame =
+            if fault.code.is_some_and(|code| NOT_SIGNED_IN.contains(&code)) { Blame::SignIn } else { fault.blame };
         Self { blame, ..fault }
     }
 }

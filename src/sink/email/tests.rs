@@ -422,7 +422,8 @@ async fn where_encryption_is_not_asked_for_it_is_taken_where_it_is_offered() {
 #[tokio::test]
 async fn what_went_wrong_is_said_with_what_to_do() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut settings = json!({ "smtp_url": format!("smtp://{nobody}"), "from": "b@example.com", "to": "a@example.com" });
+    let mut settings =
+        json!({ "smtp_url": format!("smtp://{nobody}"), "from": "b@example.com", "to": "a@example.com" });
     let report = sink::<EmailConfig>(settings.clone(), &common()).send(&message()).await;
     assert!(report.detail.starts_with(&format!("no connection to {nobody}: Connection refused")), "{}", report.detail);
     let server = Stub::start(|line| if line.starts_with("EHLO") { say("250 stub") } else { Reply::Usual }).await;

@@ -178,7 +178,8 @@ async fn an_answer_that_does_not_say_that_it_was_taken_is_none() {
         (r#"{ "ok" : false, "error":"channel_not_fou"#, RETRIED, RETRIED),
     ] {
         let slack = answering(body).await;
-        for (sink, expected) in [(incoming(&slack.base, &common()), by_webhook), (bot(&slack.base, &common()), by_bot)] {
+        for (sink, expected) in [(incoming(&slack.base, &common()), by_webhook), (bot(&slack.base, &common()), by_bot)]
+        {
             let report = sink.send(&message()).await;
             assert_eq!(report.outcome, expected, "{body}: {}", report.detail);
             assert!(expected == Outcome::Accepted || report.said().contains("not that it was taken"), "{report:?}");

@@ -120,7 +120,9 @@ fn only(message: &Message) -> Option<&Event> {
 /// The event's id, or the delivery's where there are several. A reminder says an event again and is news all the same:
 /// under the event's id it would be dropped as a repeat.
 pub fn id_of(message: &Message) -> &str {
-    only(message).filter(|_| message.delivery.kind != DeliveryKind::Reminder).map_or(&message.delivery.id, |event| &event.id)
+    only(message)
+        .filter(|_| message.delivery.kind != DeliveryKind::Reminder)
+        .map_or(&message.delivery.id, |event| &event.id)
 }
 
 fn events(mode: Mode, message: &Message) -> Result<Body, serde_json::Error> {

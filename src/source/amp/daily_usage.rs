@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::domain::collection::CollectionState;
 use crate::domain::money::Micros;
 use crate::domain::record::{Evidence, Failure, Page, Person, Rows};
-use crate::domain::spend::SpendRow;
+use crate::domain::spend::{SpendRow, Uncounted};
 use crate::domain::time::{days_between, minus_days, utc_day};
 use crate::source::prices::PriceBook;
 use crate::source::{LookEnd, LookRequest, Pages};
@@ -231,15 +231,15 @@ impl Reader<'_> {
 
     fn day(&mut self, number: usize, day: Value, page: &mut Draft) {
         let Value::Object(mut day) = day else {
-            page.quarantined.push(format!("day {number} is no object"));
+            page.leave_out(format!("day {number} is no object"), None);
             return;
         };
         let Some(date) = take_text(&mut day, "date").and_then(|text| text.get(..10)?.parse::<Date>().ok()) else {
-            page.quarantined.push(format!("day {number} has no usable date"));
+            page.leave_out(format!("day {number} has no usable date"), None);
             return;
         };
         let Some(users) = list(day, "users") else {
-            page.quarantined.push(format!("{date} has no list of users"));
+            page.leave_out(format!("{date} has no list of users"), Some(date));
             return;
         };
         let (first, last) = self.asked;
@@ -251,7 +251,7 @@ impl Reader<'_> {
         }
         for (index, user) in users.into_iter().enumerate() {
             if let Err(why) = self.user(date, user, page) {
-                page.quarantined.push(format!("row {} of {date} {why}", index + 1));
+                page.leave_out(format!("row {} of {date} {why}", index + 1), Some(date));
             }
         }
     }
@@ -293,11 +293,18 @@ impl Reader<'_> {
 struct Draft {
     rows: Vec<SpendRow>,
     quarantined: Vec<String>,
+    uncounted: Uncounted,
     people: BTreeMap<String, Person>,
 }
 
 impl Draft {
+    fn leave_out(&mut self, what: String, day: Option<Date>) {
+        self.quarantined.push(what);
+        self.uncounted.leave_out(day);
+    }
+
     fn finish(self) -> Page {
-        Page { quarantined: self.quarantined, people: self.people, ..Page::of(Rows::Spend(self.rows)) }
+        let Self { rows, quarantined, uncounted, people } = self;
+        Page { quarantined, uncounted, people, ..Page::of(Rows::Spend(rows)) }
     }
 }

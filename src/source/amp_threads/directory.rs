@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::civil::Date;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::document::Thread;
 use super::file::{self, Found, Kind, Stamp};
 use crate::domain::record::Failure;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, utc_day};
 use crate::source::prices::PriceBook;
 
 /// Files that one step of a look goes through at most, and the bytes it reads: a step has the deadline of a call.
@@ -55,6 +56,8 @@ pub struct View {
     pub threads: Vec<Arc<Thread>>,
     /// Files that can't be used: name and reason.
     pub unusable: Vec<String>,
+    /// The last day that what these files hold can be of, if there are any.
+    pub unusable_until: Option<Date>,
     /// JSON files that are something else.
     pub others: u64,
     /// Files read for this view.
@@ -145,7 +148,12 @@ struct Entry {
 enum State {
     Thread(Arc<Thread>),
     Other,
-    Unusable { why: Box<str>, last: Option<Arc<Thread>> },
+    /// Nothing in a file is newer than the file.
+    Unusable {
+        why: Box<str>,
+        modified: Option<Date>,
+        last: Option<Arc<Thread>>,
+    },
 }
 
 impl Entry {
@@ -165,7 +173,10 @@ impl Memory {
         // In the order of file names: of two documents that are equally new, the last name stays.
         for (name, entry) in &self.files {
             match &entry.state {
-                State::Unusable { why, .. } => view.unusable.push(format!("{} {why}", display(name))),
+                State::Unusable { why, modified, .. } => {
+                    view.unusable.push(format!("{} {why}", display(name)));
+                    view.unusable_until = view.unusable_until.max(Some(modified.unwrap_or(Date::MAX)));
+                }
                 State::Other => view.others += 1,
                 State::Thread(_) => {}
             }
@@ -219,7 +230,7 @@ impl Step {
         let limits = self.directory.limits;
         let stamp = match file::inspect(&path) {
             Kind::Settled(found) => {
-                self.remember(name, None, found);
+                self.remember(name, None, None, found);
                 return None;
             }
             Kind::Regular(stamp) => stamp,
@@ -228,16 +239,17 @@ impl Step {
             return None;
         }
         if stamp.size > limits.file_bytes {
-            self.remember(name, None, file::too_large(limits.file_bytes));
+            self.remember(name, None, Some(stamp), file::too_large(limits.file_bytes));
             return None;
         }
         let (stamp, found) = file::read(&path, limits.file_bytes, self.directory.book.as_ref());
         let size = stamp.map_or(0, |stamp| stamp.size);
-        self.remember(name, stamp, found);
+        self.remember(name, stamp, stamp, found);
         Some(size)
     }
 
-    fn remember(&mut self, name: &OsStr, stamp: Option<Stamp>, found: Found) {
+    /// `stamp`: it need not be read again while it has this one. `seen`: it had this one.
+    fn remember(&mut self, name: &OsStr, stamp: Option<Stamp>, seen: Option<Stamp>, found: Found) {
         let files = &mut self.memory.files;
         let entry = match found {
             Found::Vanished => {
@@ -255,7 +267,8 @@ impl Step {
             }
             Found::Unusable(why) => {
                 let last = files.get(name).and_then(Entry::thread).cloned();
-                Entry { stamp: None, state: State::Unusable { why: why.into(), last } }
+                let modified = seen.and_then(|stamp| Timestamp::from_second(stamp.modified.0).ok()).map(utc_day);
+                Entry { stamp: None, state: State::Unusable { why: why.into(), modified, last } }
             }
         };
         files.insert(name.to_owned(), entry);

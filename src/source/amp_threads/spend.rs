@@ -1,6 +1,6 @@
 //! What all known threads cost together, by day, user and model; and each by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -13,16 +13,26 @@ use crate::domain::record::CostRow;
 use crate::domain::spend::{Basis, SpendRow};
 use crate::source::prices::Picos;
 
-/// Money rows of all threads, there or gone, from a day on; and a line for each model without a price.
-pub fn rows(threads: &[Arc<Thread>], gone: &Gone, from: Option<Date>) -> (Vec<SpendRow>, Vec<String>) {
+/// What all threads, there or gone, cost from a day on.
+#[derive(Debug, Default)]
+pub struct Money {
+    pub rows: Vec<SpendRow>,
+    /// A line for each model without a price, and the days it was used on.
+    pub unpriced: Vec<String>,
+    pub unpriced_days: BTreeSet<Date>,
+}
+
+pub fn money(threads: &[Arc<Thread>], gone: &Gone, from: Option<Date>) -> Money {
     let mut sums = Sums::default();
     let mut unpriced: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut unpriced_days = BTreeSet::new();
     for thread in threads {
         let user = thread.creator.as_deref().unwrap_or_default();
         for line in thread.bill.lines.iter().filter(|line| from.is_none_or(|from| line.day >= from)) {
             if line.unpriced > 0 {
                 let tokens = unpriced.entry(&line.model).or_default();
                 *tokens = tokens.saturating_add(line.unpriced);
+                unpriced_days.insert(line.day);
             }
             if let Some(cost) = line.known_cost() {
                 add(&mut sums, (line.day, user, &line.model), cost, line.priced);
@@ -47,7 +57,7 @@ pub fn rows(threads: &[Arc<Thread>], gone: &Gone, from: Option<Date>) -> (Vec<Sp
         let model = if model.is_empty() { "a call without a model".to_owned() } else { format!("{model:?}") };
         format!("{model} is in no price table: what its {tokens} tokens cost is unknown")
     });
-    (rows.collect(), odd.collect())
+    Money { rows: rows.collect(), unpriced: odd.collect(), unpriced_days }
 }
 
 /// What a thread has cost so far; `None` where nothing of it has a price.

@@ -44,6 +44,7 @@ struct Seen {
     costs: Vec<CostRow>,
     asked: Vec<String>,
     quarantined: Vec<String>,
+    uncounted: Uncounted,
 }
 
 impl Bench {
@@ -84,6 +85,7 @@ impl Bench {
             costs: Vec::new(),
             asked: Vec::new(),
             quarantined: Vec::new(),
+            uncounted: Uncounted::default(),
         };
         let looking = async {
             let end = self.source.look(&request, &pages).await;
@@ -93,6 +95,7 @@ impl Bench {
         let taking = async {
             while let Some(page) = incoming.recv().await {
                 seen.quarantined.extend(page.quarantined);
+                seen.uncounted.extend(page.uncounted);
                 seen.asked.extend(page.asked);
                 match page.rows {
                     Rows::Records(rows) => seen.records.extend(rows),

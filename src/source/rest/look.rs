@@ -363,7 +363,7 @@ impl Look<'_> {
         let plan = self.plan;
         let Some(money) = &plan.rows.money else { return };
         for gap in &shown.gaps {
-            self.sums.quarantine(format!("page {number}: {gap}"));
+            self.sums.quarantine(format!("page {number}: {gap}"), None);
         }
         if plan.rows.key.is_empty() && !shown.hits.is_empty() {
             // Without keys a page that comes again is known by its text.
@@ -378,7 +378,7 @@ impl Look<'_> {
             let at = format!("row {} of page {number}", index + 1);
             if !plan.rows.key.is_empty() {
                 let Some(key) = key_of(&plan.rows.key, view) else {
-                    self.sums.quarantine(format!("{at} has no usable key"));
+                    self.sums.quarantine(format!("{at} has no usable key"), money.date.day(view));
                     counts.fresh += 1;
                     continue;
                 };

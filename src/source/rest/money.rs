@@ -14,7 +14,7 @@ use super::place::RowView;
 use super::plan::Money;
 use crate::domain::money::Micros;
 use crate::domain::record::{Page, Person, Rows};
-use crate::domain::spend::{Basis, SpendRow};
+use crate::domain::spend::{Basis, SpendRow, Uncounted};
 use crate::domain::time::{plus, start_of_utc_day};
 use crate::source::prices::{Picos, PriceBook, Rates, Tokens};
 
@@ -65,6 +65,7 @@ pub struct Sums {
     left_out: Vec<String>,
     /// The first and the last day that are asked for, where days are. Of other days there may be a part only.
     pub asked: Option<(Date, Option<Date>)>,
+    uncounted: Uncounted,
     /// Rows that were read, and those of them that have an amount.
     rows: u64,
     amounts: u64,
@@ -86,7 +87,7 @@ impl Sums {
         }
         self.rows += 1;
         if let Err(what) = self.book(money, view, book) {
-            self.quarantined.push(format!("{at} {what}"));
+            self.quarantine(format!("{at} {what}"), money.date.day(view));
         }
     }
 
@@ -159,6 +160,7 @@ impl Sums {
             let unpriced = self.unpriced.entry(model.to_owned()).or_default();
             *unpriced = unpriced.saturating_add(tokens.total());
             self.partial = true;
+            self.uncounted.unpriced.insert(day);
             return Ok(None);
         };
         self.priced.insert(model.to_owned());
@@ -177,8 +179,10 @@ impl Sums {
         self.asked.is_none_or(|(first, last)| first <= day && last.is_none_or(|last| day <= last))
     }
 
-    pub fn quarantine(&mut self, what: String) {
+    /// Notes what can't be used, and of which day it is, where that can be told.
+    pub fn quarantine(&mut self, what: String, day: Option<Date>) {
         self.quarantined.push(what);
+        self.uncounted.leave_out(day);
     }
 
     /// Leaves a row out that belongs to none of the sums.
@@ -200,6 +204,7 @@ impl Sums {
     pub fn unreadable(self, sentence: String) -> Page {
         let mut page = Page::of(Rows::Spend(Vec::new()));
         page.quarantined = [self.quarantined, self.left_out].concat();
+        page.uncounted = self.uncounted;
         page.strange.insert(AMOUNT.to_owned(), sentence);
         page
     }
@@ -265,6 +270,7 @@ impl Sums {
         let mut last = Page::of(Rows::Spend(rows));
         last.people = self.people;
         last.quarantined = [self.quarantined, self.left_out].concat();
+        last.uncounted = self.uncounted;
         last.understood = self.priced.into_iter().map(|model| price_name(&model)).collect();
         if self.amounts > 0 {
             last.understood.insert(AMOUNT.to_owned());

@@ -104,7 +104,8 @@ impl<K: Kv> Shared<K> {
             }
         }
         let under_claims = plan.settled.iter().chain(&plan.noted);
-        if let Some((_, late)) = under_claims.into_iter().find(|(claim, d)| !state.outbox.holds(&d.sink, *claim, d.seq)) {
+        if let Some((_, late)) = under_claims.into_iter().find(|(claim, d)| !state.outbox.holds(&d.sink, *claim, d.seq))
+        {
             return Err(StoreError::Conflict(format!("the lease of {}", late.id)));
         }
         let mut batch = Batch::default();

@@ -33,16 +33,52 @@ const PACK_ROWS: usize = 256;
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[expect(clippy::large_enum_variant, reason = "one line at a time")]
 enum Line {
-    Header { ampbridge_export: u32, store_format: u32, commit: u64, next_event: u64, next_delivery: u64 },
-    Doc { key: String, version: u64, value: Doc },
-    Row { source: String, collection: String, row: StoredRow },
-    Missed { source: String, collection: String, hashes: Vec<u64> },
-    Announced { source: String, collection: String, hashes: Vec<u64> },
-    Spend { source: String, day: jiff::civil::Date, spend: DaySpend },
-    Event { seq: u64, event: Box<StoredEvent> },
+    Header {
+        ampbridge_export: u32,
+        store_format: u32,
+        commit: u64,
+        next_event: u64,
+        next_delivery: u64,
+    },
+    Doc {
+        key: String,
+        version: u64,
+        value: Doc,
+    },
+    Row {
+        source: String,
+        collection: String,
+        row: StoredRow,
+    },
+    Missed {
+        source: String,
+        collection: String,
+        hashes: Vec<u64>,
+    },
+    Announced {
+        source: String,
+        collection: String,
+        hashes: Vec<u64>,
+    },
+    Spend {
+        source: String,
+        day: jiff::civil::Date,
+        spend: DaySpend,
+    },
+    Event {
+        seq: u64,
+        event: Box<StoredEvent>,
+    },
     Delivery(Box<Delivery>),
-    EventDelivery { event: u64, delivery: u64 },
-    Reference { sink: String, incident: String, reference: Value },
+    EventDelivery {
+        event: u64,
+        delivery: u64,
+    },
+    Reference {
+        sink: String,
+        incident: String,
+        reference: Value,
+    },
     Waiting {
         sink: String,
         room: String,
@@ -50,7 +86,9 @@ enum Line {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         about: String,
     },
-    End { lines: u64 },
+    End {
+        lines: u64,
+    },
 }
 
 struct Writer {

@@ -253,9 +253,9 @@ impl Desk {
         // A group that is full before its time leaves in whole messages; the rest waits for more.
         let group = timed.as_ref().and_then(|t| t.group.clone()).filter(|_| room.why == "group");
         let waited = now.duration_since(waiting.since);
-        let full = group.as_ref().filter(|(_, wait, _)| {
-            waited >= SignedDuration::ZERO && waited < SignedDuration::from_secs(*wait)
-        });
+        let full = group
+            .as_ref()
+            .filter(|(_, wait, _)| waited >= SignedDuration::ZERO && waited < SignedDuration::from_secs(*wait));
         let whole = |max: u64| all - all % usize::try_from(max).unwrap();
         let due = full.map_or(all, |(_, _, max)| whole(*max));
         let night = timed.as_ref().and_then(|t| t.night.clone()).and_then(|night| night_end(&night, now));
@@ -325,7 +325,8 @@ impl Desk {
                     continue;
                 }
                 let before = waiting.events.len();
-                let leaving: Vec<String> = waiting.events.iter().filter(|id| goes(id, &self.came[*id])).cloned().collect();
+                let leaving: Vec<String> =
+                    waiting.events.iter().filter(|id| goes(id, &self.came[*id])).cloned().collect();
                 waiting.events.retain(|id| !leaving.contains(id));
                 if waiting.events.len() < before {
                     waiting.count = waiting.count.saturating_sub(leaving.len() as u64);

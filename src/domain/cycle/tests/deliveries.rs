@@ -206,7 +206,12 @@ fn retried_by_hand_it_starts_afresh_under_its_id() {
     let deaths: Vec<_> = bench.events.iter().filter(|e| e.event.kind == "delivery.dead").map(|e| &e.event.id).collect();
     assert_eq!(deaths.len(), 2);
     assert_ne!(deaths[0], deaths[1], "it died twice");
-    assert!(bench.command(Command::RetryDelivery { id: "dlv_0".into(), in_order_at: None }).unwrap_err().contains("deliveries list"));
+    assert!(
+        bench
+            .command(Command::RetryDelivery { id: "dlv_0".into(), in_order_at: None })
+            .unwrap_err()
+            .contains("deliveries list")
+    );
 }
 
 #[test]

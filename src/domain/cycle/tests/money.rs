@@ -178,6 +178,104 @@ fn a_budget_over_several_sources_is_looked_at_once() {
     assert_eq!(look(&mut bench, &files, vec![row(day, "ana", 21)]), NOTHING);
 }
 
+/// What an event says of its budget: type, severity, whether it is baseline, and each source's part.
+fn said(bench: &Bench) -> (String, Severity, bool, Vec<(String, String)>) {
+    let event = &bench.last_event().event;
+    let parts = event.data.get("by_source").and_then(|parts| parts.as_array()).cloned().unwrap_or_default();
+    let text = |part: &serde_json::Value, key: &str| part[key].as_str().unwrap_or_default().to_owned();
+    let parts = parts.iter().map(|part| (text(part, "source"), text(part, "spend_usd"))).collect();
+    (event.kind.clone(), event.severity, event.data["baseline"] == json!(true), parts)
+}
+
+fn part(source: &str, usd: &str) -> (String, String) {
+    (source.to_owned(), usd.to_owned())
+}
+
+#[test]
+fn a_budget_over_several_sources_is_one_baseline_at_installation() {
+    let (mut bench, acme) = bench(vec![budget(&["acme", "files"], 80, PeriodKind::Day)]);
+    let (files, day) = (collection("files", "bill", Role::Spend), today(&bench));
+    assert_eq!(look(&mut bench, &acme, vec![row(day, "ana", 60)]), NOTHING, "the other is about to be read");
+    assert_eq!(look(&mut bench, &files, vec![row(day, "bo", 30)]), ["budget.exceeded workspace"]);
+    let parts = vec![part("acme", "60.00"), part("files", "30.00")];
+    assert_eq!(said(&bench), ("budget.exceeded".into(), Severity::Warning, true, parts));
+    assert_eq!(look(&mut bench, &acme, vec![row(day, "ana", 90)]), NOTHING);
+}
+
+#[test]
+fn a_source_that_was_never_read_is_unknown_and_its_first_look_a_baseline() {
+    let (mut bench, acme) = bench(vec![budget(&["acme", "files"], 80, PeriodKind::Day)]);
+    let (files, day) = (collection("files", "bill", Role::Spend), today(&bench));
+    look(&mut bench, &acme, vec![row(day, "ana", 60)]);
+    let failed = || Evidence::Partial(Failure::broken("m"));
+    let cut_short = vec![Rows::Spend(vec![row(day, "bo", 500)])];
+    assert_eq!(bench.look(&files, cut_short, failed()), ["budget.threshold_reached workspace"], "not waited for");
+    assert_eq!(said(&bench), ("budget.threshold_reached".into(), Severity::Warning, true, vec![part("acme", "60.00")]));
+    assert_eq!(bench.last_event().event.data["unknown_sources"], json!(["files"]));
+    bench.look(&files, vec![], failed());
+    assert_eq!(look(&mut bench, &files, vec![row(day, "bo", 30)]), ["budget.exceeded workspace"]);
+    let parts = vec![part("acme", "60.00"), part("files", "30.00")];
+    assert_eq!(said(&bench), ("budget.exceeded".into(), Severity::Warning, true, parts));
+}
+
+#[test]
+fn nobody_waits_for_ever_for_a_source_that_is_not_asked() {
+    let (mut bench, acme) = bench(vec![budget(&["acme", "files"], 80, PeriodKind::Day)]);
+    let day = today(&bench);
+    assert_eq!(look(&mut bench, &acme, vec![row(day, "ana", 60)]), NOTHING);
+    bench.later(1_900);
+    assert_eq!(look(&mut bench, &acme, vec![row(day, "ana", 60)]), ["budget.threshold_reached workspace"]);
+    let (mut again, acme) = self::bench(vec![budget(&["acme", "files"], 80, PeriodKind::Day)]);
+    look(&mut again, &acme, vec![row(day, "ana", 60)]);
+    again.step(&Input::Tick { sources: vec!["acme".into()] });
+    assert!(said(&again).2, "nor at the next start");
+}
+
+#[test]
+fn what_a_known_source_passes_while_another_is_first_read_speaks_normally() {
+    let (mut bench, acme) = bench(vec![budget(&["acme", "files"], 100, PeriodKind::Day)]);
+    let (files, day) = (collection("files", "bill", Role::Spend), today(&bench));
+    look(&mut bench, &acme, vec![row(day, "ana", 10)]);
+    bench.look(&files, vec![], Evidence::Partial(Failure::broken("m")));
+    // A look at the one is under way while the first look at the other ends.
+    bench.begin(&acme);
+    bench.page(&acme, Page::of(Rows::Spend(vec![row(day, "ana", 60)])));
+    let before = bench.events.len();
+    look(&mut bench, &files, vec![row(day, "bo", 50)]);
+    let told: Vec<_> =
+        bench.events[before..].iter().map(|e| (e.event.kind.as_str(), &e.event.data["baseline"])).collect();
+    assert_eq!(told, [("budget.threshold_reached", &json!(false)), ("budget.exceeded", &json!(true))]);
+}
+
+#[test]
+fn another_account_is_a_quiet_baseline() {
+    let (mut bench, spec) = bench(vec![budget(&[], 100, PeriodKind::Day)]);
+    let day = today(&bench);
+    look(&mut bench, &spec, vec![row(day, "ana", 10)]);
+    let at = |fingerprint: &str| Arc::new(CollectionSpec { fingerprint: fingerprint.into(), ..spec.as_ref().clone() });
+    assert_eq!(look(&mut bench, &at("v2"), vec![row(day, "zed", 150)]), ["budget.exceeded workspace"]);
+    assert_eq!(said(&bench), ("budget.exceeded".into(), Severity::Warning, true, vec![]));
+    assert_eq!(look(&mut bench, &at("v2"), vec![row(day, "zed", 190)]), NOTHING);
+    assert_eq!(look(&mut bench, &at("v3"), vec![row(day, "zed", 120)]), NOTHING, "the same amount was told");
+    assert_eq!(look(&mut bench, &at("v4"), vec![row(day, "zed", 1)]), NOTHING);
+    bench.later(4 * 86_400);
+    assert_eq!(look(&mut bench, &at("v4"), vec![row(day, "zed", 1)]), NOTHING, "nothing was given back");
+}
+
+#[test]
+fn what_spikes_in_another_account_is_baseline() {
+    let rule = Rule::Spike(SpikeRule { per: Per::User, sensitivity: Sensitivity::default() });
+    let (mut bench, spec) = bench(vec![RuleSpec { name: "spike".into(), sources: vec![], rule }]);
+    let day = today(&bench);
+    let history = |user: &str| (1..60).map(|n| row(minus_days(day, n), user, 10)).collect::<Vec<_>>();
+    look(&mut bench, &spec, history("ana"));
+    let moved = Arc::new(CollectionSpec { fingerprint: "v2".into(), ..spec.as_ref().clone() });
+    let rows = history("zed").into_iter().chain([row(day, "zed", 100)]).collect();
+    assert_eq!(look(&mut bench, &moved, rows), ["cost.spike user:zed"]);
+    assert_eq!(bench.last_event().event.data["baseline"], json!(true));
+    assert_eq!(look(&mut bench, &moved, vec![row(day, "zed", 110)]), NOTHING);
+}
+
 #[test]
 fn money_that_was_forgotten_is_not_money_given_back() {
     let (mut bench, acme) = bench(vec![budget(&["acme", "files"], 100, PeriodKind::Month)]);
@@ -248,6 +346,31 @@ fn a_first_look_without_costs_is_a_first_sight_too() {
 }
 
 #[test]
+fn a_thread_that_came_after_the_first_look_speaks_like_any_other() {
+    let rule = Rule::ThreadCost(ThreadCostRule { limits: vec![usd(5)] });
+    let (mut bench, _) = bench(vec![RuleSpec { name: "dear".into(), sources: vec![], rule }]);
+    let threads = Arc::new(super::bench::threads());
+    let costs = collection("acme", "costs", Role::Cost);
+    let cost = |key: &str| CostRow { key: key.into(), cost: usd(9), estimated: false, facts: BTreeMap::new() };
+    let page = |keys: &[&str]| Page {
+        asked: keys.iter().map(|k| (*k).to_owned()).collect(),
+        ..Page::of(Rows::Costs(keys.iter().map(|k| cost(k)).collect()))
+    };
+    let asks = |bench: &mut Bench, keys: &[&str]| {
+        let epoch = bench.begin(&costs);
+        let before = bench.events.len();
+        bench.page(&costs, page(keys));
+        bench.end(&costs, epoch, Evidence::Window, LookNotes::default());
+        bench.events[before..].iter().map(|e| e.event.data["baseline"] == json!(true)).collect::<Vec<_>>()
+    };
+    bench.sweep(&threads, &super::bench::titled(0..2));
+    assert_eq!(asks(&mut bench, &["T-00"]), [true], "the first look did not get round to the second");
+    bench.sweep(&threads, &super::bench::titled(0..3));
+    assert_eq!(asks(&mut bench, &["T-01"]), [true], "which was there");
+    assert_eq!(asks(&mut bench, &["T-02"]), [false]);
+}
+
+#[test]
 fn days_that_a_complete_answer_was_asked_for_are_known() {
     let (mut bench, spec) = bench(vec![]);
     let day = today(&bench);
@@ -267,6 +390,31 @@ fn days_that_a_complete_answer_was_asked_for_are_known() {
 }
 
 #[test]
+fn a_day_whose_rows_were_left_out_is_not_zero() {
+    let (mut bench, spec) = bench(vec![]);
+    let day = today(&bench);
+    look(&mut bench, &spec, vec![row(minus_days(day, 1), "ana", 5)]);
+    let mut knows = |page: Page| {
+        bench.later(60);
+        let epoch = bench.begin(&spec);
+        let mut notes = LookNotes::default();
+        crate::domain::cycle::add_notes(&mut notes, bench.page(&spec, page).notes);
+        notes.asked_from = Some(minus_days(day, 1));
+        bench.end(&spec, epoch, Evidence::Complete, notes);
+        let Some((_, doc)) = bench.docs.get(&DocKey::Spend("acme".into())) else { panic!("no money is known") };
+        let Doc::Spend(state) = doc.as_ref() else { panic!("{doc:?}") };
+        [1, 0].map(|back| state.knows(minus_days(day, back)))
+    };
+    let mut odd = Page::of(Rows::Spend(Vec::new()));
+    odd.uncounted.leave_out(Some(day));
+    assert_eq!(knows(odd.clone()), [true, false], "of today");
+    odd.uncounted.leave_out(None);
+    assert_eq!(knows(odd), [false, false], "of who knows when");
+    assert_eq!(knows(Page::of(Rows::Spend(vec![row(day, "ana", -5)]))), [true, false], "a negative amount");
+    assert_eq!(knows(Page::of(Rows::Spend(Vec::new()))), [true, true]);
+}
+
+#[test]
 fn days_before_any_money_are_known_and_no_history() {
     let (mut bench, spec) = bench(vec![]);
     let day = today(&bench);
@@ -278,6 +426,34 @@ fn days_before_any_money_are_known_and_no_history() {
     let Doc::Spend(state) = doc.as_ref() else { panic!("{doc:?}") };
     assert_eq!([0, 1, 89, 90].map(|n| state.knows(minus_days(day, n))), [true, true, true, false]);
     assert_eq!([0, 1].map(|n| state.is_history(minus_days(day, n))), [true, false]);
+}
+
+#[test]
+fn by_a_clock_that_was_set_back_a_day_or_two_nothing_is_judged() {
+    for days in [1, 2] {
+        let (mut bench, spec) = bench(vec![budget(&[], 100, PeriodKind::Day)]);
+        let now = bench.now;
+        let day = today(&bench);
+        look(&mut bench, &spec, vec![row(day, "ana", 40)]);
+        bench.now = plus(now, SignedDuration::from_hours(-24 * days));
+        let shown = || vec![row(day, "ana", 120), row(minus_days(day, days), "ana", 130)];
+        assert_eq!(look(&mut bench, &spec, shown()), NOTHING, "{days}");
+        let before = bench.events.len();
+        bench.step(&Input::Tick { sources: vec!["acme".into()] });
+        assert_eq!(bench.told_since(before), NOTHING);
+        bench.now = plus(now, SignedDuration::from_mins(30));
+        let told = look(&mut bench, &spec, shown());
+        assert_eq!(told.iter().filter(|t| t.starts_with("budget.exceeded")).count(), 2, "each day once, {told:?}");
+        assert_eq!(look(&mut bench, &spec, shown()), NOTHING);
+    }
+}
+
+#[test]
+fn a_source_whose_day_begins_before_ours_is_judged() {
+    let (mut bench, spec) = bench(vec![budget(&[], 100, PeriodKind::Day)]);
+    let tomorrow = plus_days(today(&bench), 1);
+    look(&mut bench, &spec, vec![row(tomorrow, "ana", 10)]);
+    assert_eq!(look(&mut bench, &spec, vec![row(tomorrow, "ana", 120)]), ["budget.exceeded workspace"]);
 }
 
 #[test]

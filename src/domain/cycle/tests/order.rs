@@ -20,12 +20,8 @@ use crate::domain::timing::{Digest, DigestEvery, Group, GroupBy, Quiet, Rate, Ti
 /// New threads wait at `a` by this timing, and edited ones go by that.
 fn bench(created: Timing, updated: Timing) -> (Bench, Arc<CollectionSpec>) {
     let (mut bench, spec) = (Bench::new(), Arc::new(threads()));
-    let route = |kind: &str, timing| Route {
-        events: vec![kind.into()],
-        sinks: vec!["a".into()],
-        timing,
-        ..Route::default()
-    };
+    let route =
+        |kind: &str, timing| Route { events: vec![kind.into()], sinks: vec!["a".into()], timing, ..Route::default() };
     bench.world.routes = vec![route("thread.created", created), route("thread.*", updated)];
     bench.sweep(&spec, &titled(0..1));
     (bench, spec)

@@ -76,6 +76,7 @@ impl Crossing {
             thresholds_crossed: self.crossed.iter().copied().map(as_number).collect(),
             top,
             by_source,
+            unknown_sources: scene.unread(),
             drivers: self.drivers(rule, scene, today),
             forecast: ahead,
             estimated: self.sum.estimated,
@@ -122,7 +123,7 @@ pub(in crate::domain::rules) fn shares(
 ) -> (Top, Vec<SourceShare>) {
     let mut users: BTreeMap<&str, Sum> = BTreeMap::new();
     let mut models: BTreeMap<&str, Sum> = BTreeMap::new();
-    let mut sources: BTreeMap<&str, Micros> = scene.sources.iter().map(|s| (s.as_str(), Micros::ZERO)).collect();
+    let mut sources: BTreeMap<&str, Micros> = scene.counted.iter().map(|s| (s.as_str(), Micros::ZERO)).collect();
     let cut = scene.cut(&rule.per);
     for (source, _, row) in scene.ledger.rows_of(scope, cut, period.start, period.end) {
         *sources.entry(source).or_default() += row.cell.amount;

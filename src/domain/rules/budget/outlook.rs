@@ -16,11 +16,12 @@ use crate::domain::rules::scene::Scene;
 use crate::domain::spend::{Scope, Sum};
 use crate::domain::time::{Period, PeriodKind, days_between, minus_days};
 
-/// Days of a month, or a week, that must be over before anything is said of its end.
-const MONTH_DAYS: i64 = 5;
-const WEEK_DAYS: i64 = 2;
-/// Daily evaluations in a row that must agree, before a forecast is told and before it is taken back.
-const AGREEING: u8 = 2;
+/// The day of a month, or a week, from which on something is said of its end.
+const MONTH_DAY: i64 = 5;
+const WEEK_DAY: i64 = 3;
+/// Daily evaluations in a row that must agree, before a forecast is told and before it is taken back. The first of them
+/// may be on the day before.
+pub const AGREEING: u8 = 2;
 
 /// What was said, and nearly said, of one scope's period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,9 +49,7 @@ pub(super) fn evaluate(rule: &BudgetRule, state: &mut BudgetState, scene: &Scene
     }
     state.looked_ahead = Some(today);
     let period = Period::containing(rule.period, today, scene.week_start);
-    let over = days_between(period.start, today);
-    let least = if period.kind == PeriodKind::Month { MONTH_DAYS } else { WEEK_DAYS };
-    if over < least {
+    if days_between(period.start, today) < days_before(period.kind) {
         return Vec::new();
     }
     let limits = Limits::of(rule, scene, period, &mut state.usual);
@@ -72,6 +71,12 @@ pub(super) fn evaluate(rule: &BudgetRule, state: &mut BudgetState, scene: &Scene
         drafts.extend(view.judge(&mut state.ahead));
     }
     drafts
+}
+
+/// Days of a period that must be over before it is judged whether it will hold.
+pub fn days_before(kind: PeriodKind) -> i64 {
+    let speaks_on = if kind == PeriodKind::Month { MONTH_DAY } else { WEEK_DAY };
+    speaks_on - i64::from(AGREEING)
 }
 
 /// Where the scope's month (or the rule's own longer period) is heading, for an event about something else.

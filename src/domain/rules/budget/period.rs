@@ -99,8 +99,8 @@ fn local(rule: &BudgetRule, scene: &Scene<'_>, period: Period, zone: &TimeZone) 
     let cut = scene.cut(&rule.per);
     let whole_from = if start.slots == 0 { start.day } else { plus_days(start.day, 1) };
     let mut by_scope = scene.ledger.sums(cut, whole_from, end.day.max(whole_from));
-    let billed_only = scene.ledger.has_billed(scene.sources, start.day, plus_days(end.day, 1));
-    for source in scene.sources {
+    let billed_only = scene.ledger.has_billed(scene.counted, start.day, plus_days(end.day, 1));
+    for source in scene.counted {
         let part = |moment: Moment| scene.ledger.days.get(&(source.clone(), moment.day));
         if start.slots > 0
             && let Some(day) = part(start)
@@ -130,7 +130,7 @@ fn local(rule: &BudgetRule, scene: &Scene<'_>, period: Period, zone: &TimeZone) 
 fn watched(scene: &Scene<'_>, moment: Moment) -> bool {
     moment.slots == 0
         || scene
-            .sources
+            .counted
             .iter()
             .all(|s| scene.status.get(s.as_str()).is_some_and(|status| status.watched_at(moment.day, moment.slots - 1)))
 }

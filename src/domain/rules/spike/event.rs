@@ -4,14 +4,14 @@ use jiff::civil::Date;
 use serde_json::json;
 
 use super::watch::{SharedRise, Watch};
-use super::{Candidate, SpikeRule};
+use super::{Candidate, SpikeRule, share};
 use crate::domain::event::{Draft, Severity, data_of};
 use crate::domain::money::{Micros, Percent};
 use crate::domain::payload::{Contribution, SpikeData, SpikeMember};
 use crate::domain::rules::attribution::{self, Rise};
 use crate::domain::rules::scene::Scene;
 use crate::domain::spend::{Per, Scope};
-use crate::domain::time::plus_days;
+use crate::domain::time::{Timestamp, plus_days, start_of_utc_day};
 
 /// A spike wakes someone from this part of the workspace's usual month on.
 const WORTH_WAKING: Percent = Percent(1_000);
@@ -33,16 +33,23 @@ pub(super) struct Spike {
     listed: Vec<SpikeMember>,
     estimated: bool,
     escalation: bool,
+    since: Timestamp,
     score: f64,
     spread: f64,
     history_days: usize,
 }
 
 impl Spike {
-    pub(super) fn of(candidate: &Candidate, rule: &SpikeRule, watch: &Watch<'_>) -> Self {
-        let Candidate { scope, day, sum, judged } = candidate;
+    pub(super) fn of(candidate: &Candidate, rule: &SpikeRule, watch: &Watch<'_>, scene: &Scene<'_>) -> Self {
+        let Candidate { scope, day, sum, judged, since } = candidate;
         let expected = Micros::from_estimate(judged.expected.usd);
+        let since = if since < day {
+            start_of_utc_day(*since)
+        } else {
+            share::left_the_usual(scene, &rule.per, scope, *day, expected)
+        };
         Self {
+            since,
             scope: scope.clone(),
             day: *day,
             actual: sum.amount,
@@ -72,6 +79,7 @@ impl Spike {
             listed: Vec::new(),
             estimated: false,
             escalation: false,
+            since: start_of_utc_day(rise.day),
             score: 0.0,
             spread: 0.0,
             history_days: 0,
@@ -122,6 +130,7 @@ impl Spike {
             members: self.listed.clone(),
             member_count: u32::try_from(self.members.len()).ok().filter(|n| *n > 0),
             shared_percent: self.shared.map(|rise| rounded((rise.factor.exp() - 1.0) * 100.0, 1.0)),
+            since: self.since.to_string(),
             escalation: self.escalation,
             estimated: self.estimated,
             baseline: baseline.is_some(),
@@ -154,7 +163,9 @@ impl Group {
         Self { members }
     }
 
-    pub(super) fn spike(&self, rule: &SpikeRule, scene: &Scene<'_>, watch: &Watch<'_>) -> Spike {
+    /// The event about all of them, at this scope.
+    pub(super) fn spike(&self, scope: Scope, rule: &SpikeRule, scene: &Scene<'_>, watch: &Watch<'_>) -> Spike {
+        let day = self.members.first().map_or(watch.today, |s| s.day);
         let sum = |f: fn(&Spike) -> Micros| self.members.iter().map(f).sum::<Micros>();
         let (actual, expected) = (sum(|s| s.actual), sum(|s| s.expected));
         let highest = |f: fn(&Spike) -> f64| self.members.iter().map(f).fold(0.0, f64::max);
@@ -166,8 +177,9 @@ impl Group {
             excess_usd: s.actual - s.expected,
         });
         Spike {
-            scope: Scope::Workspace,
-            day: self.members.first().map_or(watch.today, |s| s.day),
+            scope,
+            day,
+            since: self.members.iter().map(|s| s.since).min().unwrap_or_else(|| start_of_utc_day(day)),
             actual,
             expected,
             is_small: is_small(actual - expected, rule, watch),

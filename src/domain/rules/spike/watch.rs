@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Candidate, DAYS_NEEDED, SpikeRule, share};
 use crate::domain::money::Micros;
-use crate::domain::rules::detector::{Bar, Detector, Expectation, common_factor};
+use crate::domain::rules::detector::{Bar, COMMON_SCOPES, Detector, Expectation, common_factor};
 use crate::domain::rules::scene::Scene;
 use crate::domain::spend::{Index, SETTLING_DAYS, Scope, Sum};
 use crate::domain::time::{days_between, minus_days, plus_days, utc_day};
@@ -35,7 +35,7 @@ pub struct Learned {
     pub totals: BTreeMap<Date, Micros>,
 }
 
-/// A day on which nearly everybody spent more.
+/// By how much nearly everybody spent more on a day; 0 where they did not.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SharedRise {
     pub day: Date,
@@ -164,7 +164,12 @@ impl<'a> Watch<'a> {
         self.open.get(&day).map_or(0, |sums| sums.iter().filter(|s| s.amount > Micros::ZERO).count())
     }
 
-    /// Finished days that are not closed, with what they had in common.
+    /// Spend of all scopes together on a finished day.
+    pub fn total(&self, day: Date) -> Option<Micros> {
+        self.totals.get(&day).copied()
+    }
+
+    /// Finished days that are not closed, with what they had in common, where enough scopes tell.
     pub fn shared_rises(&self) -> &[SharedRise] {
         &self.rises
     }
@@ -218,15 +223,17 @@ impl<'a> Watch<'a> {
             expected.iter().zip(&usd).filter_map(|(expected, usd)| expected.as_ref()?.residual(*usd)).collect();
         let factor = common_factor(&mut residuals);
         self.factors.insert(day, factor);
-        if factor > 0.0 {
+        if residuals.len() >= COMMON_SCOPES {
             self.note_rise(day, factor, residuals.len(), &sums, &expected);
         }
         let mut news = Vec::new();
         for (number, usd) in usd.iter().enumerate().filter(|(_, usd)| **usd > 0.0) {
             let how = self.rule.sensitivity;
+            let since = self.detectors[number].episode_since();
             let judged = self.detectors[number].fold_over(expected[number], day, *usd, factor, how);
             if let Some(judged) = judged.filter(|j| j.alert) {
-                news.push(Candidate { scope: self.index.scope(number), day, sum: sums[number], judged });
+                let since = since.filter(|_| judged.escalation).unwrap_or(day);
+                news.push(Candidate { scope: self.index.scope(number), day, sum: sums[number], judged, since });
             }
         }
         if days_between(day, self.today) <= SETTLING_DAYS {
@@ -256,7 +263,8 @@ impl<'a> Watch<'a> {
             }
             let judged = bar.judge(usd, needed);
             if judged.alert {
-                news.push(Candidate { scope: self.index.scope(number), day: today, sum: *sum, judged });
+                let since = self.detectors[number].episode_since().filter(|_| judged.escalation).unwrap_or(today);
+                news.push(Candidate { scope: self.index.scope(number), day: today, sum: *sum, judged, since });
             }
         }
         self.open.insert(today, sums);
@@ -295,7 +303,12 @@ fn print_of(rule: &SpikeRule, scene: &Scene<'_>) -> String {
     let groups =
         if rule.per == crate::domain::spend::Per::Group { format!(" {:?}", scene.groups.0) } else { String::new() };
     let generation: u32 = scene.status.values().map(|s| s.generation).sum();
-    format!("{} z{} floor{} of{generation}{groups}", rule.per, how.z, how.floor_usd)
+    // Another source, or another collection of one, is another history.
+    let more: usize = scene.status.values().map(|s| s.edition().1 - 1).sum();
+    let more = if more == 0 { String::new() } else { format!("+{more}") };
+    let unread = scene.unread();
+    let without = if unread.is_empty() { String::new() } else { format!(" without {}", unread.join("+")) };
+    format!("{} z{} floor{} of{generation}{more}{groups}{without}", rule.per, how.z, how.floor_usd)
 }
 
 /// What a detector thinks of a scope's day.
@@ -335,7 +348,7 @@ pub fn opinions(rule: &SpikeRule, scene: &Scene<'_>, scope: &Scope, from: Date, 
                 bar: before.bar(day, factor, rule.sensitivity),
                 factor,
                 episode: before.episode_base(),
-                history: before.days_known(),
+                history: before.days_known(day),
             });
         }
         day = plus_days(day, 1);

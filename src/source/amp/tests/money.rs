@@ -105,6 +105,9 @@ async fn rows_are_split_and_bad_ones_left_out() {
         .chain(["day 2 has no usable date"])
         .collect::<Vec<_>>()
     );
+    let uncounted = &look.pages[0].uncounted;
+    assert_eq!(uncounted.days.iter().map(|day| day.day()).collect::<Vec<_>>(), [21]);
+    assert!(uncounted.until.is_some(), "and a row of nobody knows which day");
     let rows = look.spend();
     let shown: Vec<_> = rows
         .iter()

@@ -35,6 +35,17 @@ async fn spend_is_the_sum_over_all_threads_by_day_user_and_model() {
     assert_eq!(rows, [("2026-10-04".to_owned(), Some("user_ana"), Some("claude-haiku-4-5-20251001"), 2_956, 2_956)]);
     assert!(seen.spend.iter().all(|r| r.basis == crate::domain::spend::Basis::Estimate && !r.whole_user));
     assert_eq!(seen.quarantined, ["\"mystery\" is in no price table: what its 3 tokens cost is unknown"]);
+    assert_eq!(seen.uncounted.unpriced.iter().map(ToString::to_string).collect::<Vec<_>>(), ["2026-10-04"]);
+    assert_eq!(seen.uncounted.until, None);
+}
+
+#[tokio::test]
+async fn what_a_file_that_cannot_be_read_cost_is_of_no_day_after_it() {
+    let bench = Bench::new();
+    bench.put("torn.json", "{\"id\": \"T-1\", \"messages\": [");
+    let day = |at: std::time::SystemTime| utc_day(Timestamp::try_from(at).unwrap());
+    let written = day(fs::metadata(bench.path("torn.json")).unwrap().modified().unwrap());
+    assert_eq!(bench.look(USAGE).await.uncounted.until, Some(written));
 }
 
 #[tokio::test]
