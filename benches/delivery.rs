@@ -191,7 +191,7 @@ async fn fill(app: &ampbridge::app::App, events: usize) {
     };
     app.core.step(&Input::Begin { spec: Arc::clone(&spec) }).await.expect("begins");
     app.core.store.begin_look(&spec.id()).await.expect("a look");
-    app.core.step(&Input::SweepEnd(end(LookNotes::default()))).await.expect("a baseline");
+    app.core.step(&Input::SweepEnd(Box::new(end(LookNotes::default())))).await.expect("a baseline");
     let numbers: Vec<usize> = (0..events).collect();
     let mut last = None;
     for chunk in numbers.chunks(100) {

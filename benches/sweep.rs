@@ -173,7 +173,7 @@ impl Sweep {
             confirmed: BTreeSet::new(),
             quota: None,
         };
-        self.step(&Input::SweepEnd(end), self.commit).await;
+        self.step(&Input::SweepEnd(Box::new(end)), self.commit).await;
         if self.commit {
             let commit = self.store.overview().await.expect("an open store").commit;
             self.store.durable(Ticket(commit)).await.expect("durable");

@@ -124,7 +124,7 @@ async fn look_that_ends(store: &Opened, now: Timestamp, shown: &[Record], eviden
     }
     let confirmed = BTreeSet::new();
     let end = SweepEnd { spec, epoch: 1, evidence, idle: false, notes, cursor: None, quota: None, confirmed };
-    let plan = step(store, now, Input::SweepEnd(end)).await;
+    let plan = step(store, now, Input::SweepEnd(Box::new(end))).await;
     kinds.extend(plan.events.iter().map(|e| e.event.kind.clone()));
     flush(store).await;
     kinds

@@ -162,7 +162,7 @@ impl Workspace {
             quota: None,
             confirmed: std::collections::BTreeSet::new(),
         };
-        step(Input::SweepEnd(end)).await;
+        step(Input::SweepEnd(Box::new(end))).await;
         (notes, time)
     }
 }

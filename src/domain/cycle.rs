@@ -81,7 +81,7 @@ pub enum Input {
         until: Timestamp,
     },
     /// It ended, well or badly: `SweepEnd` and `Health` in one.
-    SweepEnd(SweepEnd),
+    SweepEnd(Box<SweepEnd>),
     /// Time has passed, or the rules are looked at for the first time in this process.
     Tick {
         sources: Vec<String>,

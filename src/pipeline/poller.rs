@@ -130,7 +130,7 @@ impl Poller {
     async fn end(&self, collection: &Collection, sweep: SweepEnd, mut looked: Looked) -> Result<Looked, StoreError> {
         let sweep = SweepEnd { quota: self.source.allowance().learned, ..sweep };
         let frozen = self.state(collection).await?.frozen;
-        let (plan, _) = self.core.step(&Input::SweepEnd(sweep.clone())).await?;
+        let (plan, _) = self.core.step(&Input::SweepEnd(Box::new(sweep.clone()))).await?;
         looked.notes = sweep.notes;
         looked.notes.events += plan.notes.events;
         looked.evidence = plan.refused.clone().map_or(sweep.evidence, Evidence::Partial);

@@ -239,7 +239,7 @@ impl Sim {
             Ending::Failed(failure) => Evidence::Partial(Failure::clone(failure)),
         };
         assert_eq!(running.notes.quarantined, running.look.quarantined as u64, "rows left out of {name}");
-        let input = Input::SweepEnd(SweepEnd {
+        let input = Input::SweepEnd(Box::new(SweepEnd {
             spec: Arc::clone(&spec),
             epoch: running.look.epoch,
             evidence,
@@ -248,7 +248,7 @@ impl Sim {
             cursor: Some(running.cursor.clone()),
             quota: None,
             confirmed: BTreeSet::new(),
-        });
+        }));
         if self.noisy && self.rng.percent(10) {
             self.race(name, &input).await;
         }

@@ -246,7 +246,8 @@ impl Sim {
         }
         let now = self.bridge.now();
         let early = self.model.desk.early(&self.setup, &self.model.events, &going, first, now);
-        *self.shapes.entry("goes before what comes after it".to_owned()).or_default() += early.len() as u32;
+        *self.shapes.entry("goes before what comes after it".to_owned()).or_default() +=
+            u32::try_from(early.len()).unwrap();
         messages.extend(early.iter().cloned());
         self.check_messages(plan, messages, &early, &repeats).await;
     }

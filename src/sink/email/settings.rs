@@ -175,7 +175,7 @@ impl SinkConfig for EmailConfig {
 }
 
 fn is_same(one: &Mailbox, other: &Mailbox) -> bool {
-    one.email.to_string().eq_ignore_ascii_case(&other.email.to_string())
+    AsRef::<str>::as_ref(&one.email).eq_ignore_ascii_case(other.email.as_ref())
 }
 
 /// Reads an address with or without a name.

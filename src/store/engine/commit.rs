@@ -236,18 +236,7 @@ impl<K: Kv> Shared<K> {
                 published.push(delivery);
             }
         }
-        for (_, delivery) in &plan.noted {
-            // Its lease goes on, and so does its place in the outbox.
-            entries.delivery(delivery)?;
-        }
-        for (_, delivery) in &plan.settled {
-            entries.delivery(delivery)?;
-            if delivery.state.is_open() {
-                state.outbox.insert(delivery);
-            } else {
-                state.outbox.remove(&delivery.sink, delivery.seq);
-            }
-        }
+        write_attempts(state, plan, &mut entries)?;
         for delivery in &plan.changed {
             // By command, perhaps in the same breath as the event: like a new one it leaves once it is durable.
             entries.delivery(delivery)?;
@@ -314,4 +303,21 @@ impl State {
         let spend: Arc<DaySpend> = Arc::new(codec::decode(&bytes, "a day of spend")?);
         Ok(Some(self.spend.put(source, day, spend)))
     }
+}
+
+/// What attempts have come to.
+fn write_attempts(state: &mut State, plan: &Plan, entries: &mut Entries) -> Result<()> {
+    for (_, delivery) in &plan.noted {
+        // Its lease goes on, and so does its place in the outbox.
+        entries.delivery(delivery)?;
+    }
+    for (_, delivery) in &plan.settled {
+        entries.delivery(delivery)?;
+        if delivery.state.is_open() {
+            state.outbox.insert(delivery);
+        } else {
+            state.outbox.remove(&delivery.sink, delivery.seq);
+        }
+    }
+    Ok(())
 }

@@ -112,7 +112,7 @@ mod tests {
     fn delivery(number: u64) -> Delivery {
         let mut delivery = Delivery::single("bridge", "ops", &event(number).event, AT, false);
         (delivery.seq, delivery.event_seqs) = (number, vec![number]);
-        if number % 3 != 0 {
+        if !number.is_multiple_of(3) {
             delivery.state = DeliveryState::Delivered { at: AT };
         }
         delivery

@@ -173,13 +173,12 @@ impl Segments {
 
     fn segment(&mut self, kv: &dyn Kv, number: u64) -> Result<&Segment> {
         // The newest are the likeliest.
-        let at = match self.recent.iter().rposition(|(n, _)| *n == number) {
-            Some(at) => at,
-            None => {
-                let segment = Segment::load(kv, self.family, number)?;
-                self.keep(number, segment);
-                self.recent.len() - 1
-            }
+        let at = if let Some(at) = self.recent.iter().rposition(|(n, _)| *n == number) {
+            at
+        } else {
+            let segment = Segment::load(kv, self.family, number)?;
+            self.keep(number, segment);
+            self.recent.len() - 1
         };
         Ok(&self.recent[at].1)
     }

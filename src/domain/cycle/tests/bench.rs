@@ -197,7 +197,7 @@ impl Bench {
     }
 
     pub fn end(&mut self, spec: &Arc<CollectionSpec>, epoch: u32, evidence: Evidence, notes: LookNotes) -> Plan {
-        self.step(&Input::SweepEnd(SweepEnd { notes, ..ended(spec, epoch, evidence) }))
+        self.step(&Input::SweepEnd(Box::new(SweepEnd { notes, ..ended(spec, epoch, evidence) })))
     }
 
     /// A look that had nothing to ask. Returns what was told.
@@ -205,7 +205,7 @@ impl Bench {
         self.later(60);
         let before = self.events.len();
         let epoch = self.begin(spec);
-        self.step(&Input::SweepEnd(SweepEnd { idle: true, ..ended(spec, epoch, Evidence::Window) }));
+        self.step(&Input::SweepEnd(Box::new(SweepEnd { idle: true, ..ended(spec, epoch, Evidence::Window) })));
         self.told_since(before)
     }
 
