@@ -79,7 +79,7 @@ async fn send_all(file: &Path) -> anyhow::Result<()> {
             }
             delivery.event_ids = case.events.iter().map(|stored| stored.event.id.clone()).collect();
             let id = delivery.id.clone();
-            let message = Message { delivery, events: case.events.clone(), reference: None, now };
+            let message = Message { delivery, events: case.events.clone(), reference: None, progress: None, now };
             let report = sink.send(&message).await;
             write_line(&json!({
                 "name": case.name,

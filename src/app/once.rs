@@ -68,6 +68,13 @@ impl OnceReport {
                 ));
             }
             if report.stopped {
+                // By this round, or before it: of that it was told then.
+                if report.failed_attempts > 0 {
+                    failures.push(format!(
+                        "sink {sink} is stopped, and {} deliveries wait; `ampbridge sinks list` says why, `ampbridge sinks enable {sink}` sets it going",
+                        report.waiting
+                    ));
+                }
                 continue;
             }
             if report.retrying > 0 {

@@ -88,9 +88,18 @@ pub fn parse(text: &str, problems: &mut Problems) -> Map<String, Value> {
         let twice = error.span().filter(|_| error.message() == "duplicate key");
         problems.torn |= twice.is_none();
         let path = twice.map(|span| key_path(text, span.start)).unwrap_or_default();
+        // The keys of a section that stands twice are no mistakes of their own.
+        if !path.is_empty() && problems.found.iter().any(|p| is_within(&path, &p.path)) {
+            continue;
+        }
         problems.found.push(Problem { path, origin: place, message: error.message().to_owned() });
     }
     table_to_map(table.get_ref(), text)
+}
+
+/// Whether a key stands in a section.
+fn is_within(path: &str, section: &str) -> bool {
+    !section.is_empty() && path.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'))
 }
 
 fn table_to_map(table: &DeTable<'_>, text: &str) -> Map<String, Value> {

@@ -234,6 +234,17 @@ impl CollectionState {
         self
     }
 
+    /// Whether what is known is of the place, and the account, that a look at it would be at now.
+    pub fn is_of(&self, spec: &CollectionSpec) -> bool {
+        let anothers = self.owner.is_some() && spec.owner.is_some() && self.owner != spec.owner;
+        self.fingerprint == spec.fingerprint && !anothers
+    }
+
+    /// Whether what is known is of another place or account.
+    pub fn is_elsewhere(&self, spec: &CollectionSpec) -> bool {
+        !self.fingerprint.is_empty() && !self.is_of(spec)
+    }
+
     /// Knowing nothing yet but how the looks have gone, in another epoch.
     #[must_use]
     pub fn anew(self, epoch: u32, fingerprint: String) -> Self {

@@ -12,6 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::delivery::cut;
+use super::record::Person;
+
 pub use digest::*;
 pub use health::*;
 pub use money::*;
@@ -27,6 +30,35 @@ pub struct Who {
     /// Where the source tells it.
     #[serde(default)]
     pub name: Option<String>,
+}
+
+/// Longest name of a person, in bytes; what is longer is none that anybody reads.
+const NAME_BYTES: usize = 1024;
+/// Longest address of mail (RFC 5321, section 4.5.3.1).
+const EMAIL_BYTES: usize = 64 + 1 + 255;
+
+impl Who {
+    /// Who a user id is, as far as known. Where there is no other id it is the email.
+    pub fn of(id: &str, person: Option<&Person>) -> Self {
+        let email = person.and_then(|p| p.email.as_deref()).or_else(|| is_email(id).then_some(id));
+        let name = person.and_then(|p| p.name.as_deref());
+        Self {
+            id: id.to_owned(),
+            email: email.map(|email| cut(email, NAME_BYTES)),
+            name: name.map(|name| cut(name, NAME_BYTES)),
+        }
+    }
+
+    /// With this name where none is known.
+    #[must_use]
+    pub fn or_named(self, name: Option<&str>) -> Self {
+        Self { name: self.name.or_else(|| Some(cut(name?, NAME_BYTES))), ..self }
+    }
+}
+
+fn is_email(text: &str) -> bool {
+    let parts = text.split_once('@').filter(|_| text.len() <= EMAIL_BYTES && !text.contains(char::is_whitespace));
+    parts.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'))
 }
 
 /// A record came, changed or went.
@@ -86,4 +118,28 @@ pub struct LevelData {
     pub incident: String,
     /// `open` or `resolved`.
     pub state: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_there_is_no_other_id_the_email_is_one() {
+        let ana = Person { email: Some("ana@example.com".into()), name: Some("Ana".into()) };
+        assert_eq!(Who::of("u1", Some(&ana)).email.as_deref(), Some("ana@example.com"));
+        let email = |id: &str| Who::of(id, None).email;
+        assert_eq!(email("Bo@example.com").as_deref(), Some("Bo@example.com"), "members are known by nothing else");
+        let long = format!("{}@example.com", "a".repeat(400));
+        for id in ["u2", "@handle", "a@", "a b@example.com", "a@b@c", "", &long] {
+            assert_eq!(email(id), None, "{id}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_named_by_the_megabyte() {
+        let long = Person { name: Some("ä".repeat(1_000_000)), ..Person::default() };
+        assert!(Who::of("u1", Some(&long)).name.is_some_and(|name| name.len() < 2_000));
+        assert!(Who::of("u1", None).or_named(long.name.as_deref()).name.is_some_and(|name| name.len() < 2_000));
+    }
 }

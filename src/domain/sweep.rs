@@ -49,7 +49,7 @@ pub struct StillMissed {
 pub fn found_again(spec: &CollectionSpec, state: &mut CollectionState, still: &StillMissed) {
     let too_much = is_too_much(spec, state, still.keys.len() as u64, still.known);
     match &mut state.hold {
-        Some(hold) if too_much => {
+        Some(hold) if too_much || (hold.rejected.is_some() && !still.announced.is_empty()) => {
             hold.shrink(if hold.announced { &still.announced } else { &still.keys });
         }
         hold => *hold = None,
@@ -86,13 +86,18 @@ pub fn decide(
         return Removals::default();
     }
     if !is_doubtful(spec, state, missing, shown) {
-        state.hold = None;
+        let kept = kept(state, missing);
+        match &mut state.hold {
+            Some(hold) if !kept.is_empty() => hold.shrink(&kept),
+            hold => *hold = None,
+        }
         state.doubted &= !missing.now.is_empty();
         let proven = |row: &&StoredRow| spec.deletes != Deletes::ConfirmGet || confirmed.contains(&row.key);
-        let rows: Vec<StoredRow> = missing.rows.iter().filter(proven).cloned().collect();
+        let is_kept = |row: &&StoredRow| kept.binary_search(&key_hash(&row.key)).is_ok();
+        let rows: Vec<StoredRow> = missing.rows.iter().filter(|row| proven(row) && !is_kept(row)).cloned().collect();
         let gone: BTreeSet<u64> = rows.iter().map(|r| key_hash(&r.key)).collect();
         let missed = missing.now.iter().copied().filter(|h| !gone.contains(h)).collect();
-        return Removals { rows, missed, ..Removals::default() };
+        return Removals { rows, missed, announced: kept, held: None };
     }
     let (announced, held) = hold(spec, state, missing, now);
     Removals { rows: Vec::new(), missed: missing.now.clone(), announced, held }
@@ -105,7 +110,16 @@ pub fn is_doubtful(spec: &CollectionSpec, state: &CollectionState, missing: &Mis
     emptied || is_too_much(spec, state, lost, missing.known)
 }
 
+/// What a person has said is not gone, and is missing still.
+fn kept(state: &CollectionState, missing: &Missing) -> Vec<u64> {
+    let is_rejected = state.hold.as_ref().is_some_and(|hold| hold.rejected.is_some());
+    if is_rejected { both(&missing.now, &missing.announced) } else { Vec::new() }
+}
+
 fn is_too_much(spec: &CollectionSpec, state: &CollectionState, lost: u64, known: u64) -> bool {
+    // That a collection grows makes nothing believable that somebody was asked about.
+    let asked_of = state.hold.as_ref().filter(|hold| hold.announced).map(|hold| hold.known);
+    let known = asked_of.map_or(known, |asked_of| asked_of.min(known));
     lost > believable(known) || ((spec.hold_all || state.doubted) && lost > 0)
 }
 
@@ -121,7 +135,9 @@ fn hold(
     let epoch = state.epoch;
     let twice = both(&missing.now, &missing.before);
     let announced = both(&twice, &missing.announced);
-    let is_over = |h: &Hold| h.rejected.is_some_and(|r| r != digest) || (h.announced && announced.is_empty());
+    // Of what a person has said stays, less may be missing than then, and nothing else.
+    let is_other = announced.len() < missing.now.len();
+    let is_over = |h: &Hold| (h.rejected.is_some() && is_other) || (h.announced && announced.is_empty());
     if state.hold.as_ref().is_some_and(is_over) {
         state.hold = None;
     }
@@ -138,11 +154,11 @@ fn hold(
     });
     hold.looks = hold.looks.saturating_add(1);
     hold.digest = digest;
-    hold.known = missing.known;
     if hold.announced {
         hold.shrink(&announced);
         return (announced, None);
     }
+    hold.known = missing.known;
     hold.count = if twice.is_empty() { missing.now.len() } else { twice.len() } as u64;
     if !missing.rows.is_empty() {
         let is_meant = |r: &&StoredRow| twice.is_empty() || twice.binary_search(&key_hash(&r.key)).is_ok();

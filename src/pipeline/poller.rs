@@ -89,19 +89,28 @@ impl Poller {
             Ok(spec) => spec,
             Err(failure) => return self.not_begun(collection, reach, failure).await,
         };
-        self.core.step(&Input::Begin { spec: Arc::clone(&spec) }).await?;
-        let state = self.state(collection).await?;
+        let mut state = self.state(collection).await?;
+        // Nothing is forgotten for a place that has not answered yet: it may be a slip of the config.
+        let is_elsewhere = state.is_elsewhere(&spec);
+        if is_elsewhere {
+            let epoch = state.epoch;
+            state = state.anew(epoch, spec.fingerprint.clone()).at_host(spec.host.as_ref());
+        } else {
+            self.core.step(&Input::Begin { spec: Arc::clone(&spec) }).await?;
+            state = self.state(collection).await?;
+        }
         let baseline = state.baseline.is_none();
         let reach = if baseline { Reach::Full } else { reach };
-        if reach == Reach::Full {
+        if reach == Reach::Full && !is_elsewhere {
             self.core.store.begin_look(&spec.id()).await?;
         }
-        let epoch = state.epoch;
         let now = self.core.clock.now();
         let all = asked || baseline;
         let (Round { wanted, again }, known) = self.wanted(&spec, all, now).await?;
         let request = LookRequest { collection: spec.name.clone(), reach, wanted, again, all, now, state };
-        let (mut notes, end) = self.read(&spec, &request).await?;
+        let known_before = request.state.epoch;
+        let (mut notes, end, begun) = self.read(&spec, &request, (!is_elsewhere).then_some(known_before)).await?;
+        let epoch = begun.unwrap_or(known_before);
         (notes.asked_from, notes.whole_from, notes.replaced) = (end.asked_from, end.whole_from, end.replaced);
         let confirmed = self.confirm(&spec, &request.state, &notes, &end).await?;
         let pages = end.pages;
@@ -175,12 +184,14 @@ impl Poller {
         }
     }
 
-    /// Reads and commits pages side by side: while one is committed, the next is fetched.
+    /// Reads and commits pages side by side: while one is committed, the next is fetched. `epoch`: the one that it looks
+    /// for; with none it begins anew once it has answered, and which one that is comes back.
     async fn read(
         &self,
         spec: &Arc<CollectionSpec>,
         request: &LookRequest,
-    ) -> Result<(LookNotes, LookEnd), StoreError> {
+        epoch: Option<u32>,
+    ) -> Result<(LookNotes, LookEnd, Option<u32>), StoreError> {
         let (pages, mut incoming) = Pages::channel();
         let fetch = async {
             let end = self.source.look(request, &pages).await;
@@ -188,8 +199,11 @@ impl Poller {
             end
         };
         let consume = async {
-            let mut notes = LookNotes::default();
+            let (mut notes, mut epoch) = (LookNotes::default(), epoch);
             while let Some(page) = incoming.recv().await {
+                if epoch.is_none() {
+                    epoch = Some(self.begin_anew(spec).await?);
+                }
                 let input = Input::Page { spec: Arc::clone(spec), page };
                 match self.core.step(&input).await {
                     Ok((plan, _)) => cycle::add_notes(&mut notes, plan.notes),
@@ -197,17 +211,51 @@ impl Poller {
                     Err(error) => return Err(error),
                 }
             }
-            Ok(notes)
+            Ok((notes, epoch))
         };
-        tokio::pin!(fetch);
-        tokio::pin!(consume);
-        tokio::select! {
-            end = &mut fetch => Ok((consume.await?, end)),
-            notes = &mut consume => match notes {
-                Ok(notes) => Ok((notes, fetch.await)),
-                Err(error) => Err(error),
-            },
+        let both = async {
+            tokio::pin!(fetch);
+            tokio::pin!(consume);
+            tokio::select! {
+                end = &mut fetch => Ok((consume.await?, end)),
+                notes = &mut consume => match notes {
+                    Ok(notes) => Ok((notes, fetch.await)),
+                    Err(error) => Err(error),
+                },
+            }
+        };
+        let ((notes, mut epoch), end) = tokio::select! {
+            read = both => read?,
+            error = self.note_waits(spec) => return Err(error),
+        };
+        // An empty list is an answer, too.
+        if epoch.is_none() && !matches!(end.evidence, Evidence::Partial(_)) {
+            epoch = Some(self.begin_anew(spec).await?);
         }
+        Ok((notes, end, epoch))
+    }
+
+    /// What was known is of another place; this one has answered. Returns the epoch that begins.
+    async fn begin_anew(&self, spec: &Arc<CollectionSpec>) -> Result<u32, StoreError> {
+        self.core.step(&Input::Begin { spec: Arc::clone(spec) }).await?;
+        self.core.store.begin_look(&spec.id()).await?;
+        Ok(self.state_of(spec).await?.epoch)
+    }
+
+    /// Keeps until when the system wants to be left alone as soon as it says so: the look may sleep that long, and the
+    /// process end meanwhile. Ends only where the store fails.
+    async fn note_waits(&self, spec: &Arc<CollectionSpec>) -> StoreError {
+        let Some(mut asked) = self.source.asked_to_wait() else { return std::future::pending().await };
+        // What was asked of an earlier look is known.
+        asked.borrow_and_update();
+        while asked.changed().await.is_ok() {
+            let until = *asked.borrow_and_update();
+            let Some(until) = until else { continue };
+            if let Err(error) = self.core.step(&Input::AskedToWait { spec: Arc::clone(spec), until }).await {
+                return error;
+            }
+        }
+        std::future::pending().await
     }
 
     /// Looks at one collection for as long as the service runs.
@@ -264,13 +312,17 @@ impl Poller {
     }
 
     async fn state(&self, collection: &Collection) -> Result<CollectionState, StoreError> {
-        let key = DocKey::Collection(collection.spec.id());
+        self.state_of(&collection.spec).await
+    }
+
+    async fn state_of(&self, spec: &CollectionSpec) -> Result<CollectionState, StoreError> {
+        let key = DocKey::Collection(spec.id());
         let doc = self.core.store.doc(&key).await?;
         let state = match doc.as_deref() {
             Some(crate::domain::doc::Doc::Collection(state)) => state.clone(),
             _ => CollectionState::default(),
         };
-        Ok(state.at_host(collection.spec.host.as_ref()))
+        Ok(state.at_host(spec.host.as_ref()))
     }
 
     /// Keys that are to be asked about, and how many there would be.

@@ -136,7 +136,7 @@ async fn the_ledger_can_be_looked_at() {
     long_ago.says(&["?, nobody knows what was spent"]);
     let state = bench.run(&["state", "show", "--json"]).await.exits(0).json();
     let usage =
-        state["collections"].as_array().unwrap().iter().find(|c| c["collection"] == "acme/daily-usage").unwrap();
+        state["collections"].as_array().unwrap().iter().find(|c| c["collection"] == "acme/daily_usage").unwrap();
     assert!(usage["rows"].as_u64() > Some(0) && usage["days"].as_u64() > Some(0), "{usage}");
 }
 

@@ -90,8 +90,8 @@ async fn a_retry_waits_for_the_end_of_quiet_hours_and_a_person_may_send_it_all_t
     let hour = |ahead: i64| (Timestamp::now() + SignedDuration::from_hours(ahead)).strftime("%H:00").to_string();
     let quiet = format!("quiet = {{ from = {:?}, to = {:?}, timezone = \"UTC\" }}", hour(-1), hour(3));
     bench.configure(&[HEAD, ACME, HOOK, &route(&["hook"], &quiet)]);
-    bench.once().await;
-    assert_eq!(bench.hook.received().len(), attempts, "nothing is sent, and that is no failure");
+    bench.run(&["once"]).await.exits(1).says(&["have failed"]);
+    assert_eq!(bench.hook.received().len(), attempts, "nothing is sent; what failed before still waits");
     let rows = bench.deliveries().await;
     let [row] = rows.as_slice() else { panic!("{rows:?}") };
     assert_eq!((text(row, "state"), &row["due"]), ("due", &json!(null)));

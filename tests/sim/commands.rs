@@ -156,7 +156,7 @@ impl Sim {
             Command::RejectHold { collection, .. } => {
                 let known = self.model.collections.get_mut(&collection.to_string()).unwrap();
                 let hold = known.hold.as_mut().unwrap();
-                hold.rejected = Some(hold.missing.clone());
+                hold.rejected = true;
             }
             Command::RetryDelivery { id, .. } => {
                 self.receivers.excuse(id);

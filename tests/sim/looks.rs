@@ -196,9 +196,14 @@ impl Sim {
         let Input::Page { page, .. } = &input else { return };
         let known = self.model.collections.get_mut(name).unwrap();
         running.look.quarantined += page.quarantined.len();
+        let shown = page.rows.len();
         let expected: Vec<Fact> = match &page.rows {
             Rows::Records(records) => {
-                let (facts, touched) = known.page(&spec, &mut running.look, records);
+                // Of two rows with one key the first counts.
+                let mut seen = BTreeSet::new();
+                let records: Vec<_> = records.iter().filter(|r| seen.insert(r.key.clone())).cloned().collect();
+                running.look.quarantined += shown - records.len();
+                let (facts, touched) = known.page(&spec, &mut running.look, &records);
                 if spec.noun == "thread" {
                     let wanted = self.model.money.wanted.entry(spec.source.clone()).or_default();
                     // What a sub-thread costs is counted in its main thread's.

@@ -290,7 +290,7 @@ fn reset(step: &mut Step<'_>, id: &CollectionId, spend: bool) -> Result<String, 
     step.plan.collection = Some(id.clone());
     step.plan.clear_rows = true;
     if spend {
-        spending::forget(step, &id.source);
+        spending::forget(step, &id.source, false);
     }
     look::forget_levels(step, id);
     step.put(key, Doc::Collection(fresh));

@@ -111,8 +111,7 @@ pub(super) fn end_needs(world: &World, now: Timestamp, end: &SweepEnd, needs: &m
 pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
     let key = DocKey::Collection(spec.id());
     let old = step.known.docs.collection(&key).cloned().unwrap_or_default();
-    let anothers = old.owner.is_some() && spec.owner.is_some() && old.owner != spec.owner;
-    if old.fingerprint == spec.fingerprint && !anothers {
+    if old.is_of(spec) {
         if old.owner.is_none() && spec.owner.is_some() {
             step.put(key, Doc::Collection(CollectionState { owner: spec.owner.clone(), ..old }));
         }
@@ -122,7 +121,7 @@ pub(super) fn begin(step: &mut Step<'_>, spec: &CollectionSpec) {
     if !old.fingerprint.is_empty() {
         step.plan.clear_rows = true;
         if spec.role == Role::Spend {
-            spending::forget(step, &spec.source);
+            spending::forget(step, &spec.source, true);
         }
         forget_levels(step, &spec.id());
         wanted::forget(step, spec);

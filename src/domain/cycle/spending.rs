@@ -79,12 +79,13 @@ pub(super) fn observe(
     step.tell_all(drafts);
 }
 
-/// All money of a source is forgotten, and what was learned from it.
-pub(super) fn forget(step: &mut Step<'_>, source: &str) {
+/// All money of a source is forgotten, and what was learned from it. `anothers`: what comes is another account's.
+pub(super) fn forget(step: &mut Step<'_>, source: &str, anothers: bool) {
     step.plan.clear_spend = Some(source.to_owned());
     let key = DocKey::Spend(source.to_owned());
-    let SpendState { generation, limits, .. } = spend_state(step, source);
-    step.put(key, Doc::Spend(SpendState { generation: generation + 1, limits, ..SpendState::default() }));
+    let SpendState { generation, limits, account, .. } = spend_state(step, source);
+    let (generation, account) = (generation + 1, account + u32::from(anothers));
+    step.put(key, Doc::Spend(SpendState { generation, limits, account, ..SpendState::default() }));
 }
 
 /// Takes note of what records say that they may spend.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::who;
 use crate::domain::collection::{CollectionSpec, UpdateRule};
 use crate::domain::diff::Change;
 use crate::domain::event::{Draft, data_of};
@@ -133,9 +132,9 @@ fn change_data(
 
 /// The person behind a record. Where the record is the person, it has their name.
 fn person(scene: Scene<'_>, row: &StoredRow, id: &str) -> Who {
-    let told = who(scene.people, id);
+    let told = Who::of(id, scene.people.get(id));
     let own = told.email.as_ref().is_some_and(|email| email.to_lowercase() == row.key.to_lowercase());
-    Who { name: told.name.or_else(|| row.name.clone().filter(|_| own)), ..told }
+    told.or_named(row.name.as_deref().filter(|_| own))
 }
 
 fn draft(scene: Scene<'_>, kind: &str, row: &StoredRow, data: &ChangeData, time: Timestamp) -> Draft {

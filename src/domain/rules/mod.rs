@@ -15,14 +15,11 @@ pub mod sight;
 pub mod spike;
 pub mod thread_cost;
 
-use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
-use super::payload::Who;
-use super::record::Person;
 
 /// One `[rules.NAME]` entry, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,33 +115,9 @@ pub fn group_name(sources: &[String]) -> String {
     sources.join("+")
 }
 
-/// Who a user id is, as far as known. Where there is no other id it is the email.
-pub fn who(people: &BTreeMap<String, Person>, id: &str) -> Who {
-    let person = people.get(id).cloned().unwrap_or_default();
-    let email = person.email.or_else(|| is_email(id).then(|| id.to_owned()));
-    Who { id: id.to_owned(), email, name: person.name }
-}
-
-fn is_email(id: &str) -> bool {
-    let parts = id.split_once('@').filter(|_| !id.contains(char::is_whitespace));
-    parts.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn where_there_is_no_other_id_the_email_is_one() {
-        let known: BTreeMap<String, Person> =
-            [("u1".to_owned(), Person { email: Some("ana@example.com".into()), name: Some("Ana".into()) })].into();
-        let email = |id: &str| who(&known, id).email;
-        assert_eq!(email("u1").as_deref(), Some("ana@example.com"));
-        assert_eq!(email("Bo@example.com").as_deref(), Some("Bo@example.com"), "members are known by nothing else");
-        for id in ["u2", "@handle", "a@", "a b@example.com", "a@b@c", ""] {
-            assert_eq!(email(id), None, "{id}");
-        }
-    }
 
     #[test]
     fn a_source_that_is_named_twice_counts_once() {

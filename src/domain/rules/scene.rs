@@ -73,7 +73,7 @@ impl<'a> Scene<'a> {
     pub fn identity(&self, scope: &Scope, start: Date, amount: i64, kind: &str) -> Vec<String> {
         vec![
             self.rule.to_owned(),
-            group_name(self.sources),
+            self.accounts(),
             scope.to_string(),
             start.to_string(),
             amount.to_string(),
@@ -82,7 +82,17 @@ impl<'a> Scene<'a> {
     }
 
     pub fn incident(&self, scope: &Scope, start: Date) -> String {
-        ids::derive("inc", &[self.rule, &group_name(self.sources), &scope.to_string(), &start.to_string()])
+        ids::derive("inc", &[self.rule, &self.accounts(), &scope.to_string(), &start.to_string()])
+    }
+
+    /// The sources as part of ids. Of one that is another account's by now (`acme~1`) everything is another fact.
+    fn accounts(&self) -> String {
+        let account = |source: &String| self.status.get(source.as_str()).map_or(0, |status| status.account);
+        let named = |source: &String| match account(source) {
+            0 => source.clone(),
+            n => format!("{source}~{n}"),
+        };
+        group_name(&self.sources.iter().map(named).collect::<Vec<_>>())
     }
 
     /// Sources that are not known yet.
@@ -108,6 +118,12 @@ impl<'a> Scene<'a> {
             self.status.get(source.as_str()).is_some_and(|s| s.is_history(day))
                 || self.ledger.days.contains_key(&(source.clone(), day))
         })
+    }
+
+    /// The last day that every source was looked at after. While looks fail, nothing is over.
+    pub fn seen_through(&self) -> Option<Date> {
+        let seen = |source: &String| self.status.get(source.as_str())?.seen_through();
+        self.counted.iter().map(seen).min().flatten()
     }
 
     /// Whether the sources have said what single things may spend: at least one of them has, and none is in the middle

@@ -56,6 +56,14 @@ impl World {
     }
 
     fn drafts(&mut self, complete: bool) -> Vec<Draft> {
+        if complete {
+            self.status.looked(false, start_of_utc_day(self.today));
+        }
+        self.evaluated(complete)
+    }
+
+    /// `complete`: no look was cut short just now; one there need not be, time may only have passed.
+    fn evaluated(&mut self, complete: bool) -> Vec<Draft> {
         let people = BTreeMap::new();
         let people = People(vec![&people]);
         let groups = Groups::default();
@@ -145,6 +153,28 @@ fn a_user_who_falls_silent_ends_the_episode_after_some_days() {
     assert_eq!(w.kinds(), ["cost.spike_resolved user:ana"]);
     w.today = plus_days(w.today, 40);
     assert!(w.kinds().is_empty());
+}
+
+#[test]
+fn while_every_look_fails_nothing_is_over() {
+    let mut w = World::quiet();
+    let today = w.today;
+    w.spend(today, "ana", "gpt-5", 100_000_000);
+    w.spend(today, "bo", "claude", 90_000_000);
+    assert_eq!(w.drafts(true).len(), 1);
+    // Of the next day only its first hours were seen.
+    w.next_day();
+    let next = w.today;
+    w.spend(next, "ana", "gpt-5", 1_000_000);
+    assert!(w.drafts(true).is_empty());
+    for _ in 0..9 {
+        w.next_day();
+        assert!(w.drafts(false).is_empty(), "the look failed");
+        assert!(w.evaluated(true).is_empty(), "time passed");
+    }
+    w.spend(next, "ana", "gpt-5", 95_000_000);
+    let kinds = w.kinds();
+    assert!(kinds.contains(&"cost.spike_resolved user:bo".to_owned()), "now it is known: {kinds:?}");
 }
 
 #[test]

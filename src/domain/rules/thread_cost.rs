@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{group_name, who};
+use super::group_name;
 use crate::domain::event::{Draft, Severity, data_of};
 use crate::domain::money::Micros;
-use crate::domain::payload::ThreadCostData;
+use crate::domain::payload::{ThreadCostData, Who};
 use crate::domain::record::{CostRow, Person};
 use crate::domain::time::Timestamp;
 
@@ -114,7 +114,7 @@ fn draft(scene: &Scene<'_>, row: &CostRow, crossed: Vec<Micros>, baseline: bool,
         rule: scene.rule.to_owned(),
         key: row.key.clone(),
         name: text("name").unwrap_or_else(|| row.key.clone()),
-        who: text("who").map(|id| who(scene.people, &id)),
+        who: text("who").map(|id| Who::of(&id, scene.people.get(&id))),
         link: text("link"),
         cost_usd: row.cost,
         limit_usd: limit,

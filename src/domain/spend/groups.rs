@@ -27,12 +27,7 @@ impl<'a> People<'a> {
     }
 
     pub fn who(&self, id: &str) -> Who {
-        let person = self.get(id);
-        Who {
-            id: id.to_owned(),
-            email: person.and_then(|p| p.email.clone()),
-            name: person.and_then(|p| p.name.clone()),
-        }
+        Who::of(id, self.get(id))
     }
 }
 

@@ -46,6 +46,9 @@ pub struct SpendState {
     pub moved_at: Option<Timestamp>,
     /// Counts how often all money was forgotten; what was learned before counts no more.
     pub generation: u32,
+    /// Counts the accounts there were before this one, under the same name. The same day of another account is another fact.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub account: u32,
     /// The data stands still: since when, as told.
     pub stale: Option<Timestamp>,
     /// What single things may spend, as the source says.
@@ -77,6 +80,11 @@ impl DayState {
             _ => Self::Closed,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 impl SpendState {
@@ -166,6 +174,11 @@ impl SpendState {
     pub fn is_whole(&self, day: Date) -> bool {
         let over = crate::domain::time::start_of_utc_day(plus_days(day, 1));
         self.complete.get(&day).is_some_and(|at| *at >= over) && !self.left_out(day)
+    }
+
+    /// The last day after whose end there was a good look: how things went up to there is known, later is not.
+    pub fn seen_through(&self) -> Option<Date> {
+        self.watched.keys().next_back().map(|day| minus_days(*day, 1))
     }
 
     /// Whether a look fell into a half-hour of a day.

@@ -411,7 +411,7 @@ async fn where_encryption_is_not_asked_for_it_is_taken_where_it_is_offered() {
     std::fs::write(file.path(), pem).unwrap();
     let mut with_ca = settings(&server, &ALL);
     with_ca["ca_file"] = file.path().to_str().unwrap().into();
-    let trusting = config::<EmailConfig>(with_ca).tls(&Server { security: Security::StartTls, ..there.clone() });
+    let trusting = config::<EmailConfig>(with_ca).tls(&Server { security: Security::StartTls, ..here.clone() });
     Session::open(&there, &trusting.unwrap(), None).await.unwrap().quit().await;
     // A server here that can't do what it offers is talked to all the same.
     let before = server.lines("AUTH").len();

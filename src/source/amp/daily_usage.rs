@@ -70,7 +70,9 @@ pub(super) async fn look(
             continue;
         }
         fault = fault.or_else(|| echo_fault(&body, end, days));
-        reader.asked = (first_day(&body, end, days), end);
+        // Up to today: whatever day the server takes that for.
+        let last = if end == today { end.max(utc_day(request.now)) } else { end };
+        reader.asked = (first_day(&body, end, days), last);
         let Some(days_shown) = list(body, "data") else {
             return failed(calls, Failure::broken(format!("{} has no list `data`; check base_url", what())));
         };

@@ -48,7 +48,17 @@ pub struct Hold {
     /// What a person was told of and nothing has shown since.
     pub told: Option<BTreeSet<String>>,
     pub missing: BTreeSet<String>,
-    pub rejected: Option<BTreeSet<String>>,
+    /// Records there were when a person was told.
+    pub known: usize,
+    /// What was told of stays, a person has said.
+    pub rejected: bool,
+}
+
+impl Hold {
+    /// What stays because a person has said so.
+    fn kept(&self) -> BTreeSet<String> {
+        self.told.clone().filter(|_| self.rejected).unwrap_or_default()
+    }
 }
 
 /// What one look has shown so far. Lost in a crash, like the look.
@@ -203,9 +213,16 @@ impl Collection {
         if let Some(told) = self.hold.as_mut().and_then(|hold| hold.told.as_mut()) {
             told.retain(|key| !shown.contains(key));
         }
-        if self.missed.len() < before && self.missed.len() <= 5.max(self.rows.len() / 10) {
+        let stays = self.hold.as_ref().is_some_and(|hold| !hold.kept().is_empty());
+        if self.missed.len() < before && self.missed.len() <= self.believable() && !stays {
             self.hold = None;
         }
+    }
+
+    /// Removals that need nobody's word. That more is known by now makes nothing believable that somebody was told of.
+    fn believable(&self) -> usize {
+        let told_of = self.hold.as_ref().filter(|hold| hold.told.is_some()).map(|hold| hold.known);
+        5.max(told_of.map_or(self.rows.len(), |known| known.min(self.rows.len())) / 10)
     }
 
     /// Two complete looks in a row must miss a record; too large a loss waits for a person.
@@ -215,14 +232,19 @@ impl Collection {
         let twice: BTreeSet<String> = missing.intersection(&self.missed).cloned().collect();
         let emptied = look.rows == 0 && known > 0;
         self.missed.clone_from(&missing);
-        if !emptied && missing.len() <= 5.max(known / 10) {
-            self.hold = None;
-            return self.remove(spec, &twice);
+        if !emptied && missing.len() <= self.believable() {
+            let mut kept = self.hold.as_ref().map(Hold::kept).unwrap_or_default();
+            kept.retain(|key| missing.contains(key));
+            match &mut self.hold {
+                Some(hold) if !kept.is_empty() => hold.told = Some(kept.clone()),
+                hold => *hold = None,
+            }
+            return self.remove(spec, &twice.difference(&kept).cloned().collect());
         }
         if let Some(told) = self.hold.as_mut().and_then(|hold| hold.told.as_mut()) {
             told.retain(|key| twice.contains(key));
         }
-        let other = |h: &Hold| h.rejected.as_ref().is_some_and(|r| *r != missing);
+        let other = |h: &Hold| h.rejected && h.told.as_ref().is_some_and(|told| *told != missing);
         if self.hold.as_ref().is_some_and(|h| other(h) || h.told.as_ref().is_some_and(BTreeSet::is_empty)) {
             self.hold = None;
         }
@@ -233,7 +255,7 @@ impl Collection {
             return Vec::new();
         }
         let count = twice.len();
-        hold.told = Some(twice);
+        (hold.told, hold.known) = (Some(twice), known);
         let detail = detail_of(&[("collection", json!(spec.name)), ("count", json!(count)), ("known", json!(known))]);
         vec![Fact::new("source.change_held", &spec.source, &spec.source, Severity::Warning, &detail)]
     }

@@ -149,6 +149,38 @@ fn rejected_it_is_quiet_until_the_set_changes() {
 }
 
 #[test]
+fn what_a_person_said_stays_stays_when_some_of_it_is_back() {
+    let (mut bench, spec, hold) = held();
+    bench.command(Command::RejectHold { collection: spec.id(), hold: hold.clone() }).unwrap();
+    // Few enough to believe, were it not for what was said. One more goes on its own.
+    for _ in 0..3 {
+        assert_eq!(bench.sweep(&spec, &titled(0..26)), NOTHING);
+    }
+    assert_eq!(bench.collection(&spec).hold.unwrap().id, hold);
+    let without_one: Vec<_> = titled(1..27);
+    assert_eq!(bench.sweep(&spec, &without_one), NOTHING);
+    assert_eq!(bench.sweep(&spec, &without_one), ["thread.deleted T-00"]);
+    assert_eq!(bench.collection(&spec).rows, 29, "of the four none");
+    assert_eq!(bench.sweep(&spec, &titled(1..30)), NOTHING);
+    assert!(bench.collection(&spec).hold.is_none());
+}
+
+#[test]
+fn that_a_collection_grows_decides_nothing() {
+    let (mut bench, spec) = (Bench::new(), Arc::new(threads()));
+    let more: Vec<_> = titled(11..130);
+    bench.sweep(&spec, &titled(0..100));
+    bench.sweep(&spec, &titled(11..100));
+    assert_eq!(bench.sweep(&spec, &titled(11..100)), ["source.change_held acme"]);
+    assert_eq!(bench.sweep(&spec, &more).len(), 30, "thirty came");
+    for _ in 0..3 {
+        assert_eq!(bench.sweep(&spec, &more), NOTHING);
+    }
+    let hold = bench.collection(&spec).hold.unwrap();
+    assert_eq!((hold.count, bench.collection(&spec).rows), (11, 130));
+}
+
+#[test]
 fn a_rejected_one_may_still_be_approved() {
     let (mut bench, spec, hold) = held();
     bench.command(Command::RejectHold { collection: spec.id(), hold: hold.clone() }).unwrap();

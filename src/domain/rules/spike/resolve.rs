@@ -19,27 +19,29 @@ use crate::domain::time::{days_between, minus_days, plus_days};
 const QUIET_DAYS: i64 = 3;
 
 /// Ends what is over: the day after was low, the level was adopted, nothing was spent for days, or the spike itself
-/// was corrected away. Who was told in an event about several ends with that event, once the last of them is over.
+/// was corrected away. Of days after which no look was good nothing is said: a source that fails ends nothing. Who was told
+/// in an event about several ends with that event, once the last of them is over.
 pub(super) fn resolve(state: &mut SpikeState, watch: &Watch<'_>, scene: &Scene<'_>) -> Vec<Draft> {
     let mut drafts = Vec::new();
     let last_shared = state.shared;
+    let Some(seen) = scene.seen_through() else { return drafts };
     for (scope, days) in &mut state.told {
         for (day, told) in days.iter_mut().filter(|(day, t)| t.open && **day < watch.today) {
             if told.role == Role::Shared {
-                let Some(resolution) = shared_resolution(*day, told, last_shared, watch) else { continue };
+                let Some(resolution) = shared_resolution(*day, told, last_shared, seen, watch) else { continue };
                 told.open = false;
                 drafts.push(draft(scope, *day, told, None, resolution, watch, scene));
                 continue;
             }
             let open_days = watch.open_days(scope);
             if let Some(lead) = &mut told.lead {
-                lead.open &= resolution(scope, *day, lead.expected, &open_days, watch).is_none();
+                lead.open &= resolution(scope, *day, lead.expected, &open_days, seen, watch).is_none();
                 continue;
             }
             if !told.members.is_empty() {
                 continue;
             }
-            let Some(resolution) = resolution(scope, *day, told.expected, &open_days, watch) else { continue };
+            let Some(resolution) = resolution(scope, *day, told.expected, &open_days, seen, watch) else { continue };
             told.open = false;
             if told.role == Role::Own {
                 let now_at = open_days.get(day).copied();
@@ -72,13 +74,19 @@ fn ended_groups(state: &SpikeState) -> Vec<(Scope, Date)> {
 
 /// A rise that all shared is over when it was corrected away, or on the first finished day after it on which they do not
 /// stand out together any more: they are back, or it has become what is usual.
-fn shared_resolution(day: Date, told: &Told, last: Option<Date>, watch: &Watch<'_>) -> Option<&'static str> {
+fn shared_resolution(
+    day: Date,
+    told: &Told,
+    last: Option<Date>,
+    seen: Date,
+    watch: &Watch<'_>,
+) -> Option<&'static str> {
     let rises = watch.shared_rises();
     let is_calm = |rise: &&SharedRise| rise.factor < SHARED_RISE.ln();
     if rises.iter().filter(is_calm).any(|rise| rise.day == day) {
         return Some("corrected");
     }
-    if let Some(calm) = rises.iter().filter(is_calm).find(|rise| rise.day > day) {
+    if let Some(calm) = rises.iter().filter(is_calm).find(|rise| day < rise.day && rise.day <= seen) {
         // Held against the same weekday before the rise: which of the two is nearer?
         let mut before = minus_days(calm.day, 7);
         while before >= day {
@@ -88,8 +96,8 @@ fn shared_resolution(day: Date, told: &Told, last: Option<Date>, watch: &Watch<'
         let risen = (told.actual.as_f64() / told.expected.as_f64().max(f64::MIN_POSITIVE)).sqrt();
         return Some(if usual > 0.0 && now >= risen * usual { "new_level" } else { "back_to_normal" });
     }
-    let since = last.max(Some(day)).map_or(0, |last| days_between(last, watch.today));
-    (since > SHARED_AGAIN).then_some("back_to_normal")
+    let since = last.max(Some(day)).map_or(0, |last| days_between(last, seen));
+    (since >= SHARED_AGAIN).then_some("back_to_normal")
 }
 
 fn resolution(
@@ -97,6 +105,7 @@ fn resolution(
     day: Date,
     expected: Micros,
     open_days: &BTreeMap<Date, Sum>,
+    seen: Date,
     watch: &Watch<'_>,
 ) -> Option<&'static str> {
     let settles = days_between(day, watch.today) <= SETTLING_DAYS;
@@ -106,8 +115,8 @@ fn resolution(
     // The open day proves nothing yet.
     let last = open_days.range(..watch.today).map(|(d, _)| *d).next_back();
     let last = last.max(detector.and_then(crate::domain::rules::detector::Detector::last_active));
-    let idle = last.is_none_or(|d| d <= day) && days_between(day, watch.today) > QUIET_DAYS;
-    let moved_on = last.is_some_and(|d| d > day) && detector.is_some_and(|d| d.episode_base().is_none());
+    let idle = last.is_none_or(|d| d <= day) && days_between(day, seen) >= QUIET_DAYS;
+    let moved_on = last.is_some_and(|d| day < d && d <= seen) && detector.is_some_and(|d| d.episode_base().is_none());
     match (corrected, moved_on, idle) {
         (true, ..) => Some("corrected"),
         (_, true, _) => {
