@@ -91,8 +91,11 @@ pub fn settle(roster: &mut Roster, asked: &[String], answered: impl Fn(&str) -> 
     for key in asked {
         let Some(wanted) = roster.get_mut(key) else { continue };
         wanted.asked = Some(now);
-        wanted.earlier = false;
-        wanted.misses = if answered(key) { 0 } else { wanted.misses.saturating_add(1) };
+        if answered(key) {
+            (wanted.earlier, wanted.misses) = (false, 0);
+        } else {
+            wanted.misses = wanted.misses.saturating_add(1);
+        }
     }
 }
 

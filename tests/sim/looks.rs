@@ -1,11 +1,11 @@
 //! Looks at collections, page by page, well or badly.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ampbridge::domain::collection::{CollectionSpec, LookNotes, Role};
 use ampbridge::domain::cycle::{self, Input, SweepEnd};
-use ampbridge::domain::record::{Evidence, Failure, Page, Rows};
+use ampbridge::domain::record::{Evidence, Failure, Page, Record, Rows};
 use ampbridge::domain::spend::SpendRow;
 use ampbridge::domain::time::{minus_days, plus_days, utc_day};
 use jiff::civil::date;
@@ -66,9 +66,10 @@ impl Sim {
     async fn begin(&mut self, name: &'static str, good: bool) -> Running {
         let spec = self.setup.spec(name);
         let plan = self.bridge.step(&Input::Begin { spec: Arc::clone(&spec) }).await;
-        let forgotten = self.model.collections.get_mut(name).unwrap().begin(&spec);
-        if forgotten && spec.role == Role::Spend {
-            self.model.money.forget(&spec.source);
+        let known = self.model.collections.get_mut(name).unwrap();
+        let has_begun = !known.fingerprint.is_empty();
+        if known.begin(&spec) && has_begun {
+            self.model.money.forget_place(&spec);
         }
         self.check(&plan, Vec::new()).await;
         let known = &self.model.collections[name];
@@ -153,7 +154,7 @@ impl Sim {
                     let odd = records.remove(self.rng.index(records.len()));
                     page.quarantined.push(format!("{} can't be read", odd.key));
                 }
-                if self.rng.percent(4) && !records.is_empty() {
+                if self.rng.percent(4) && !records.is_empty() && self.noisy {
                     let again = self.rng.pick(&records).clone();
                     records.push(again);
                 }
@@ -205,6 +206,7 @@ impl Sim {
                 running.look.quarantined += shown - records.len();
                 let (facts, touched) = known.page(&spec, &mut running.look, &records);
                 if spec.noun == "thread" {
+                    self.note_threads(&spec.source, &records, &facts);
                     let wanted = self.model.money.wanted.entry(spec.source.clone()).or_default();
                     // What a sub-thread costs is counted in its main thread's.
                     for key in touched {
@@ -226,13 +228,31 @@ impl Sim {
                     wanted.remove(key);
                 }
                 let rows = rows.clone();
-                self.thread_costs(&spec.source, &rows)
+                let facts = self.thread_costs(&spec.source, &rows);
+                let earlier = self.model.money.earlier.entry(spec.source.clone()).or_default();
+                for row in &rows {
+                    earlier.insert(row.key.clone(), false);
+                }
+                facts
             }
             Rows::Gauges(_) => Vec::new(),
         };
         let plan = self.bridge.step(&input).await;
         self.check(&plan, expected).await;
         cycle::add_notes(&mut running.notes, plan.notes);
+    }
+
+    /// Takes down which threads were there at the first look. What a sub-thread costs is counted in its main thread's.
+    fn note_threads(&mut self, source: &str, records: &[Record], facts: &[Fact]) {
+        let created: BTreeSet<&str> =
+            facts.iter().filter(|f| f.kind == "thread.created").map(|f| f.subject.as_str()).collect();
+        let main = |r: &Record| r.fields.get("mainThreadID").and_then(Value::as_str).unwrap_or(&r.key).to_owned();
+        let noted = self.model.money.earlier.entry(source.to_owned()).or_default();
+        let sorted: BTreeMap<&str, &Record> = records.iter().map(|r| (r.key.as_str(), r)).collect();
+        let unknown: Vec<&Record> = sorted.into_values().filter(|r| !noted.contains_key(&main(r))).collect();
+        for record in unknown {
+            noted.insert(main(record), !created.contains(record.key.as_str()));
+        }
     }
 
     async fn end(&mut self, name: &'static str, running: &mut Running) {

@@ -29,6 +29,7 @@ pub(super) fn begin_needs(world: &World, spec: &CollectionSpec, needs: &mut Need
     needs.docs.extend(wanted::keys(world, spec));
     if spec.role == Role::Cost {
         needs.docs.extend(cost_rules(world, &spec.source).map(|rule| cost_key(rule, spec)));
+        needs.docs.insert(DocKey::Wanted(spec.source.clone()));
     }
     if spec.role == Role::Gauge {
         needs.docs.insert(DocKey::Gauge(spec.id()));
@@ -154,6 +155,7 @@ fn forget_costs(step: &mut Step<'_>, spec: &CollectionSpec) {
             step.put(key, Doc::ThreadCost(ThreadCostState::default()));
         }
     }
+    wanted::begin_costs_anew(step, spec);
 }
 
 /// The levels of a gauge are part of what an epoch knows.

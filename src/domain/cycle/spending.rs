@@ -85,7 +85,7 @@ pub(super) fn forget(step: &mut Step<'_>, source: &str, anothers: bool) {
     let key = DocKey::Spend(source.to_owned());
     let SpendState { generation, limits, account, .. } = spend_state(step, source);
     let (generation, account) = (generation + 1, account + u32::from(anothers));
-    step.put(key, Doc::Spend(SpendState { generation, limits, account, ..SpendState::default() }));
+    step.put(key, Doc::Spend(SpendState { generation, account, limits, ..SpendState::default() }));
 }
 
 /// Takes note of what records say that they may spend.

@@ -37,6 +37,17 @@ pub(super) fn forget(step: &mut Step<'_>, spec: &CollectionSpec) {
     }
 }
 
+/// Costs are asked for elsewhere: all threads there are were there before.
+pub(super) fn begin_costs_anew(step: &mut Step<'_>, spec: &CollectionSpec) {
+    let key = DocKey::Wanted(spec.source.clone());
+    if let Some(mut roster) = step.known.docs.wanted(&key).cloned() {
+        for wanted in roster.values_mut() {
+            wanted.earlier = true;
+        }
+        step.put(key, Doc::Wanted(roster));
+    }
+}
+
 /// A record that came or changed, and whether it is new since the first look.
 pub(super) type Touched<'r> = (&'r Record, bool);
 

@@ -15,11 +15,9 @@ pub mod sight;
 pub mod spike;
 pub mod thread_cost;
 
-
 use jiff::tz::TimeZone;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
-
 
 /// One `[rules.NAME]` entry, checked.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ampbridge::domain::collection::LookNotes;
+use ampbridge::domain::collection::{CollectionSpec, LookNotes, Role};
 use ampbridge::domain::event::Severity;
 use ampbridge::domain::money::{Micros, Percent};
 use ampbridge::domain::record::CostRow;
@@ -29,6 +29,8 @@ pub struct Money {
     pub threads: BTreeMap<(String, String), Dear>,
     /// Threads whose cost is to be asked for.
     pub wanted: BTreeMap<String, BTreeSet<String>>,
+    /// Threads whose cost was ever to be asked for, by source, and whether they were there at the first look.
+    pub earlier: BTreeMap<String, BTreeMap<String, bool>>,
 }
 
 /// What is known of a source's money besides the rows.
@@ -104,7 +106,7 @@ pub struct Dear {
     passed: BTreeMap<String, Micros>,
     /// The first look is over.
     seen: bool,
-    /// Until then: what was over a limit.
+    /// Of the running look: what was over a limit when it was first asked about, and was there before.
     first: BTreeMap<String, (Micros, Vec<Micros>)>,
 }
 
@@ -309,19 +311,40 @@ impl Money {
         }
     }
 
+    /// What was known of this was known of another place.
+    pub fn forget_place(&mut self, spec: &CollectionSpec) {
+        match spec.role {
+            Role::Spend => self.forget(&spec.source),
+            Role::Cost => {
+                self.threads.retain(|(_, source), _| *source != spec.source);
+                for earlier in self.earlier.entry(spec.source.clone()).or_default().values_mut() {
+                    *earlier = true;
+                }
+            }
+            Role::Record if spec.noun == "thread" => {
+                self.wanted.remove(&spec.source);
+                self.earlier.remove(&spec.source);
+            }
+            _ => {}
+        }
+    }
+
     /// Costs as a page shows them.
     pub fn costs(&mut self, rule: &ThreadCostRule, name: &str, source: &str, rows: &[CostRow]) -> Vec<Fact> {
         let key = (name.to_owned(), source.to_owned());
         let dear = self.threads.entry(key).or_default();
+        let earlier = self.earlier.get(source).cloned().unwrap_or_default();
         let mut told: Vec<(Micros, String, Vec<Micros>)> = Vec::new();
         for row in rows {
-            let before = dear.passed.get(&row.key).copied().unwrap_or_default();
+            let known = dear.passed.get(&row.key).copied();
+            let before = known.unwrap_or_default();
             let over: Vec<Micros> = rule.limits.iter().copied().filter(|l| *l > before && *l <= row.cost).collect();
             dear.passed.insert(row.key.clone(), over.last().copied().unwrap_or(before));
             if over.is_empty() {
                 continue;
             }
-            if dear.seen {
+            let old = known.is_none() && earlier.get(&row.key).copied().unwrap_or_default();
+            if dear.seen && !old {
                 told.push((row.cost, row.key.clone(), over));
             } else {
                 let first = dear.first.entry(row.key.clone()).or_default();
@@ -332,10 +355,10 @@ impl Money {
         told.iter().map(|row| dear_thread(name, source, row, &[])).collect()
     }
 
-    /// A look at costs is over: what the first one showed is told at once.
+    /// A look at costs is over: what was like that before is told at once.
     pub fn costs_end(&mut self, name: &str, source: &str, failed: bool) -> Option<Fact> {
         let dear = self.threads.entry((name.to_owned(), source.to_owned())).or_default();
-        if dear.seen || (failed && dear.passed.is_empty()) {
+        if dear.first.is_empty() && (dear.seen || (failed && dear.passed.is_empty())) {
             return None;
         }
         dear.seen = true;
