@@ -81,7 +81,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// Parts of `source` and `sink` that the kinds share; everything else there is a kind and imports no other kind.
 const SHARED: &[(&str, &[&str])] = &[
-    ("source", &["mod", "body", "limiter", "calls", "oauth", "origin", "prices", "rest"]),
+    ("source", &["mod", "asking", "body", "limiter", "calls", "oauth", "origin", "prices", "rest", "seen"]),
     ("sink", &["mod", "pace", "redact", "rendering", "target", "testkit"]),
 ];
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use ampbridge::app::{App, Parts};
 use ampbridge::config;
+use ampbridge::domain::collection::CollectionId;
+use ampbridge::domain::doc::{Doc, DocKey};
 use ampbridge::domain::record::Evidence;
 use ampbridge::domain::rules::Rule;
 use ampbridge::domain::time::{SignedDuration, Timestamp};
@@ -95,6 +97,19 @@ impl Bridge {
         for look in self.look().await {
             assert!(!matches!(look.evidence, Evidence::Partial(_)), "{}: {:?}", look.collection, look.evidence);
         }
+    }
+
+    /// Waits until it is known that a system wants to be left alone.
+    pub async fn knows_when_to_ask_again(&self, source: &str, name: &str) {
+        let key = DocKey::Collection(CollectionId { source: source.into(), name: name.into() });
+        for _ in 0..6_000 {
+            let doc = self.app.core.store.doc(&key).await.unwrap();
+            if matches!(doc.as_deref(), Some(Doc::Collection(state)) if state.not_before.is_some()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("nothing is known of {source}/{name}");
     }
 
     /// `type subject` of every event so far, oldest first.

@@ -86,12 +86,15 @@ async fn a_short_wait_is_remembered_as_soon_as_it_is_asked_for() {
     first.look_well().await;
     fake.world().fault = Some((Fault::TooMany, Target::jobs()));
     fake.world().headers = vec![("retry-after", "40")];
-    // The look waits by itself; the process ends in its midst.
-    let waits = async |bridge: &Bridge| tokio::time::timeout(Duration::from_secs(2), bridge.look()).await.is_err();
-    assert!(waits(&first).await);
+    // The look waits by itself; the process ends in its midst, once it knows until when.
+    tokio::select! {
+        looks = first.look() => panic!("{looks:?}"),
+        () = first.knows_when_to_ask_again("jobs", "job") => {}
+    }
     let calls = fake.world().calls.len();
     let second = first.next(config, folder.path());
-    assert!(waits(&second).await, "the next process waits, too");
+    let waits = tokio::time::timeout(Duration::from_secs(1), second.look()).await.is_err();
+    assert!(waits, "the next process waits, too");
     assert_eq!(fake.world().calls.len(), calls);
     watch.advance(41);
     fake.world().fault = None;

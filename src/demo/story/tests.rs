@@ -12,7 +12,7 @@ use crate::domain::rules::budget::{self, BudgetRule};
 use crate::domain::rules::detector::Sensitivity;
 use crate::domain::rules::scene::Scene;
 use crate::domain::rules::spike::{self, SpikeRule};
-use crate::domain::spend::{Basis, DaySpend, Groups, Ledger, People, Per, SpendRow};
+use crate::domain::spend::{Basis, DaySpend, Groups, Ledger, People, Per, SpendRow, SpendState};
 use crate::domain::time::{PeriodKind, WeekStart};
 
 const POLL: Duration = Duration::from_millis(250);
@@ -30,7 +30,7 @@ fn play(seed: u64, start: jiff::civil::Date, length: Duration) -> Vec<(u64, Stri
     let rule = BudgetRule::new(limit, PeriodKind::Day, Per::Workspace, thresholds);
     let spikes = SpikeRule { per: Per::User, sensitivity: Sensitivity::default() };
     let (mut budget_state, mut spike_state, mut learned) = (None, None, None);
-    let (groups, status) = (Groups::default(), BTreeMap::new());
+    let (groups, mut seen) = (Groups::default(), SpendState::default());
     let sources = ["demo".to_owned()];
     let people = People::default();
     let mut said = Vec::new();
@@ -42,6 +42,8 @@ fn play(seed: u64, start: jiff::civil::Date, length: Duration) -> Vec<(u64, Stri
         }
         let now = workspace.now();
         let ledger = ledger(&workspace);
+        seen.looked(true, now);
+        let status = BTreeMap::from([("demo", &seen)]);
         let scene = |rule| Scene {
             now,
             rule,

@@ -174,7 +174,7 @@ fn while_every_look_fails_nothing_is_over() {
     }
     w.spend(next, "ana", "gpt-5", 95_000_000);
     let kinds = w.kinds();
-    assert!(kinds.contains(&"cost.spike_resolved user:bo".to_owned()), "now it is known: {kinds:?}");
+    assert!(kinds.contains(&"cost.spike_resolved workspace".to_owned()), "now it is known: {kinds:?}");
 }
 
 #[test]

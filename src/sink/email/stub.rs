@@ -97,7 +97,9 @@ async fn serve(socket: TcpStream, cipher: Cipher, script: impl Fn(&str) -> Reply
         Cipher::FromTheStart(tls) => talk(tls.accept(socket).await?, true, script, log).await.map(drop),
         Cipher::OnStartTls(tls) => {
             let offering = |line: &str| match script(line) {
-                Reply::Usual if line.starts_with("EHLO") => say("250-stub.example.com\r\n250 STARTTLS"),
+                Reply::Usual if line.starts_with("EHLO") => {
+                    say("250-stub.example.com\r\n250-STARTTLS\r\n250 AUTH PLAIN LOGIN")
+                }
                 reply => reply,
             };
             match talk(socket, true, offering, log).await? {

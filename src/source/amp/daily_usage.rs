@@ -99,7 +99,8 @@ pub(super) async fn look(
     let cursor = (days > SHORT_DAYS).then(|| json!({ "long": today.to_string() }));
     let asked_from = Some(minus_days(today, days - 1));
     // A start one day off is let through, so of the first day there may be nothing here.
-    let whole_from = Some(minus_days(today, days - 2));
+    // Where the server's day is behind ours, it was not asked for the days between.
+    let whole_from = (today >= utc_day(request.now)).then(|| minus_days(today, days - 2));
     LookEnd { asked_from, whole_from, ..LookEnd::new(Evidence::Complete, cursor, calls) }
 }
 
