@@ -1,5 +1,7 @@
 //! Events: one fact each, in the shape everybody gets (`CloudEvents` 1.0, structured JSON).
 
+mod data;
+
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -8,6 +10,8 @@ use serde_json::{Map, Value};
 
 use super::ids;
 use super::time::Timestamp;
+
+pub use data::Data;
 
 /// How much an event matters. Ordered: `info < warning < critical`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
@@ -51,7 +55,7 @@ pub struct Event {
     pub time: Timestamp,
     pub datacontenttype: ContentType,
     pub severity: Severity,
-    pub data: Map<String, Value>,
+    pub data: Data,
 }
 
 impl Event {
@@ -105,7 +109,7 @@ impl Draft {
             time: self.time,
             datacontenttype: ContentType::Json,
             severity: self.severity,
-            data: self.data,
+            data: self.data.into(),
         };
         (event, self.why)
     }

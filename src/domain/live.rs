@@ -38,12 +38,12 @@ impl Moved {
     pub fn over(&self, event: &Event) -> Event {
         let mut event = event.clone();
         event.time = self.at;
-        for (name, value) in &self.figures {
-            event.data.insert(name.clone(), value.clone());
-        }
-        if self.ended {
-            event.data.insert("state".to_owned(), Value::from("ended"));
-        }
+        event.data.edit(|data| {
+            data.extend(self.figures.iter().map(|(name, value)| (name.clone(), value.clone())));
+            if self.ended {
+                data.insert("state".to_owned(), Value::from("ended"));
+            }
+        });
         event
     }
 }

@@ -174,7 +174,7 @@ mod tests {
             time: "2026-01-01T00:00:00Z".parse().unwrap(),
             datacontenttype: ContentType::Json,
             severity,
-            data: serde_json::Map::new(),
+            data: crate::domain::event::Data::default(),
         }
     }
 

@@ -377,7 +377,7 @@ mod tests {
             time: at("2026-11-22T10:00:00Z"),
             datacontenttype: ContentType::Json,
             severity,
-            data: serde_json::Map::new(),
+            data: crate::domain::event::Data::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::render::samples;
 fn line_with(kind: &str, fields: Value) -> String {
     let mut event = samples::sample(kind).unwrap();
     let Value::Object(fields) = fields else { panic!("{fields}") };
-    event.data.extend(fields);
+    event.data.edit(|data| data.extend(fields));
     say(&event, &TimeZone::UTC).line()
 }
 
@@ -89,7 +89,7 @@ fn data_of_another_shape_is_still_said() {
     let line = line_with("budget.exceeded", json!({ "spend_usd": "much" }));
     assert_eq!(line, "Budget exceeded: workspace");
     let mut event = samples::sample("mission.paused").unwrap();
-    event.data = serde_json::Map::from_iter([("name".to_owned(), json!("Launch\nweek"))]);
+    event.data = crate::domain::event::Data::from_iter([("name".to_owned(), json!("Launch\nweek"))]);
     assert_eq!(say(&event, &TimeZone::UTC).line(), "Mission paused: Launch week");
 }
 

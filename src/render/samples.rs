@@ -142,7 +142,7 @@ fn event(kind: &str, severity: Severity, subject: &str, data: Map<String, Value>
         time: at(),
         datacontenttype: ContentType::Json,
         severity,
-        data,
+        data: data.into(),
     }
 }
 

@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::extract::Request;
 use axum::response::Response;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, json};
+use serde_json::json;
 
 use crate::domain::delivery::Delivery;
 use crate::domain::event::{ContentType, Event, Severity, SpecVersion, StoredEvent};
@@ -33,7 +33,7 @@ pub fn event(id: &str) -> Arc<StoredEvent> {
         time: now(),
         datacontenttype: ContentType::Json,
         severity: Severity::Warning,
-        data: Map::from_iter([("spend_usd".to_owned(), json!("201.50"))]),
+        data: crate::domain::event::Data::from_iter([("spend_usd".to_owned(), json!("201.50"))]),
     };
     Arc::new(StoredEvent::bare(event))
 }

@@ -76,9 +76,9 @@ mod tests {
         let mut event = samples::sample("digest.weekly").unwrap();
         let chart = Chart::of_event(&event).unwrap();
         assert_eq!((chart.days.len(), chart.movers.len()), (28, 2));
-        event.data["money"]["days"] = serde_json::json!([]);
+        event.data.edit(|data| data["money"]["days"] = serde_json::json!([]));
         assert_eq!(Chart::of_event(&event), None, "nothing to draw");
-        event.data["money"] = serde_json::json!("gone");
+        event.data.insert("money".to_owned(), serde_json::json!("gone"));
         assert_eq!(Chart::of_event(&event), None);
     }
 }

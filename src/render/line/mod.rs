@@ -151,7 +151,7 @@ fn generic(event: &Event) -> Words {
 }
 
 fn data<T: DeserializeOwned>(event: &Event) -> Option<T> {
-    serde_json::from_value(Value::Object(event.data.clone())).ok()
+    serde_json::from_value(Value::Object(event.data.clone().into_map())).ok()
 }
 
 /// `"a title"`, cut.

@@ -42,9 +42,11 @@ const OURS: [&str; 16] = [
 pub fn hostile(kind: &str) -> Option<Event> {
     let mut event = sample(kind)?;
     let mut next = 0;
-    for (name, value) in &mut event.data {
-        poison(name, value, &mut next);
-    }
+    event.data.edit(|data| {
+        for (name, value) in data {
+            poison(name, value, &mut next);
+        }
+    });
     event.subject = format!("{}<!channel>\r\n</td>", event.subject);
     Some(event)
 }
@@ -60,7 +62,8 @@ pub fn variants(kind: &str) -> Vec<(&'static str, Event)> {
 
 fn sparse(mut event: Event) -> Event {
     let key = event.data.get("key").cloned();
-    for (name, value) in &mut event.data {
+    event.data.edit(|data| {
+    for (name, value) in data {
         match (name.as_str(), &mut *value) {
             ("who" | "link" | "percent" | "lasted" | "reached_on" | "band_before", v) => *v = Value::Null,
             ("sources" | "thresholds_crossed" | "limits_crossed", _) => {}
@@ -73,11 +76,17 @@ fn sparse(mut event: Event) -> Event {
             _ => {}
         }
     }
+    });
     event
 }
 
 fn marked(mut event: Event) -> Event {
-    let data = &mut event.data;
+    let kind = event.kind.clone();
+    event.data.edit(|data| mark(&kind, data));
+    event
+}
+
+fn mark(kind: &str, data: &mut Map<String, Value>) {
     for mark in ["baseline", "late", "estimated", "stopped"] {
         set(data, mark, json!(true));
     }
@@ -90,14 +99,13 @@ fn marked(mut event: Event) -> Event {
     if let Some(start) = data.get("period_start").and_then(Value::as_str).map(str::to_owned) {
         set(data, "period_start", json!(start.replace("-11-", "-10-")));
     }
-    if event.kind == "source.degraded" {
+    if kind == "source.degraded" {
         data.insert("scope".to_owned(), json!("amp.api:workspace.members:view"));
         data.remove("fields");
     }
-    if event.kind == "cost.spike_resolved" {
+    if kind == "cost.spike_resolved" {
         set(data, "resolution", json!("new_level"));
     }
-    event
 }
 
 fn set(data: &mut Map<String, Value>, name: &str, value: Value) {

@@ -96,7 +96,7 @@ mod tests {
             time: AT,
             datacontenttype: ContentType::Json,
             severity: Severity::Info,
-            data: serde_json::Map::from_iter([("title".to_owned(), "Fix the importer".into())]),
+            data: crate::domain::event::Data::from_iter([("title".to_owned(), "Fix the importer".into())]),
         };
         StoredEvent {
             event,

@@ -4,11 +4,11 @@
 //! characters, `client_payload` of at most ten members at its top and 64 KB in all.
 
 use reqwest::Url;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::cut;
 use crate::domain::delivery::DeliveryKind;
-use crate::domain::event::Event;
+use crate::domain::event::{Data, Event};
 use crate::sink::Message;
 
 pub const URL: &str = "https://api.github.com";
@@ -61,5 +61,5 @@ fn whole(event: &Event) -> Value {
     if value.to_string().len() <= PAYLOAD {
         return value;
     }
-    json!(Event { data: Map::from_iter([("omitted".to_owned(), Value::Bool(true))]), ..event.clone() })
+    json!(Event { data: Data::from_iter([("omitted".to_owned(), Value::Bool(true))]), ..event.clone() })
 }
