@@ -164,7 +164,10 @@ fn guard_of(world: &World, replay: &Replay, now: Timestamp) {
         })
         .collect();
     times.sort();
-    print_row(&["guard, workspace: median, p99", &format!("{} µs, {} µs", times[100].as_micros(), times[197].as_micros())]);
+    print_row(&[
+        "guard, workspace: median, p99",
+        &format!("{} µs, {} µs", times[100].as_micros(), times[197].as_micros()),
+    ]);
 }
 
 /// A year in the store: how large, how long to read.

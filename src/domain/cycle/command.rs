@@ -149,7 +149,7 @@ fn reject(step: &mut Step<'_>, id: &CollectionId, hold: &str) -> Result<String, 
     held.rejected = Some(held.digest);
     let count = held.count;
     step.put(DocKey::Collection(id.clone()), Doc::Collection(state));
-    Ok(format!("{count} missing records of {id} are kept as they are; quiet until the set of missing records changes"))
+    Ok(format!("{count} missing records of {id} are kept as they are; quiet until others are missing as well"))
 }
 
 fn held_state(step: &Step<'_>, id: &CollectionId, hold: &str) -> Result<CollectionState, String> {

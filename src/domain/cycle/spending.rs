@@ -165,8 +165,9 @@ fn evaluate_group(
         return;
     }
     let counted = counted(sources, &status);
+    let account = status.values().map(|state| state.account).sum();
     if counted.is_empty()
-        || (after != After::Time && !is_met(docs, rule, &group) && awaits_others(&status, sources, step.now))
+        || (after != After::Time && !is_met(docs, rule, &group, account) && awaits_others(&status, sources, step.now))
     {
         return;
     }
@@ -222,12 +223,12 @@ fn evaluate_group(
     }
 }
 
-/// Whether the rule has looked at these sources before.
-fn is_met(docs: &Docs, rule: &RuleSpec, group: &str) -> bool {
+/// Whether the rule has looked at these sources before, when they were of these accounts.
+fn is_met(docs: &Docs, rule: &RuleSpec, group: &str, account: u32) -> bool {
     let (name, group) = (rule.name.clone(), group.to_owned());
     match &rule.rule {
-        Rule::Budget(_) => docs.budget(&DocKey::Budget(name, group)).is_some(),
-        Rule::Spike(_) => docs.spike(&DocKey::Spike(name, group)).is_some(),
+        Rule::Budget(_) => docs.budget(&DocKey::Budget(name, group)).is_some_and(|state| state.account == account),
+        Rule::Spike(_) => docs.spike(&DocKey::Spike(name, group)).is_some_and(|state| state.account == account),
         Rule::ThreadCost(_) => true,
     }
 }

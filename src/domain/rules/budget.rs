@@ -83,6 +83,9 @@ pub struct BudgetState {
     /// Sources that were counted before; `None` in what was remembered before anybody took note of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub met: Option<Met>,
+    /// Whose money it was ([`Scene::account`]).
+    #[serde(skip_serializing_if = "crate::domain::spend::is_zero")]
+    pub account: u32,
     /// What the source said of limits at the last evaluation.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub own: BTreeMap<Scope, Micros>,
@@ -171,7 +174,9 @@ pub fn evaluate(
     month: Option<&BudgetRule>,
     scene: &Scene<'_>,
 ) -> Verdict<BudgetState> {
+    let state = state.filter(|state| state.account == scene.account());
     let mut next = state.cloned().unwrap_or_default();
+    next.account = scene.account();
     let mut met = next.met.take().unwrap_or_else(|| if state.is_some() { Met::all(scene) } else { Met::default() });
     let sight = met.meet(scene);
     next.met = Some(met);

@@ -71,14 +71,18 @@ impl<'a> Scene<'a> {
 
     /// What an event's id is made of: rule, sources, scope, day or period, amount, kind.
     pub fn identity(&self, scope: &Scope, start: Date, amount: i64, kind: &str) -> Vec<String> {
-        vec![
-            self.rule.to_owned(),
-            self.accounts(),
-            scope.to_string(),
-            start.to_string(),
-            amount.to_string(),
-            kind.to_owned(),
-        ]
+        self.identity_of(self.accounts(), scope, start, amount, kind)
+    }
+
+    fn identity_of(&self, sources: String, scope: &Scope, start: Date, amount: i64, kind: &str) -> Vec<String> {
+        let (rule, kind) = (self.rule.to_owned(), kind.to_owned());
+        vec![rule, sources, scope.to_string(), start.to_string(), amount.to_string(), kind]
+    }
+
+    /// The same at first sight. That another account of the same name is beyond what was told of the one before, in the same
+    /// period, is no news.
+    pub fn identity_at_first_sight(&self, scope: &Scope, start: Date, amount: i64, kind: &str) -> Vec<String> {
+        self.identity_of(group_name(self.sources), scope, start, amount, kind)
     }
 
     pub fn incident(&self, scope: &Scope, start: Date) -> String {
@@ -93,6 +97,11 @@ impl<'a> Scene<'a> {
             n => format!("{source}~{n}"),
         };
         group_name(&self.sources.iter().map(named).collect::<Vec<_>>())
+    }
+
+    /// Another one where a source is another account's than before. What was told of that one was told of that one.
+    pub fn account(&self) -> u32 {
+        self.sources.iter().filter_map(|s| self.status.get(s.as_str())).map(|status| status.account).sum()
     }
 
     /// Sources that are not known yet.

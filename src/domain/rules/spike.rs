@@ -59,6 +59,9 @@ pub struct SpikeState {
     /// Sources that were counted before; `None` in what was remembered before anybody took note of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub met: Option<Met>,
+    /// Whose money it was ([`Scene::account`]).
+    #[serde(skip_serializing_if = "crate::domain::spend::is_zero")]
+    pub account: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -141,7 +144,9 @@ pub fn evaluate(
     children: &Children,
     scene: &Scene<'_>,
 ) -> SpikeVerdict {
+    let state = state.filter(|state| state.account == scene.account());
     let mut next = state.cloned().unwrap_or_default();
+    next.account = scene.account();
     let mut met = next.met.take().unwrap_or_else(|| if state.is_some() { Met::all(scene) } else { Met::default() });
     let first_sight = !met.meet(scene).fresh.is_empty();
     next.met = Some(met);

@@ -82,8 +82,7 @@ impl DayState {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_zero(n: &u32) -> bool {
+pub fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 

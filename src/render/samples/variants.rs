@@ -63,19 +63,19 @@ pub fn variants(kind: &str) -> Vec<(&'static str, Event)> {
 fn sparse(mut event: Event) -> Event {
     let key = event.data.get("key").cloned();
     event.data.edit(|data| {
-    for (name, value) in data {
-        match (name.as_str(), &mut *value) {
-            ("who" | "link" | "percent" | "lasted" | "reached_on" | "band_before", v) => *v = Value::Null,
-            ("sources" | "thresholds_crossed" | "limits_crossed", _) => {}
-            ("name", v) => *v = key.clone().unwrap_or(Value::Null),
-            ("before" | "after", Value::Object(fields)) => fields.values_mut().for_each(|v| *v = Value::Null),
-            ("facts" | "counts", Value::Object(fields)) => fields.clear(),
-            ("top", Value::Object(lists)) => lists.values_mut().for_each(|list| *list = json!([])),
-            ("error" | "detail" | "message" | "reason", v) => *v = json!(""),
-            (_, Value::Array(list)) => list.clear(),
-            _ => {}
+        for (name, value) in data {
+            match (name.as_str(), &mut *value) {
+                ("who" | "link" | "percent" | "lasted" | "reached_on" | "band_before", v) => *v = Value::Null,
+                ("sources" | "thresholds_crossed" | "limits_crossed", _) => {}
+                ("name", v) => *v = key.clone().unwrap_or(Value::Null),
+                ("before" | "after", Value::Object(fields)) => fields.values_mut().for_each(|v| *v = Value::Null),
+                ("facts" | "counts", Value::Object(fields)) => fields.clear(),
+                ("top", Value::Object(lists)) => lists.values_mut().for_each(|list| *list = json!([])),
+                ("error" | "detail" | "message" | "reason", v) => *v = json!(""),
+                (_, Value::Array(list)) => list.clear(),
+                _ => {}
+            }
         }
-    }
     });
     event
 }

@@ -272,7 +272,10 @@ impl Import {
             Line::Spend { source, day, spend } => batch.put(keys::spend(&source, day), codec::encode(&spend)?),
             Line::Event { seq, event } => {
                 if !event.event.data.is_readable() {
-                    return Err(StoreError::Import(format!("line {at}: the data of event {} can't be read", event.event.id)));
+                    return Err(StoreError::Import(format!(
+                        "line {at}: the data of event {} can't be read",
+                        event.event.id
+                    )));
                 }
                 batch.put(keys::by_id(keys::EVENT_IDS, &event.event.id), seq.to_be_bytes().to_vec());
                 self.entries.event(seq, &event)?;

@@ -314,7 +314,11 @@ impl Money {
     /// What was known of this was known of another place.
     pub fn forget_place(&mut self, spec: &CollectionSpec) {
         match spec.role {
-            Role::Spend => self.forget(&spec.source),
+            Role::Spend => {
+                self.forget(&spec.source);
+                // What was told was told of another account.
+                self.budgets.retain(|(_, group), _| group.split('+').all(|source| source != spec.source));
+            }
             Role::Cost => {
                 self.threads.retain(|(_, source), _| *source != spec.source);
                 for earlier in self.earlier.entry(spec.source.clone()).or_default().values_mut() {

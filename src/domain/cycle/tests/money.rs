@@ -256,10 +256,19 @@ fn another_account_is_a_quiet_baseline() {
     assert_eq!(look(&mut bench, &at("v2"), vec![row(day, "zed", 150)]), ["budget.exceeded workspace"]);
     assert_eq!(said(&bench), ("budget.exceeded".into(), Severity::Warning, true, vec![]));
     assert_eq!(look(&mut bench, &at("v2"), vec![row(day, "zed", 190)]), NOTHING);
-    assert_eq!(look(&mut bench, &at("v3"), vec![row(day, "zed", 120)]), NOTHING, "the same amount was told");
+    let told = bench.last_event().event.id.clone();
+    assert_eq!(look(&mut bench, &at("v3"), vec![row(day, "zed", 120)]), ["budget.exceeded workspace"]);
+    assert_eq!(
+        bench.last_event().event.id,
+        told,
+        "the same amount was told: the store knows the id, and takes no second one"
+    );
     assert_eq!(look(&mut bench, &at("v4"), vec![row(day, "zed", 1)]), NOTHING);
+    bench.later(60);
+    assert_eq!(look(&mut bench, &at("v4"), vec![row(day, "zed", 150)]), ["budget.exceeded workspace"]);
+    assert_eq!(said(&bench), ("budget.exceeded".into(), Severity::Critical, false, vec![]), "passed under our eyes");
     bench.later(4 * 86_400);
-    assert_eq!(look(&mut bench, &at("v4"), vec![row(day, "zed", 1)]), NOTHING, "nothing was given back");
+    assert_eq!(look(&mut bench, &at("v5"), vec![row(day, "zed", 1)]), NOTHING, "nothing was given back");
 }
 
 #[test]
@@ -298,9 +307,11 @@ fn another_address_of_a_bill_forgets_its_money_and_repeats_nothing() {
     look(&mut bench, &spec, vec![row(day, "ana", 1)]);
     assert_eq!(look(&mut bench, &spec, vec![row(day, "ana", 120)]), ["budget.exceeded workspace"]);
     let moved = Arc::new(CollectionSpec { fingerprint: "v2".into(), ..spec.as_ref().clone() });
+    let told = bench.last_event().event.id.clone();
     bench.begin(&moved);
     assert!(bench.ledger.is_empty());
-    assert_eq!(look(&mut bench, &moved, vec![row(day, "ana", 130)]), NOTHING);
+    assert_eq!(look(&mut bench, &moved, vec![row(day, "ana", 130)]), ["budget.exceeded workspace"]);
+    assert_eq!(bench.last_event().event.id, told, "the store knows the id, and takes no second one");
 }
 
 #[test]

@@ -96,7 +96,11 @@ impl Crossing {
             Kind::Exceeded => "budget.exceeded",
             Kind::Threshold => "budget.threshold_reached",
         };
-        let identity = scene.identity(&self.scope, start, self.amount.0, kind.as_str());
+        let identity = if data.baseline {
+            scene.identity_at_first_sight(&self.scope, start, self.amount.0, kind.as_str())
+        } else {
+            scene.identity(&self.scope, start, self.amount.0, kind.as_str())
+        };
         scene.draft(kind_name, &self.scope, severity).with(identity, why, data_of(&data))
     }
 
