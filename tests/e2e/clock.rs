@@ -97,17 +97,25 @@ async fn a_clock_that_jumps_a_day_ahead_and_back_loses_and_doubles_no_budget_eve
         wait(&format!("the spend is seen with the clock at {ahead:+}"), || polls() > before + 1).await;
     }
     set_clock(&bench, 0);
-    wait("all three are told", || bench.hook.received().len() >= 3).await;
+    // A clock that stays behind for long enough is told as the source failing, too; how many looks fall into that is chance.
+    let delivered = || {
+        let mut seen = accepted(&bench.hook);
+        seen.retain(|event| text(event, "type").starts_with("budget."));
+        seen
+    };
+    wait("all three are told", || delivered().len() >= 3).await;
     assert_eq!(service.terminate().await, Some(0));
     once(&bench, &library).await;
-    let events = events(&bench, &library).await;
+    let mut events = events(&bench, &library).await;
+    events.retain(|event| text(event, "type").starts_with("budget."));
     let today = bench.workspace.today().to_string();
     let reached = "budget.threshold_reached";
     assert_eq!(
         told(&events),
         [(reached, &*today, &json!(50.0)), (reached, &today, &json!(80.0)), ("budget.exceeded", &today, &json!(100.0))]
     );
-    let mut ids: Vec<Option<String>> = bench.hook.received().into_iter().map(|r| r.id).collect();
+    let mut ids: Vec<String> = delivered().iter().map(|event| text(event, "id").to_owned()).collect();
+    ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 3);
 }
