@@ -113,7 +113,10 @@ def story(judge: Judge, document: pathlib.Path) -> None:
         connected = bridge("check", "--connect")
         judge.check(connected.code == 0, "check --connect signs in through Prism", connected)
         ran = bridge("once")
-        judge.check(ran.code == 0 and not hook.requests, "once through Prism: the baseline, quiet", ran)
+        # Late in a week some person's budget of the week may be passed already: that speaks once, as a baseline.
+        loud = [event for event in map(json.loads, (r.body for r in hook.requests))
+                if not (event["type"].startswith("budget.") and event["data"]["baseline"])]
+        judge.check(ran.code == 0 and not loud, "once through Prism: the baseline, quiet", ran, loud)
 
         change(space)
         ran = bridge("once")
