@@ -266,9 +266,8 @@ pub struct Hold {
     /// Complete looks in a row with such a loss.
     pub looks: u32,
     pub announced: bool,
-    /// Fingerprint of the set of missing keys at the last such look.
-    pub digest: u64,
-    /// Fingerprint of the set a person rejected: quiet until the set is another.
+    /// A person has said that what was announced stays: how many that were then (in older stores another number). Quiet
+    /// until others are missing as well.
     pub rejected: Option<u64>,
     /// Records that a word about it is about: once it is announced those that were announced and are still missing.
     pub count: u64,

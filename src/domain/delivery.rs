@@ -143,7 +143,7 @@ pub struct Delivery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_attempt: Option<Timestamp>,
     /// Answers that blamed the message itself (4xx, not 408, 425, 429).
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::domain::doc::is_zero")]
     pub refusals: u32,
     /// No longer holds later deliveries of its subject back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -254,11 +254,6 @@ impl Delivery {
             self.first_attempt = self.first_attempt.map(|first| plus(first, kept));
         }
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 /// The id of a message: known before it is made.

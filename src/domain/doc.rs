@@ -21,6 +21,11 @@ use super::silence::Silences;
 use super::spend::SpendState;
 use super::timing::Rooms;
 
+/// For serde: a count of nothing is not written.
+pub fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 /// Names a document. The text form is the stored key and never changes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DocKey {

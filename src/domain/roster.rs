@@ -40,16 +40,11 @@ pub struct Wanted {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Timestamp>,
     /// Questions in a row without an answer.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::domain::doc::is_zero")]
     pub misses: u32,
     /// It was there before anybody kept an eye on it, and has not been asked for yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub earlier: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-fn is_zero(misses: &u32) -> bool {
-    *misses == 0
 }
 
 /// What one look asks for.

@@ -30,7 +30,7 @@ pub use index::{Cut, Index};
 pub use ledger::{Ledger, Members, Sum};
 pub use limits::OwnLimits;
 pub use scope::{Per, Scope};
-pub use status::{DayState, SpendState, is_zero, last_plausible};
+pub use status::{DayState, SpendState, last_plausible};
 pub use uncounted::{Gaps, Uncounted};
 
 /// Days after its own during which a day may still be revised: open (0), settling (1 to 3), then closed.

@@ -5,8 +5,6 @@
 
 use std::collections::BTreeSet;
 
-use xxhash_rust::xxh3::Xxh3;
-
 use super::collection::{CollectionSpec, CollectionState, Deletes, Hold};
 use super::event::{Draft, Severity, data_of};
 use super::ids;
@@ -131,7 +129,6 @@ fn hold(
     missing: &Missing,
     now: Timestamp,
 ) -> (Vec<u64>, Option<Draft>) {
-    let digest = digest(&missing.now);
     let epoch = state.epoch;
     let twice = both(&missing.now, &missing.before);
     let announced = both(&twice, &missing.announced);
@@ -146,14 +143,12 @@ fn hold(
         opened: now,
         looks: 0,
         announced: false,
-        digest,
         rejected: None,
         count: 0,
         known: missing.known,
         sample: Vec::new(),
     });
     hold.looks = hold.looks.saturating_add(1);
-    hold.digest = digest;
     if hold.announced {
         hold.shrink(&announced);
         return (announced, None);
@@ -194,15 +189,6 @@ fn hold(
 /// What is in both; both are sorted.
 fn both(some: &[u64], others: &[u64]) -> Vec<u64> {
     some.iter().copied().filter(|key| others.binary_search(key).is_ok()).collect()
-}
-
-/// Order of the keys does not matter: they come sorted.
-fn digest(keys: &[u64]) -> u64 {
-    let mut hasher = Xxh3::new();
-    for key in keys {
-        hasher.update(&key.to_le_bytes());
-    }
-    hasher.digest()
 }
 
 #[cfg(test)]
@@ -267,7 +253,7 @@ mod tests {
             look(&mut state, &missing(0..20, 0..20, 100), 80);
         }
         let hold = state.hold.as_mut().unwrap();
-        hold.rejected = Some(hold.digest);
+        hold.rejected = Some(hold.count);
         assert_eq!(look(&mut state, &missing(0..20, 0..20, 100), 80).1, None);
         assert_eq!(look(&mut state, &missing(0..21, 0..20, 100), 79).1, None, "first look at another set");
         assert!(look(&mut state, &missing(0..21, 0..21, 100), 79).1.is_some());

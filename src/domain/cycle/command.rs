@@ -146,7 +146,7 @@ fn remove_held(
 fn reject(step: &mut Step<'_>, id: &CollectionId, hold: &str) -> Result<String, String> {
     let mut state = held_state(step, id, hold)?;
     let Some(held) = &mut state.hold else { return Err(no_such_hold(hold)) };
-    held.rejected = Some(held.digest);
+    held.rejected = Some(held.count);
     let count = held.count;
     step.put(DocKey::Collection(id.clone()), Doc::Collection(state));
     Ok(format!("{count} missing records of {id} are kept as they are; quiet until others are missing as well"))

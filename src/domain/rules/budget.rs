@@ -84,7 +84,7 @@ pub struct BudgetState {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub met: Option<Met>,
     /// Whose money it was ([`Scene::account`]).
-    #[serde(skip_serializing_if = "crate::domain::spend::is_zero")]
+    #[serde(skip_serializing_if = "crate::domain::doc::is_zero")]
     pub account: u32,
     /// What the source said of limits at the last evaluation.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

@@ -43,16 +43,11 @@ pub struct Level {
     #[serde(default)]
     pub opened: u64,
     /// Successive complete looks that missed it.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::domain::doc::is_zero")]
     pub missed: u32,
     /// It was there at the first look at its collection, and has not been good since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub first: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
-fn is_zero(n: &u32) -> bool {
-    *n == 0
 }
 
 impl Level {

@@ -71,18 +71,15 @@ impl<'a> Scene<'a> {
 
     /// What an event's id is made of: rule, sources, scope, day or period, amount, kind.
     pub fn identity(&self, scope: &Scope, start: Date, amount: i64, kind: &str) -> Vec<String> {
-        self.identity_of(self.accounts(), scope, start, amount, kind)
+        self.identity_at(false, scope, start, amount, kind)
     }
 
-    fn identity_of(&self, sources: String, scope: &Scope, start: Date, amount: i64, kind: &str) -> Vec<String> {
+    /// The same of what is told at first sight, or else not. That another account of the same name is beyond what was told of
+    /// the one before, in the same period, is no news.
+    pub fn identity_at(&self, first_sight: bool, scope: &Scope, start: Date, amount: i64, kind: &str) -> Vec<String> {
+        let sources = if first_sight { group_name(self.sources) } else { self.accounts() };
         let (rule, kind) = (self.rule.to_owned(), kind.to_owned());
         vec![rule, sources, scope.to_string(), start.to_string(), amount.to_string(), kind]
-    }
-
-    /// The same at first sight. That another account of the same name is beyond what was told of the one before, in the same
-    /// period, is no news.
-    pub fn identity_at_first_sight(&self, scope: &Scope, start: Date, amount: i64, kind: &str) -> Vec<String> {
-        self.identity_of(group_name(self.sources), scope, start, amount, kind)
     }
 
     pub fn incident(&self, scope: &Scope, start: Date) -> String {

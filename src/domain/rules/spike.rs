@@ -60,7 +60,7 @@ pub struct SpikeState {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub met: Option<Met>,
     /// Whose money it was ([`Scene::account`]).
-    #[serde(skip_serializing_if = "crate::domain::spend::is_zero")]
+    #[serde(skip_serializing_if = "crate::domain::doc::is_zero")]
     pub account: u32,
 }
 

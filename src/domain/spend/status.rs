@@ -47,7 +47,7 @@ pub struct SpendState {
     /// Counts how often all money was forgotten; what was learned before counts no more.
     pub generation: u32,
     /// Counts the accounts there were before this one, under the same name. The same day of another account is another fact.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::domain::doc::is_zero")]
     pub account: u32,
     /// The data stands still: since when, as told.
     pub stale: Option<Timestamp>,
@@ -80,10 +80,6 @@ impl DayState {
             _ => Self::Closed,
         }
     }
-}
-
-pub fn is_zero(n: &u32) -> bool {
-    *n == 0
 }
 
 impl SpendState {

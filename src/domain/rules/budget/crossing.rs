@@ -96,11 +96,7 @@ impl Crossing {
             Kind::Exceeded => "budget.exceeded",
             Kind::Threshold => "budget.threshold_reached",
         };
-        let identity = if data.baseline {
-            scene.identity_at_first_sight(&self.scope, start, self.amount.0, kind.as_str())
-        } else {
-            scene.identity(&self.scope, start, self.amount.0, kind.as_str())
-        };
+        let identity = scene.identity_at(data.baseline, &self.scope, start, self.amount.0, kind.as_str());
         scene.draft(kind_name, &self.scope, severity).with(identity, why, data_of(&data))
     }
 

@@ -146,11 +146,7 @@ impl Spike {
             "usual_month_micros": watch.usual_month().map(|m| m.0),
         });
         let severity = if self.is_small { Severity::Info } else { Severity::Warning };
-        let identity = if data.baseline {
-            scene.identity_at_first_sight(&self.scope, self.day, 0, "spike")
-        } else {
-            scene.identity(&self.scope, self.day, 0, "spike")
-        };
+        let identity = scene.identity_at(data.baseline, &self.scope, self.day, 0, "spike");
         scene.draft("cost.spike", &self.scope, severity).with(identity, why, data_of(&data))
     }
 }
